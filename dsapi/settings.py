@@ -26,7 +26,6 @@ from dsapi.prediction.model import ModelSpec
 from dsapi.prediction.picture import Limits
 
 _ENV_PREFIX = "DSAPI_"
-_PATH_FIELDS = ("log_dir", "pid_file")
 
 
 class Settings(BaseSettings):
@@ -139,7 +138,7 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         settings = Settings(_config=_read_config(path), **given)  # type: ignore[call-arg]
     except ValidationError as error:
         raise StartupError("\n".join(_explain(error, path))) from error
-    return _anchored(settings, path.parent)
+    return _anchored(settings, path.parent, _state_dir(path))
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -185,8 +184,19 @@ def _explain(error: ValidationError, path: Path) -> list[str]:
     return lines
 
 
-def _anchored(settings: Settings, folder: Path) -> Settings:
-    """Make relative paths relative to the folder of the configuration."""
+def _state_dir(config: Path) -> Path:
+    """Find the folder that a relative log_dir and pid_file are relative to.
+
+    It is that of the configuration, but nothing is written into an installed package: with its
+    configuration it is the user's state folder (XDG Base Directory Specification).
+    """
+    if config.parent != Path(__file__).resolve().parent / "share":
+        return config.parent
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "dsapi"
+
+
+def _anchored(settings: Settings, folder: Path, state_dir: Path) -> Settings:
+    """Make relative paths absolute."""
     models = {
         name: spec.model_copy(update={"graph": folder / spec.graph, "labels": folder / spec.labels})
         for name, spec in settings.models.items()
@@ -195,6 +205,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         update={
             "image_roots": tuple((folder / root).resolve() for root in settings.image_roots),
             "models": models,
-            **{name: folder / getattr(settings, name) for name in _PATH_FIELDS},
+            "log_dir": state_dir / settings.log_dir,
+            "pid_file": state_dir / settings.pid_file,
         }
     )
