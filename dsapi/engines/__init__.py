@@ -68,7 +68,8 @@ def load_graph(
     engine: EngineName,
     input_tensor: str | None,
     output_tensor: str | None,
-    options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
+    input_size: int | None = None,
+    options: EngineOptions = EngineOptions(),
 ) -> Graph:
     """Load a frozen graph with the named engine.
 
@@ -78,6 +79,8 @@ def load_graph(
         input_tensor: name of the tensor to feed (``image`` or ``image:0``); ``None``: the
             graph's only placeholder.
         output_tensor: name of the tensor to fetch; ``None``: the only output that nothing reads.
+        input_size: side of the input in pixels, for engines that must know what the graph may
+            leave open.
         options: how it is to run.
 
     Raises:
@@ -86,7 +89,13 @@ def load_graph(
     """
     from dsapi.engines.batching import BatchingGraph
 
-    graph = _loader(engine)(path, options, input_tensor=input_tensor, output_tensor=output_tensor)
+    graph = _loader(engine)(
+        path,
+        options,
+        input_tensor=input_tensor,
+        output_tensor=output_tensor,
+        input_size=input_size,
+    )
     if options.batching == "on" or (options.batching == "auto" and graph.gains_from_batches):
         return BatchingGraph(graph)
     return graph

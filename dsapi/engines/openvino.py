@@ -54,28 +54,13 @@ class OpenVINOGraph:
 
     gains_from_batches = False
 
-    def __init__(self, model: Any, options: EngineOptions) -> None:
-        """Compile `model`, which has one input and one output, for the CPU."""
-        input_shape, output_shape = model.inputs[0].partial_shape, model.outputs[0].partial_shape
-        self.input_shape = _shape(input_shape)
-        self.output_size = None if not (scores := _shape(output_shape)) else scores[-1]
-        self._one_by_one = self.input_shape is not None and None not in self.input_shape
-        if self._one_by_one:
-            # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
-            # batch, and a batch of 8 takes as long as 8 batches of 1.
-            model.reshape([1, *self.input_shape])  # type: ignore[misc]
-        # A stream of one thread for each session: by itself OpenVINO would give all cores to
-        # one session and let the others wait. It also picks bf16 on some CPUs, which changes
-        # the best five labels (error 0.02), so the precision is never left to it.
-        self._compiled = _openvino().Core().compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": options.precision,
-                "NUM_STREAMS": str(options.sessions),
-                "INFERENCE_NUM_THREADS": str(options.sessions),
-            },
-        )
+    def __init__(self, compiled: Any, *, one_by_one: bool) -> None:
+        """Keep a compiled model of one input and one output."""
+        self._compiled = compiled
+        self._one_by_one = one_by_one
+        self.input_shape = _shape(compiled.inputs[0].partial_shape)
+        scores = _shape(compiled.outputs[0].partial_shape)
+        self.output_size = scores[-1] if scores else None
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
@@ -83,33 +68,82 @@ class OpenVINOGraph:
 
 
 def load(
-    path: Path, options: EngineOptions, *, input_tensor: str | None, output_tensor: str | None
+    path: Path,
+    options: EngineOptions,
+    *,
+    input_tensor: str | None,
+    output_tensor: str | None,
+    input_size: int | None,
 ) -> OpenVINOGraph:
     """Load a frozen graph; see `dsapi.engines.load_graph`."""
     openvino = _openvino()
     if not path.is_file():
         raise StartupError(f"cannot read the graph {path}: no such file; check `graph`")
-    frontend = openvino.frontend.FrontEndManager().load_by_framework("tf")
     try:
-        source = frontend.load(str(path))
-        feed = _named(source, input_tensor, "input_tensor") or _only(source.get_inputs(), path)
-        fetch = _named(source, output_tensor, "output_tensor")
-        if fetch is not None or input_tensor is not None:
-            fetch = fetch or _only(source.get_outputs(), path, end="output")
-            source.extract_subgraph([feed], [fetch])
-        model = frontend.convert(source)
+        model = _read(path, input_tensor=input_tensor, output_tensor=output_tensor)
+        shape = _settled(_shape(model.inputs[0].partial_shape), input_size)
+        one_by_one = shape is not None and None not in shape
+        if shape is not None and one_by_one:
+            # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
+            # batch, and a batch of 8 takes as long as 8 batches of 1.
+            model.reshape([1, *shape])
+        compiled = openvino.Core().compile_model(model, "CPU", _configuration(options))
     except StartupError:
         raise
-    except Exception as error:  # OpenVINO's are no common class of their own
-        reason = str(error).strip().splitlines()[-1]
+    except Exception as error:  # OpenVINO's have no class of their own in common
         raise StartupError(
-            f"{path} is no frozen TensorFlow graph that OpenVINO can read ({reason}); "
-            "copy it again, or use engine = 'tensorflow'"
+            f"{path} is no frozen TensorFlow graph that OpenVINO can run ({_reason(error)}); "
+            "copy it again, set input_size, or use engine = 'tensorflow'"
         ) from error
-    if not model.inputs:
-        raise StartupError(f"the graph {path} is empty; copy it again")
+    return OpenVINOGraph(compiled, one_by_one=one_by_one)
+
+
+def _configuration(options: EngineOptions) -> dict[str, str]:
+    """Give each session a stream of one thread.
+
+    By itself OpenVINO would give all cores to one session and let the others wait. It would also
+    pick bf16 on some CPUs, which changes the best five labels (error 0.02 instead of 4e-6).
+    """
+    return {
+        "INFERENCE_PRECISION_HINT": options.precision,
+        "NUM_STREAMS": str(options.sessions),
+        "INFERENCE_NUM_THREADS": str(options.sessions),
+    }
+
+
+def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) -> Any:
+    """Convert a graph file, or its part between two tensors, to a model with one end each."""
+    frontend = _openvino().frontend.FrontEndManager().load_by_framework("tf")
+    source = frontend.load(str(path))
+    feed = _named(source, input_tensor, "input_tensor") or _only(source.get_inputs(), path)
+    fetch = _named(source, output_tensor, "output_tensor")
+    if input_tensor or fetch:
+        # Only what lies between is converted: what leads there may be beyond OpenVINO.
+        fetch = fetch or _only(source.get_outputs(), path, end="output")
+        source.extract_subgraph([feed], [fetch])
+    model = frontend.convert(source)
     _only(model.outputs, path, end="output")
-    return OpenVINOGraph(model, options)
+    return model
+
+
+def _settled(
+    shape: tuple[int | None, ...] | None, side: int | None
+) -> tuple[int | None, ...] | None:
+    """Fill what a graph leaves open of its input's shape with the configured size."""
+    if side is None:
+        return shape
+    if shape is None:
+        return side, side, 3
+    if len(shape) == 1:
+        return (shape[0] or side * side * 3,)
+    return tuple(axis or known for axis, known in zip(shape, (side, side, 3), strict=False))
+
+
+def _reason(error: Exception) -> str:
+    """Find what matters in a message of many lines: a summary's points, else its end."""
+    lines = str(error).strip().splitlines()
+    points = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    return points[0] if points else lines[-1]
 
 
 def _shape(partial: Any) -> tuple[int | None, ...] | None:

@@ -84,9 +84,14 @@ class TensorFlowGraph:
 
 
 def load(
-    path: Path, options: EngineOptions, *, input_tensor: str | None, output_tensor: str | None
+    path: Path,
+    options: EngineOptions,
+    *,
+    input_tensor: str | None,
+    output_tensor: str | None,
+    input_size: int | None,
 ) -> TensorFlowGraph:
-    """Load a frozen graph; see `dsapi.engines.load_graph`."""
+    """Load a frozen graph; see `dsapi.engines.load_graph`. Open input sizes may stay open."""
     if options.precision != "f32":
         raise StartupError(
             f"precision = {options.precision!r} is for engine = 'openvino'; TensorFlow has f32"

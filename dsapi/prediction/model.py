@@ -183,6 +183,7 @@ def load_model(
             engine=engine,
             input_tensor=spec.input_tensor,
             output_tensor=spec.output_tensor,
+            input_size=spec.input_size,
             options=options,
         )
         size, flat = _input_layout(graph.input_shape, spec)
