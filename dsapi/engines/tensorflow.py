@@ -105,15 +105,17 @@ def load(path: Path, *, input_tensor: str | None, output_tensor: str | None) -> 
         ) from error
     return TensorFlowGraph(
         graph,
-        input_tensor=_named(graph, input_tensor, "input_tensor") or _only_input(graph, path),
-        output_tensor=_named(graph, output_tensor, "output_tensor") or _only_output(graph, path),
+        input_tensor=_named(graph, input_tensor, "input_tensor")
+        if input_tensor
+        else _only_input(graph, path),
+        output_tensor=_named(graph, output_tensor, "output_tensor")
+        if output_tensor
+        else _only_output(graph, path),
     )
 
 
-def _named(graph: Any, name: str | None, setting: str) -> Any:
-    """Find a configured tensor, ``None`` if none is configured."""
-    if name is None:
-        return None
+def _named(graph: Any, name: str, setting: str) -> Any:
+    """Find a configured tensor."""
     try:
         return graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
     except (KeyError, ValueError) as error:

@@ -32,7 +32,6 @@ class ApiRequest(Request):  # type: ignore[misc]
     """
 
     error_page = {"default": respond_to_status}  # noqa: RUF012 - CherryPy copies nothing here
-    error_response = staticmethod(respond_to_exception)
     show_tracebacks = False
     # `dsapi.web.bodies` reads body and query, once and strictly.
     process_request_body = False
@@ -47,13 +46,20 @@ class ApiRequest(Request):  # type: ignore[misc]
 
     def process_headers(self) -> None:
         """Give the request its id, before anything can fail."""
-        asked = next((value for name, value in self.header_list if name == "X-Request-Id"), "")
+        asked = next(
+            (value for name, value in self.header_list if name.lower() == "x-request-id"), ""
+        )
         sane = _SANE_REQUEST_ID.fullmatch(asked)
         self.unique_id = asked if sane else str(uuid_utils.uuid7())
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
         super().process_headers()
+
+    def handle_error(self) -> None:
+        """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
+        respond_to_exception()
+        cherrypy.serving.response.finalize()
 
     def close(self) -> None:
         """Log the request when its answer is out."""
@@ -124,6 +130,19 @@ class _Folder:
         vars(self).update(parts)
 
 
+class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc]
+    """Dispatches by path and method; what is below a resource does not exist.
+
+    CherryPy hands the rest of a path to the nearest resource above it, which would make every
+    unknown path the page's.
+    """
+
+    def find_handler(self, path: str) -> tuple[Any, list[str]]:
+        """Find the resource of exactly this path."""
+        resource, rest = super().find_handler(path)
+        return (None, []) if rest else (resource, [])
+
+
 def build_application(
     workers: PredictionWorkers, *, limits: RequestLimits, static_dir: Path
 ) -> cherrypy.Application:
@@ -148,9 +167,8 @@ def build_application(
 def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
     return {
         "/": {
-            "request.dispatch": cherrypy.dispatch.MethodDispatcher(),
-            # Unhandled errors are logged in `dsapi.web.problems`, once.
-            "tools.log_tracebacks.on": False,
+            "request.dispatch": _ExactDispatcher(),
+            "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
         "/static": {
