@@ -1,0 +1,48 @@
+"""The ``dsapi`` command: one module a group of commands; the work is done elsewhere."""
+
+import sys
+
+import typer
+
+from dsapi import __version__
+from dsapi.cli import daemon, predict, serve
+from dsapi.errors import DsapiError, StartupError
+
+app = typer.Typer(
+    name="dsapi",
+    help="Themes and colors of a picture at a point: server, daemon and command line.",
+    epilog="Start with: dsapi check, then dsapi serve. Settings are in dsapi.conf.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for group in (serve, daemon, predict):
+    group.add_commands(app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dsapi {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Show what applies to every command."""
+
+
+def main() -> None:
+    """Run the command; an expected error is one line and an exit code, not a traceback.
+
+    Exit codes: 0 done, 1 the picture or point was refused, 2 wrong usage or configuration.
+    """
+    try:
+        app(prog_name="dsapi")
+    except DsapiError as error:
+        typer.echo(f"dsapi: {error}", err=True)
+        sys.exit(2 if isinstance(error, StartupError) else 1)

@@ -1,0 +1,112 @@
+"""``dsapi predict``: what the models see at a point of a picture, without a server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from dsapi.cli.options import Config
+from dsapi.errors import BadParameter, MissingImage
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.model import load_model
+from dsapi.prediction.points import Unit
+from dsapi.prediction.predictor import Prediction, PredictionRequest
+from dsapi.prediction.predictor import predict as predict_picture
+from dsapi.settings import load_settings
+
+_BAR_WIDTH = 30
+_NO_HURRY_S = 3600.0
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(predict)
+
+
+def predict(
+    image: Annotated[Path, typer.Argument(help="A picture file.")],
+    x: Annotated[float | None, typer.Argument(help="The point, from the left edge.")] = None,
+    y: Annotated[float | None, typer.Argument(help="The point, from the top edge.")] = None,
+    unit: Annotated[Unit, typer.Option(help="Unit of X and Y.")] = "px",
+    model: Annotated[
+        list[str] | None, typer.Option(help="Run only this model; repeatable. Default: all.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=50, help="How many labels each.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the server's JSON.")] = False,
+    config: Config = None,
+) -> None:
+    """Show what the models see at a point of a picture (its center without X and Y).
+
+    Example: dsapi predict photo.jpg 50 50 --unit percent --model themes
+    """
+    if (x is None) != (y is None):
+        raise typer.BadParameter("X and Y go together")
+    settings = load_settings(config)
+    names = tuple(model or (name for name, spec in settings.models.items() if spec.default))
+    if unknown := set(names) - set(settings.models):
+        known = ", ".join(settings.models)
+        raise BadParameter(f"model must be among {known}; got {', '.join(sorted(unknown))}")
+    try:
+        data = image.read_bytes()
+    except OSError as error:
+        raise MissingImage(f"cannot read {image}: {error.strerror}") from error
+    models = {
+        name: load_model(name, settings.models[name], engine=settings.engine).open()
+        for name in names
+    }
+    prediction = predict_picture(
+        PredictionRequest(
+            data,
+            points=(None if x is None or y is None else (x, y),),
+            models=names,
+            unit=unit,
+            top=top,
+        ),
+        models=models,
+        limits=settings.limits,
+        deadline=Deadline.within(_NO_HURRY_S),
+    )
+    if as_json:
+        _print_json(prediction)
+    else:
+        _print_tables(prediction)
+
+
+def _print_json(prediction: Prediction) -> None:
+    import uuid_utils
+
+    from dsapi.web.answers import answer_prediction
+
+    answer = answer_prediction(prediction, prediction_id=str(uuid_utils.uuid7()))
+    typer.echo(answer.model_dump_json(indent=2))
+
+
+def _print_tables(prediction: Prediction) -> None:
+    console = Console()
+    picture, result = prediction.picture, prediction.results[0]
+    console.print(
+        f"{picture.format}, {picture.width} × {picture.height} pixels, "
+        f"point ({result.point.x}, {result.point.y})"
+    )
+    for name, ranked in result.labels.items():
+        left, top, right, bottom = result.crops[name]
+        took_ms = prediction.timing_ms[name]
+        table = Table(
+            title=f"{name} in [{left}, {top}, {right}, {bottom}], {took_ms:.1f} ms",
+            title_justify="left",
+            show_header=False,
+            box=None,
+        )
+        for best in ranked:
+            table.add_row(
+                best.label,
+                ProgressBar(total=1, completed=best.probability, width=_BAR_WIDTH),
+                f"{best.probability:.1%}",
+            )
+        console.print()
+        console.print(table)
+        if name in result.errors:
+            console.print(f"[red]{result.errors[name]}[/red]")

@@ -1,0 +1,94 @@
+"""``dsapi serve``, ``check`` and ``models``: the service in the foreground, and its parts."""
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
+from dsapi.logs import configure_logs
+from dsapi.prediction.model import Model
+from dsapi.settings import load_settings
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(serve)
+    app.command()(check)
+    app.command()(models)
+
+
+def serve(
+    config: Config = None,
+    host: Host = None,
+    port: Port = None,
+    image_root: ImageRoot = None,
+    workers: Workers = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Serve in the foreground until Ctrl-C.
+
+    Example: dsapi serve --port 9001 --image-root /srv/pictures
+    """
+    from dsapi import server
+
+    settings = load_settings(
+        config,
+        host=host,
+        port=port,
+        image_roots=image_root or None,
+        prediction_workers=workers,
+        log_level=log_level,
+    )
+    configure_logs(settings.log_level)
+    server.serve(
+        settings,
+        on_ready=lambda url: typer.echo(f"dsapi answers on {url} - open it, or stop with Ctrl-C"),
+    )
+
+
+def check(config: Config = None) -> None:
+    """Validate configuration, graphs and labels, without serving.
+
+    Loads every model and runs it once. Exit code 2 and one line if anything is wrong.
+    """
+    from dsapi.server import load_models
+
+    settings = load_settings(config)
+    loaded = load_models(settings)
+    for model in loaded.values():
+        model.open().session.close()
+    Console().print(_models_table(list(loaded.values())))
+    typer.echo("The configuration is fine: every model loads and runs.")
+
+
+def models(
+    config: Config = None,
+    as_json: bool = typer.Option(False, "--json", help="Print JSON, as GET /v1/models does."),
+) -> None:
+    """List the configured models: version, labels, input, crop."""
+    from dsapi.server import load_models
+    from dsapi.web.answers import answer_models
+
+    loaded = load_models(load_settings(config))
+    if as_json:
+        typer.echo(json.dumps(json.loads(answer_models(loaded).model_dump_json()), indent=2))
+    else:
+        Console().print(_models_table(list(loaded.values())))
+
+
+def _models_table(models: list[Model]) -> Table:
+    table = Table("model", "version", "labels", "input", "crop", "default", "loaded in", "graph")
+    for model in models:
+        table.add_row(
+            model.name,
+            model.version,
+            str(len(model.labels)),
+            "×".join(str(side) for side in model.size),
+            str(model.spec.crop),
+            "yes" if model.spec.default else "no",
+            f"{model.load_ms:.0f} ms",
+            str(model.spec.graph),
+        )
+    return table

@@ -1,0 +1,111 @@
+"""The daemon: start it and know that it answers, stop it and know that it is gone.
+
+CherryPy's daemonizer lets its parent leave with 0 whatever becomes of the child, so `start` holds
+the end of a pipe until the daemon writes that it is ready, or why not.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from dsapi.errors import StartupError
+from dsapi.logs import SERVICE_LOG, configure_logs
+from dsapi.pidfile import running_pid
+from dsapi.server import serve
+from dsapi.settings import Settings
+
+_READY = "ready "
+_POLL_S = 0.05
+
+
+def start(settings: Settings) -> str:
+    """Start a daemon; return its URL when it answers.
+
+    Raises:
+        StartupError: it runs already or cannot start; the message is the daemon's own.
+    """
+    _check_not_running(settings.pid_file)
+    _check_log_dir(settings.log_dir)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _serve_and_exit(settings, writer)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    if told.startswith(_READY):
+        return told.removeprefix(_READY)
+    raise StartupError(
+        told or f"the daemon died while it started; {settings.log_dir / SERVICE_LOG} says more"
+    )
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the daemon; return when it is gone, and whether there was one.
+
+    Raises:
+        StartupError: it does not leave within its shutdown timeout.
+    """
+    pid = running_pid(settings.pid_file)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    patience_s = settings.shutdown_timeout + 5
+    give_up_s = time.monotonic() + patience_s
+    while running_pid(settings.pid_file) == pid:
+        if time.monotonic() > give_up_s:
+            raise StartupError(
+                f"dsapi (PID {pid}) did not stop within {patience_s:g} s; end it with kill -9 {pid}"
+            )
+        time.sleep(_POLL_S)
+    return True
+
+
+def _serve_and_exit(settings: Settings, writer: int) -> None:
+    """Serve in the forked child, tell the pipe how the start went, and never return."""
+    code = 0
+    try:
+        configure_logs(settings.log_level, folder=settings.log_dir)
+        serve(
+            settings,
+            on_ready=lambda url: _tell(writer, f"{_READY}{url}"),
+            daemonize_to=str(settings.log_dir / SERVICE_LOG),
+        )
+    except StartupError as error:
+        _tell(writer, str(error))
+        code = 2
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit: the frames of the command that forked are not to be run twice.
+        os._exit(code)
+
+
+def _tell(writer: int, message: str) -> None:
+    """Write to the one who waits, and let go of the pipe."""
+    with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+        pipe.write(message)
+
+
+def _check_not_running(pid_file: Path) -> None:
+    if (pid := running_pid(pid_file)) is not None:
+        raise StartupError(f"dsapi runs already (PID {pid}, {pid_file}); stop it with: dsapi stop")
+
+
+def _check_log_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / SERVICE_LOG).open("a"):
+            pass
+    except OSError as error:
+        raise StartupError(
+            f"cannot write logs in {folder}: {error.strerror}; change log_dir or its permissions"
+        ) from error

@@ -1,0 +1,151 @@
+"""TensorFlow: a frozen ``GraphDef`` in, sessions of `tf.compat.v1` out.
+
+TensorFlow is imported when the first graph is loaded, never before: it is not fork-safe, and a
+process that loads it and then daemonizes hangs at its first prediction.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.errors import StartupError
+
+
+@cache
+def _tensorflow() -> Any:
+    """Import TensorFlow quietly (once)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow
+
+    return tensorflow
+
+
+class TensorFlowSession:
+    """A `tf.compat.v1.Session` with its feed and fetch bound."""
+
+    def __init__(self, graph: Any, *, feed: str, fetch: str) -> None:
+        """Open a session on a loaded graph."""
+        tf = _tensorflow()
+        # Workers give the parallelism, one thread each. The first session of a process fixes
+        # the size of its thread pools for good.
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1
+        )
+        config.gpu_options.allow_growth = True
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
+        # A callable skips the parsing of feeds and fetches that Session.run repeats every time.
+        self._call = self._session.make_callable(fetch, feed_list=[feed])
+
+    def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Map inputs ``[n, …]`` to scores ``float32 [n, labels]``."""
+        scores: NDArray[np.float32] = np.asarray(self._call(batch), dtype=np.float32)
+        return scores.reshape(len(batch), -1)
+
+    def close(self) -> None:
+        """Give back the session's memory."""
+        self._session.close()
+
+
+class TensorFlowGraph:
+    """A frozen graph, imported once and shared by every session."""
+
+    def __init__(self, graph: Any, *, input_tensor: Any, output_tensor: Any) -> None:
+        """Keep the imported ``tf.Graph`` and the two tensors at its ends."""
+        self._graph = graph
+        self._input = input_tensor
+        self._output = output_tensor
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of one input; ``None`` for an open axis or an unknown rank."""
+        shape = self._input.shape
+        return None if shape.rank is None else tuple(shape.as_list()[1:])
+
+    @property
+    def output_size(self) -> int | None:
+        """Scores per input; ``None`` if the graph leaves it open."""
+        shape = self._output.shape
+        return None if not shape.rank else shape.as_list()[-1]
+
+    def open_session(self) -> TensorFlowSession:
+        """Open a session for the calling thread."""
+        return TensorFlowSession(self._graph, feed=self._input.name, fetch=self._output.name)
+
+
+def load(path: Path, *, input_tensor: str | None, output_tensor: str | None) -> TensorFlowGraph:
+    """Load a frozen graph; see `dsapi.engines.load_graph`."""
+    tf = _tensorflow()
+    from google.protobuf.message import DecodeError
+
+    definition = tf.compat.v1.GraphDef()
+    try:
+        definition.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise StartupError(
+            f"cannot read the graph {path}: {error.strerror}; check `graph` in the model's section"
+        ) from error
+    except DecodeError as error:
+        raise StartupError(
+            f"{path} is no frozen TensorFlow graph or is cut short; copy it again"
+        ) from error
+    if not definition.node:
+        raise StartupError(f"the graph {path} is empty; copy it again")
+    graph = tf.Graph()
+    try:
+        with graph.as_default():
+            tf.import_graph_def(definition, name="")
+    except (ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise StartupError(
+            f"TensorFlow cannot import the graph {path}: {reason}; freeze it again"
+        ) from error
+    return TensorFlowGraph(
+        graph,
+        input_tensor=_named(graph, input_tensor, "input_tensor")
+        if input_tensor
+        else _only_input(graph, path),
+        output_tensor=_named(graph, output_tensor, "output_tensor")
+        if output_tensor
+        else _only_output(graph, path),
+    )
+
+
+def _named(graph: Any, name: str, setting: str) -> Any:
+    """Find a configured tensor."""
+    try:
+        return graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
+    except (KeyError, ValueError) as error:
+        raise StartupError(f"{setting} = {name!r} is not in the graph") from error
+
+
+def _only_input(graph: Any, path: Path) -> Any:
+    """Find the single placeholder."""
+    found = [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
+    return _only(found, path, "input")
+
+
+def _only_output(graph: Any, path: Path) -> Any:
+    """Find the single tensor that no operation reads and that depends on the input."""
+    found = [
+        op.outputs[0]
+        for op in graph.get_operations()
+        if len(op.outputs) == 1
+        and not op.outputs[0].consumers()
+        and op.inputs
+        and op.outputs[0].dtype.is_floating
+    ]
+    return _only(found, path, "output")
+
+
+def _only(found: list[Any], path: Path, end: str) -> Any:
+    if len(found) != 1:
+        names = ", ".join(sorted(tensor.name for tensor in found)) or "none"
+        raise StartupError(
+            f"the {end} of {path} is ambiguous (candidates: {names}); "
+            f"set {end}_tensor in the model's section"
+        )
+    return found[0]

@@ -1,0 +1,176 @@
+"""Every error that dsapi raises on purpose.
+
+::
+
+    DsapiError
+    ├── StartupError                 the operator's: configuration, graph, port …; exit code 2
+    ├── ModelError                   a model's: it answered no usable scores
+    └── RequestError                 anything a caller is told
+        ├── BadRequest           400
+        │   ├── BadPoint
+        │   ├── BadParameter
+        │   └── MissingImage
+        ├── Unauthorized         401
+        ├── PathForbidden        403
+        ├── NotFound             404
+        │   └── PathNotFound
+        ├── MethodNotAllowed     405
+        ├── LengthRequired       411
+        ├── TooLarge             413
+        ├── UnsupportedMediaType 415
+        ├── UnreadableImage      422
+        ├── RateLimited          429
+        ├── InternalError        500
+        ├── Overloaded           503
+        ├── NotReady             503
+        └── DeadlineExceeded     504
+
+A request error carries its HTTP status and its stable code; `dsapi.web.problems` alone turns it
+into a response. The message is what the caller reads: the field, the value, the permitted range.
+"""
+
+from typing import ClassVar
+
+
+class DsapiError(Exception):
+    """The root: anything that dsapi raises on purpose."""
+
+
+class StartupError(DsapiError):
+    """The service cannot start as configured. The message says what to do next."""
+
+
+class ModelError(DsapiError):
+    """A model gave no usable scores for a crop."""
+
+
+class RequestError(DsapiError):
+    """A request that gets an error instead of an answer."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None) -> None:
+        """Keep what the caller is told, and when trying again makes sense (whole seconds)."""
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(RequestError):
+    """The request is malformed."""
+
+    status = 400
+    code = "bad_request"
+
+
+class BadPoint(BadRequest):
+    """The point is no number, incomplete or outside the picture."""
+
+    code = "bad_point"
+
+
+class BadParameter(BadRequest):
+    """A parameter is unknown, repeated or out of its range."""
+
+    code = "bad_parameter"
+
+
+class MissingImage(BadRequest):
+    """No picture came, or more than one."""
+
+    code = "missing_image"
+
+
+class Unauthorized(RequestError):
+    """Keys are configured and none or a wrong one came."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class PathForbidden(RequestError):
+    """Server paths are off, or the path leaves the image roots."""
+
+    status = 403
+    code = "path_forbidden"
+
+
+class NotFound(RequestError):
+    """There is no such endpoint."""
+
+    status = 404
+    code = "not_found"
+
+
+class PathNotFound(NotFound):
+    """There is no such regular file under the image roots."""
+
+    code = "path_not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The endpoint exists and does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class LengthRequired(RequestError):
+    """A body without a length, neither counted nor chunked."""
+
+    status = 411
+    code = "length_required"
+
+
+class TooLarge(RequestError):
+    """More bytes or pixels than permitted."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """Not a picture, or a format that is not on the list."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class UnreadableImage(RequestError):
+    """A permitted format whose content is truncated or corrupt."""
+
+    status = 422
+    code = "unreadable_image"
+
+
+class RateLimited(RequestError):
+    """This client asks faster than it may."""
+
+    status = 429
+    code = "rate_limited"
+
+
+class InternalError(RequestError):
+    """Our fault. The detail tells a caller nothing about our insides."""
+
+
+class Overloaded(RequestError):
+    """The queue is full."""
+
+    status = 503
+    code = "overloaded"
+
+
+class NotReady(RequestError):
+    """Models are loading, or the service is shutting down."""
+
+    status = 503
+    code = "not_ready"
+
+
+class DeadlineExceeded(RequestError):
+    """The request was not answered in time; its work is dropped."""
+
+    status = 504
+    code = "deadline_exceeded"

@@ -1,0 +1,76 @@
+"""The PID file: which process serves, proven by a lock and not by a number alone.
+
+The serving process holds a lock on the file as long as it lives. A file that nobody has locked is
+stale, whatever it says: after ``kill -9`` or a crash the kernel has given the lock back, and the
+number may belong to somebody else by now.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import TextIO
+
+from dsapi.errors import StartupError
+
+
+class PidFile:
+    """The lock of one serving process on its PID file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: TextIO | None = None
+
+    def acquire(self) -> None:
+        """Lock the file and write this process's number into it.
+
+        Raises:
+            StartupError: another process serves with this file, or it cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            stream = self.path.open("a+", encoding="ascii")
+        except OSError as error:
+            raise StartupError(
+                f"cannot write the PID file {self.path}: {error.strerror}; change pid_file"
+            ) from error
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise StartupError(
+                f"dsapi runs already (PID {read_pid(self.path)}, {self.path}); "
+                "stop it first, or give this one another pid_file and port"
+            ) from None
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        self._stream = stream
+
+    def release(self) -> None:
+        """Remove the file and unlock it, in this order, so that nobody locks a removed file."""
+        if self._stream is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            self._stream.close()
+            self._stream = None
+
+
+def read_pid(path: Path) -> int | None:
+    """Read the number in a PID file, ``None`` if there is no such file or number."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def running_pid(path: Path) -> int | None:
+    """Find the process that serves with a PID file, ``None`` if none does (a stale file too)."""
+    try:
+        with path.open(encoding="ascii") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return read_pid(path)
+    except OSError:
+        return None
+    return None

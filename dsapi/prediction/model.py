@@ -1,0 +1,262 @@
+"""Models: a graph, its labels and how a crop becomes its input, all by configuration.
+
+`ModelSpec` is a ``[models.NAME]`` section of the configuration; `Model` is that graph loaded;
+`OpenModel` is one worker's session on it. Called by the workers and the command line.
+"""
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dsapi.engines import EngineName, Graph, Session, load_graph
+from dsapi.errors import ModelError, StartupError
+from dsapi.prediction.crops import Crop, Resize, parse_crop
+from dsapi.prediction.ranking import Activation, activate
+
+Dtype = Literal["float32", "uint8"]
+
+
+def _crop_from_text(value: Any) -> Any:
+    return parse_crop(value) if isinstance(value, str) else value
+
+
+class ModelSpec(BaseModel):
+    """One model, as configured. The field descriptions are the documentation of the section."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    graph: Path = Field(description="Frozen TensorFlow graph (`.pb`)")
+    labels: Path = Field(description="Text file, one label a line, in the order of the output")
+    crop: Annotated[Crop, BeforeValidator(_crop_from_text)] = Field(
+        description="Part of the picture around the point: `80%` of both sides, or `9px`"
+    )
+    resize: Resize = Field(
+        "stretch", description="How a crop gets the input's shape: stretch, center-crop, letterbox"
+    )
+    input_size: int | None = Field(
+        None, ge=1, description="Side of the input in pixels; needed if the graph leaves it open"
+    )
+    dtype: Dtype = Field("float32", description="Type of the input: float32 or uint8")
+    scale: float = Field(
+        1.0, allow_inf_nan=False, description="The graph is fed pixel × scale + offset …"
+    )
+    offset: float = Field(
+        0.0,
+        allow_inf_nan=False,
+        description="… of RGB 0–255; for a mean m and a std s: scale = 1/s, offset = -m/s",
+    )
+    input_tensor: str | None = Field(
+        None, description="Tensor to feed; needed unless the graph has one placeholder"
+    )
+    output_tensor: str | None = Field(
+        None, description="Tensor to fetch; needed unless the graph has one output"
+    )
+    activation: Activation = Field(
+        "none",
+        description="What turns the output into probabilities: none (the graph does), "
+        "softmax (one label is right), sigmoid (each label by itself)",
+    )
+    min_probability: float = Field(
+        0.0, ge=0, le=1, description="Labels below this are never returned"
+    )
+    default: bool = Field(True, description="Whether requests that name no models get this one")
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="Expected hash of the graph file; another file stops the start",
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model, shared by all workers.
+
+    Attributes:
+        name: as configured.
+        spec: as configured.
+        labels: one per output of the graph.
+        size: height and width of the input, in pixels.
+        flat: whether the graph takes ``[n, height * width * 3]``, rows first, RGB last.
+        version: first 12 hex digits of the SHA-256 of the graph file.
+        engine: what runs it.
+        loaded_since: when loading ended, UTC.
+        load_ms: how long reading and importing took.
+    """
+
+    name: str
+    spec: ModelSpec
+    graph: Graph
+    labels: tuple[str, ...]
+    size: tuple[int, int]
+    flat: bool
+    version: str
+    engine: EngineName
+    loaded_since: datetime
+    load_ms: float
+
+    def open(self) -> "OpenModel":
+        """Open a session for the calling thread and run it once, so that no caller waits for it.
+
+        Raises:
+            StartupError: the graph does not run, or gives another number of scores than labels.
+        """
+        model = OpenModel(self, self.graph.open_session())
+        height, width = self.size
+        try:
+            model.score(np.zeros((1, height, width, 3), np.uint8))
+        except ModelError as error:
+            raise StartupError(f"[models.{self.name}] {error}") from error
+        return model
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model with a session of one thread."""
+
+    model: Model
+    session: Session
+
+    def score(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the graph on crops.
+
+        Args:
+            crops: ``uint8 [n, height, width, 3]``, RGB, at the model's `size`.
+
+        Returns:
+            Probabilities ``float32 [n, labels]``.
+
+        Raises:
+            ModelError: the engine failed, or the output has another shape.
+        """
+        spec = self.model.spec
+        batch: NDArray[np.generic] = crops.astype(spec.dtype)
+        if (spec.scale, spec.offset) != (1.0, 0.0):
+            scaled = crops * np.float32(spec.scale) + np.float32(spec.offset)
+            batch = scaled.astype(spec.dtype)
+        if self.model.flat:
+            batch = batch.reshape(len(batch), -1)
+        try:
+            scores = self.session.run(batch)
+        except Exception as error:  # each engine has its own exceptions
+            raise ModelError(f"the graph failed: {str(error).splitlines()[0]}") from error
+        if scores.shape != (len(crops), len(self.model.labels)):
+            raise ModelError(
+                f"the graph gives {scores.shape[-1]} scores a picture, "
+                f"{self.model.spec.labels} has {len(self.model.labels)} labels"
+            )
+        return activate(scores, spec.activation)
+
+
+def load_model(name: str, spec: ModelSpec, *, engine: EngineName) -> Model:
+    """Load a model's graph and labels.
+
+    Raises:
+        StartupError: a file is missing, corrupt or not the expected one, the graph's ends are
+            ambiguous, its input is no RGB picture, or labels and scores differ in number.
+    """
+    started = time.perf_counter()
+    try:
+        labels = read_labels(spec.labels)
+        digest = _hash(spec)
+        graph = load_graph(
+            spec.graph,
+            engine=engine,
+            input_tensor=spec.input_tensor,
+            output_tensor=spec.output_tensor,
+        )
+        size, flat = _input_layout(graph.input_shape, spec)
+        if graph.output_size is not None and graph.output_size != len(labels):
+            raise StartupError(
+                f"{spec.graph} gives {graph.output_size} scores, {spec.labels} has {len(labels)} "
+                "labels; use the labels that the graph was trained with"
+            )
+    except StartupError as error:
+        raise StartupError(f"[models.{name}] {error}") from error
+    return Model(
+        name,
+        spec,
+        graph,
+        labels=labels,
+        size=size,
+        flat=flat,
+        version=digest[:12],
+        engine=engine,
+        loaded_since=datetime.now(UTC),
+        load_ms=(time.perf_counter() - started) * 1000,
+    )
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read a labels file: one label a line, blank lines at the end ignored.
+
+    Raises:
+        StartupError: the file cannot be read, is empty, or has a blank or repeated label.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(
+            f"cannot read the labels {path}: {error}; check `labels` in the model's section"
+        ) from error
+    labels = tuple(line.strip() for line in lines)
+    for number, label in enumerate(labels, start=1):
+        if not label:
+            raise StartupError(f"{path} has no label on line {number}; write one label a line")
+        if label in labels[: number - 1]:
+            raise StartupError(f"{path} repeats the label {label!r} on line {number}; remove one")
+    return labels
+
+
+def _hash(spec: ModelSpec) -> str:
+    try:
+        digest = hashlib.sha256(spec.graph.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StartupError(
+            f"cannot read the graph {spec.graph}: {error.strerror}; "
+            "check `graph` in the model's section"
+        ) from error
+    if spec.sha256 not in (None, digest):
+        raise StartupError(
+            f"{spec.graph} has SHA-256 {digest}, but sha256 = {spec.sha256!r}; "
+            "put the expected file there, or correct the setting"
+        )
+    return digest
+
+
+def _input_layout(
+    shape: tuple[int | None, ...] | None, spec: ModelSpec
+) -> tuple[tuple[int, int], bool]:
+    """Find height and width of the input, and whether the graph takes it flat."""
+    asked = spec.input_size
+    if shape is not None and len(shape) == 1 and shape[0] is not None:
+        side = asked or math.isqrt(shape[0] // 3)
+        if side * side * 3 != shape[0]:
+            raise StartupError(
+                f"the flat input of {shape[0]} values is no square RGB picture"
+                + (f" of input_size = {asked}" if asked else "")
+            )
+        return (side, side), True
+    if shape is not None and len(shape) == 3:
+        height, width, channels = shape
+        if channels not in (3, None):
+            raise StartupError(f"the graph takes {channels} channels, not RGB")
+        fixed = (height or asked, width or asked)
+        if asked and fixed != (asked, asked):
+            raise StartupError(f"input_size = {asked}, but the graph takes {height} × {width}")
+        if fixed[0] and fixed[1]:
+            return (fixed[0], fixed[1]), False
+    elif shape is None and asked:
+        return (asked, asked), False
+    elif shape is not None and asked and len(shape) == 1:
+        return (asked, asked), True
+    raise StartupError(
+        f"the graph leaves its input size open (shape {shape}); set input_size in pixels"
+    )

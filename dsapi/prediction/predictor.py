@@ -1,0 +1,177 @@
+"""The way from a picture to its labels. `predict` names every step; web and CLI both call it."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dsapi.errors import InternalError, ModelError
+from dsapi.prediction.crops import Box, cut_crop, locate_crop
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.model import OpenModel
+from dsapi.prediction.picture import Limits, Picture, read_picture
+from dsapi.prediction.points import Point, Unit, locate_point
+from dsapi.prediction.ranking import RankedLabel, rank_labels
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """What to predict.
+
+    Attributes:
+        image: the encoded picture.
+        points: x and y of each point in `unit`; ``None``: the center of the picture.
+        unit: ``px`` or ``percent``.
+        models: which to run, in this order.
+        top: how many labels each.
+        min_probability: labels below this are left out, 0 to 1.
+    """
+
+    image: bytes
+    points: tuple[tuple[float, float] | None, ...]
+    models: tuple[str, ...]
+    unit: Unit = "px"
+    top: int = 5
+    min_probability: float = 0.0
+
+
+@dataclass(frozen=True)
+class PointPrediction:
+    """What every model sees at one point; a model that failed has an entry in `errors`."""
+
+    point: Point
+    labels: Mapping[str, tuple[RankedLabel, ...]]
+    crops: Mapping[str, Box]
+    errors: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to a `PredictionRequest`.
+
+    Attributes:
+        picture: what was decoded.
+        results: one per point, in the order asked.
+        versions: version of each model that was asked.
+        timing_ms: milliseconds of each step.
+    """
+
+    picture: Picture
+    results: tuple[PointPrediction, ...]
+    versions: Mapping[str, str]
+    timing_ms: Mapping[str, float]
+
+
+@dataclass
+class Stopwatch:
+    """Collects the milliseconds of named steps."""
+
+    timing_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Time a block, also one that raises."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timing_ms[step] = (time.perf_counter() - started) * 1000
+
+
+@dataclass(frozen=True)
+class _ModelAnswer:
+    """One model's answer for all points, or why there is none."""
+
+    boxes: tuple[Box, ...]
+    ranked: tuple[tuple[RankedLabel, ...], ...]
+    error: str | None = None
+
+
+def predict(
+    request: PredictionRequest,
+    *,
+    models: Mapping[str, OpenModel],
+    limits: Limits,
+    deadline: Deadline,
+) -> Prediction:
+    """Predict what a picture shows at some points: one decode, one run of each model.
+
+    Args:
+        request: picture, points and what to answer.
+        models: the calling thread's open models by name; all that the request names.
+        limits: what the picture may cost.
+        deadline: checked between steps, so that nothing is finished for nobody.
+
+    Raises:
+        RequestError: the picture or a point is unusable, the deadline passed, or every model
+            failed.
+    """
+    watch = Stopwatch()
+    with watch.time("decode"):
+        picture = read_picture(request.image, limits)
+    points = tuple(
+        locate_point(asked, unit=request.unit, width=picture.width, height=picture.height)
+        for asked in request.points
+    )
+    answers = {}
+    for name in request.models:
+        deadline.check()
+        with watch.time(name):
+            answers[name] = _ask_model(models[name], picture, points, request=request)
+    if all(answer.error for answer in answers.values()):
+        raise InternalError("every model failed on this picture")
+    return Prediction(
+        picture,
+        results=tuple(_at_point(index, point, answers) for index, point in enumerate(points)),
+        versions={name: models[name].model.version for name in request.models},
+        timing_ms=watch.timing_ms,
+    )
+
+
+def _ask_model(
+    open_model: OpenModel,
+    picture: Picture,
+    points: tuple[Point, ...],
+    *,
+    request: PredictionRequest,
+) -> _ModelAnswer:
+    """Crop around every point, run the graph once, rank the labels."""
+    model, spec = open_model.model, open_model.model.spec
+    boxes = tuple(locate_crop(spec.crop, point, picture) for point in points)
+    crops = np.stack(
+        [
+            cut_crop(spec.crop, point, picture, size=model.size, resize=spec.resize)
+            for point in points
+        ]
+    )
+    try:
+        probabilities = open_model.score(crops)
+        ranked = tuple(
+            rank_labels(
+                row,
+                model.labels,
+                top=request.top,
+                min_probability=max(request.min_probability, spec.min_probability),
+            )
+            for row in probabilities
+        )
+    except ModelError:
+        # The caller learns that the model failed; the reason is ours.
+        _LOGGER.exception("model %s %s failed", model.name, model.version)
+        return _ModelAnswer(boxes, ((),) * len(points), error="the model failed on this picture")
+    return _ModelAnswer(boxes, ranked)
+
+
+def _at_point(index: int, point: Point, answers: Mapping[str, _ModelAnswer]) -> PointPrediction:
+    """Gather what all models say about one point."""
+    return PointPrediction(
+        point,
+        labels={name: answer.ranked[index] for name, answer in answers.items()},
+        crops={name: answer.boxes[index] for name, answer in answers.items()},
+        errors={name: answer.error for name, answer in answers.items() if answer.error},
+    )

@@ -1,0 +1,211 @@
+"""Settings: defined once, here; read from the config file, the environment and the command line.
+
+Later sources win: ``dsapi.conf`` (CherryPy's format), then environment variables (``DSAPI_PORT``;
+lists separated by ``:``), then flags. Everything is validated before anything starts.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cherrypy.lib.reprconf import Parser
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from dsapi.engines import EngineName
+from dsapi.errors import StartupError
+from dsapi.prediction.model import ModelSpec
+from dsapi.prediction.picture import Limits
+
+_ENV_PREFIX = "DSAPI_"
+
+
+class Settings(BaseSettings):
+    """Every setting of the service: type, default, permitted range and meaning."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0: every one")
+    port: int = Field(9000, ge=0, le=65535, description="Port to listen on; 0: any free one")
+    image_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders whose pictures callers may name by path; none: that form is off"
+    )
+    max_bytes: int = Field(
+        20 * 1024 * 1024, ge=1024, description="Largest request body or picture file, in bytes"
+    )
+    max_pixels: int = Field(
+        50_000_000, ge=1, description="Largest picture, width × height by its header"
+    )
+    working_side: int = Field(
+        2048, ge=0, description="Longest side in pixels that pictures are worked on at; 0: any"
+    )
+    request_timeout: float = Field(
+        10.0, gt=0, le=3600, description="Seconds in which a request is answered, or refused"
+    )
+    socket_timeout: float = Field(
+        10.0, gt=0, le=3600, description="Seconds that a connection may be silent"
+    )
+    shutdown_timeout: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that requests in flight may take at a stop"
+    )
+    http_threads: int = Field(
+        32, ge=1, le=1024, description="Threads that read requests and write answers"
+    )
+    prediction_workers: int = Field(
+        0, ge=0, le=256, description="Threads that run the models; 0: as many as cores"
+    )
+    queue_size: int = Field(
+        64, ge=1, le=100_000, description="Requests that may wait for a worker; more get a 503"
+    )
+    engine: EngineName = Field("tensorflow", description="What runs the graphs: tensorflow")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe messages to log: DEBUG, INFO, WARNING, ERROR"
+    )
+    log_dir: Path = Field(
+        Path("log"), description="Folder of the daemon's log files (made if missing)"
+    )
+    pid_file: Path = Field(Path("run/dsapi.pid"), description="The daemon's PID file")
+    models: Mapping[str, ModelSpec] = Field(
+        {}, description="The models by name; in the file, one section [models.NAME] each"
+    )
+
+    @field_validator("image_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: Any) -> Any:
+        """Take ``a:b`` from the environment, a string or a list from the file."""
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may cost."""
+        return Limits(max_pixels=self.max_pixels, working_side=self.working_side)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, file."""
+        init = dict(init_settings())
+        config_file: dict[str, Any] = init.pop("_config", {})
+        return (
+            InitSettingsSource(settings_cls, init),
+            env_settings,
+            InitSettingsSource(settings_cls, config_file),
+        )
+
+
+def default_config() -> Path:
+    """Find the ``dsapi.conf`` that comes with the checkout or the installed package."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "dsapi.conf"
+    return beside if beside.is_file() else package / "share" / "dsapi.conf"
+
+
+def static_dir() -> Path:
+    """Find the folder of the page, its script and its style."""
+    return default_config().parent / "static"
+
+
+def load_settings(config: Path | None = None, **flags: Any) -> Settings:
+    """Read and validate all settings.
+
+    Args:
+        config: the file to read; ``None``: ``$DSAPI_CONFIG``, else the one that is shipped.
+        flags: settings from the command line; ``None`` values are left out.
+
+    Raises:
+        StartupError: the file cannot be read, or a key or value in any source is wrong. The
+            message names all of them.
+    """
+    path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(_config=_read_config(path), **given)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise StartupError("\n".join(_explain(error, path))) from error
+    return _anchored(settings, path.parent, _state_dir(path))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read the file into one mapping: the keys of ``[global]``, and ``models``."""
+    try:
+        parser = Parser()
+        parser.read(str(path))
+        # Raw: a '%' is a percent sign here, not an interpolation.
+        sections = parser.as_dict(raw=True)
+    except OSError as error:
+        raise StartupError(
+            f"cannot read the configuration {path}: {error.strerror}; name another with --config"
+        ) from error
+    except Exception as error:  # configparser, and whatever evaluating a value raises
+        raise StartupError(f"the configuration {path} is malformed: {error}") from error
+    values = dict(sections.pop("global", {}))
+    values["models"] = {}
+    for section, keys in sections.items():
+        kind, _, name = section.partition(".")
+        if kind != "models" or not name:
+            raise StartupError(
+                f"{path}: unknown section [{section}]; there are [global] and [models.NAME]"
+            )
+        values["models"][name] = keys
+    return values
+
+
+def _explain(error: ValidationError, path: Path) -> list[str]:
+    """Say for every problem where it is, what came and what is permitted."""
+    lines = []
+    for problem in error.errors():
+        *parents, key = [str(part) for part in problem["loc"]]
+        where = f"[{'.'.join(parents[:2])}] {key}" if parents[:1] == ["models"] else key
+        if problem["type"] == "extra_forbidden":
+            known = ModelSpec.model_fields if parents else Settings.model_fields
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            lines.append(f"{path}: {where} is no setting; did you mean {nearest}?")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: {where} is missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {where} = {problem['input']!r}: {message}")
+    return lines
+
+
+def _state_dir(config: Path) -> Path:
+    """Find the folder that a relative log_dir and pid_file are relative to.
+
+    It is that of the configuration, but nothing is written into an installed package: with its
+    configuration it is the user's state folder (XDG Base Directory Specification).
+    """
+    if config.parent != Path(__file__).resolve().parent / "share":
+        return config.parent
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "dsapi"
+
+
+def _anchored(settings: Settings, folder: Path, state_dir: Path) -> Settings:
+    """Make relative paths absolute."""
+    models = {
+        name: spec.model_copy(update={"graph": folder / spec.graph, "labels": folder / spec.labels})
+        for name, spec in settings.models.items()
+    }
+    return settings.model_copy(
+        update={
+            "image_roots": tuple((folder / root).resolve() for root in settings.image_roots),
+            "models": models,
+            "log_dir": state_dir / settings.log_dir,
+            "pid_file": state_dir / settings.pid_file,
+        }
+    )

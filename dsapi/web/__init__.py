@@ -1,0 +1,8 @@
+"""HTTP: a request in, the core's request out of it; the core's answer or error in, JSON out.
+
+No picture is opened and no tensor touched in here.
+
+- ``application``: which path is answered by what.
+- ``bodies``, ``parameters``: from the bytes of a request to a `PredictionRequest`.
+- ``answers``, ``problems``: from a `Prediction` or an error to JSON.
+"""

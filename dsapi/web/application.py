@@ -1,0 +1,191 @@
+"""The application: which path is answered by what, and CherryPy set up as a contract, not a site.
+
+Called by `dsapi.server` and, in tests, mounted on a server of its own.
+"""
+
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import cherrypy
+import uuid_utils
+from cherrypy._cprequest import Request
+from cherrypy.lib.static import serve_file
+
+from dsapi.errors import BadParameter, NotReady
+from dsapi.web.answers import answer_models
+from dsapi.web.predictions import Predictions, RequestLimits
+from dsapi.web.problems import respond_to_exception, respond_to_status
+from dsapi.workers import PredictionWorkers
+
+_ACCESS_LOGGER = logging.getLogger("dsapi.access")
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class ApiRequest(Request):  # type: ignore[misc]
+    """A CherryPy request that answers every error in the contract's shape.
+
+    Set on the class, not in the configuration, as CherryPy reads that only after it has found the
+    path: an error before then would get the framework's own page.
+    """
+
+    error_page = {"default": respond_to_status}  # noqa: RUF012 - CherryPy copies nothing here
+    show_tracebacks = False
+    # `dsapi.web.bodies` reads body and query, once and strictly.
+    process_request_body = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Start the clock of the access log."""
+        super().__init__(*args, **kwargs)
+        self._started_s = time.perf_counter()
+
+    def process_query_string(self) -> None:
+        """Leave the query to `dsapi.web.bodies`."""
+
+    def process_headers(self) -> None:
+        """Give the request its id, before anything can fail."""
+        asked = next(
+            (value for name, value in self.header_list if name.lower() == "x-request-id"), ""
+        )
+        sane = _SANE_REQUEST_ID.fullmatch(asked)
+        self.unique_id = asked if sane else str(uuid_utils.uuid7())
+        headers = cherrypy.serving.response.headers
+        headers["X-Request-ID"] = self.unique_id
+        headers["Server"] = "dsapi"
+        super().process_headers()
+
+    def handle_error(self) -> None:
+        """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
+        respond_to_exception()
+        cherrypy.serving.response.finalize()
+
+    def close(self) -> None:
+        """Log the request when its answer is out."""
+        if not self.closed:
+            response = cherrypy.serving.response
+            _ACCESS_LOGGER.info(
+                '%s %s "%s" %s %s %.1fms',
+                self.unique_id,
+                self.remote.ip,
+                self.request_line[:200],
+                (response.output_status or b"-").decode("latin-1")[:3],
+                response.headers.get("Content-Length", "-"),
+                (time.perf_counter() - self._started_s) * 1000,
+            )
+        super().close()
+
+
+class Page:
+    """``/``: the tester's page."""
+
+    exposed = True
+
+    def __init__(self, static_dir: Path) -> None:
+        self._index = static_dir / "index.html"
+
+    def GET(self) -> Any:
+        """Send the page."""
+        return serve_file(str(self._index.resolve()), content_type="text/html; charset=utf-8")
+
+
+class Models:
+    """``/v1/models``."""
+
+    exposed = True
+
+    def __init__(self, workers: PredictionWorkers) -> None:
+        self._workers = workers
+
+    def GET(self) -> bytes:
+        """Describe the loaded models."""
+        if query := cherrypy.serving.request.query_string:
+            raise BadParameter(f"/v1/models takes no parameters, got {query[:60]!r}")
+        cherrypy.serving.response.headers["Content-Type"] = "application/json"
+        return answer_models(self._workers.models).model_dump_json().encode()
+
+
+class Live:
+    """``/health/live``."""
+
+    exposed = True
+
+    def GET(self) -> bytes:
+        """Answer while the process serves."""
+        return _status(b"live")
+
+
+class Ready:
+    """``/health/ready``."""
+
+    exposed = True
+
+    def __init__(self, workers: PredictionWorkers) -> None:
+        self._workers = workers
+
+    def GET(self) -> bytes:
+        """Answer 200 only while every worker can predict; never waits behind predictions."""
+        if not self._workers.ready:
+            raise NotReady("the prediction workers are starting or shutting down", retry_after_s=1)
+        return _status(b"ready")
+
+
+def _status(word: bytes) -> bytes:
+    cherrypy.serving.response.headers["Content-Type"] = "application/json"
+    return b'{"status": "%s"}' % word
+
+
+class _Folder:
+    """A part of a path that holds others and answers nothing itself."""
+
+    def __init__(self, **parts: Any) -> None:
+        vars(self).update(parts)
+
+
+class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc]
+    """Dispatches by path and method; what is below a resource does not exist.
+
+    CherryPy hands the rest of a path to the nearest resource above it, which would make every
+    unknown path the page's.
+    """
+
+    def find_handler(self, path: str) -> tuple[Any, list[str]]:
+        """Find the resource of exactly this path."""
+        resource, rest = super().find_handler(path)
+        return (None, []) if rest else (resource, [])
+
+
+def build_application(
+    workers: PredictionWorkers, *, limits: RequestLimits, static_dir: Path
+) -> cherrypy.Application:
+    """Build the WSGI application.
+
+    Args:
+        workers: what answers predictions.
+        limits: what a request may use.
+        static_dir: folder of the page, its script and its style.
+    """
+    root = Page(static_dir)
+    tree = {
+        "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers)),
+        "health": _Folder(live=Live(), ready=Ready(workers)),
+    }
+    vars(root).update(tree)
+    application = cherrypy.Application(root, script_name="", config=_config(static_dir))
+    application.request_class = ApiRequest
+    return application
+
+
+def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
+    return {
+        "/": {
+            "request.dispatch": _ExactDispatcher(),
+            "tools.log_headers.on": False,
+            "tools.trailing_slash.on": False,
+        },
+        "/static": {
+            "tools.staticdir.on": True,
+            "tools.staticdir.dir": str(static_dir.resolve()),
+        },
+    }

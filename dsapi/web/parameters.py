@@ -1,0 +1,142 @@
+"""Parameters: defined once, validated once, whatever form they came in."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from dsapi.errors import BadParameter, BadPoint, BadRequest
+from dsapi.prediction.points import Unit
+
+MAX_POINTS = 64
+_POINT_FIELDS = ("x", "y", "points")
+
+
+def _no_boolean(value: Any) -> Any:
+    """Refuse JSON's true and false, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _names(value: Any) -> Any:
+    """Take ``themes,colors`` as well as a JSON list."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _json_list(value: Any) -> Any:
+    """Take the text of a JSON list, as forms and query strings carry it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("must be a JSON list [[x, y], …]") from error
+
+
+Coordinate = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
+PointList = Annotated[
+    list[tuple[Coordinate, Coordinate]],
+    BeforeValidator(_json_list),
+    Field(min_length=1, max_length=MAX_POINTS),
+]
+
+
+class Parameters(BaseModel):
+    """What both kinds of prediction take, beside the picture."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unit: Unit = Field("px", description="Unit of the coordinates: px or percent")
+    models: Names | None = Field(
+        None, description="Which models to run, comma separated; all that are marked default"
+    )
+    top: Annotated[int, BeforeValidator(_no_boolean)] = Field(
+        5, ge=1, le=50, description="How many labels each, 1 to 50"
+    )
+    min_probability: Annotated[float, BeforeValidator(_no_boolean)] = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="Leave out labels below this, 0 to 1"
+    )
+
+
+class PointParameters(Parameters):
+    """Parameters of a prediction at one point."""
+
+    x: Coordinate | None = Field(None, description="The point, from the left edge")
+    y: Coordinate | None = Field(None, description="The point, from the top edge")
+
+    @property
+    def asked_points(self) -> tuple[tuple[float, float] | None, ...]:
+        """The one point, ``None`` for the center."""
+        return (None if self.x is None or self.y is None else (self.x, self.y),)
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "PointParameters":
+        if (self.x is None) != (self.y is None):
+            missing, given = ("x", "y") if self.x is None else ("y", "x")
+            raise BadPoint(f"x and y go together: {given} came without {missing}")
+        return self
+
+
+class BatchParameters(Parameters):
+    """Parameters of a prediction at many points."""
+
+    points: PointList = Field(description="A JSON list [[x, y], …] of 1 to 64 points")
+
+    @property
+    def asked_points(self) -> tuple[tuple[float, float] | None, ...]:
+        """The points in the order asked."""
+        return tuple(self.points)
+
+
+AnyParameters = TypeVar("AnyParameters", PointParameters, BatchParameters)
+
+
+def read_parameters(kind: type[AnyParameters], values: Mapping[str, Any]) -> AnyParameters:
+    """Validate parameters.
+
+    Raises:
+        BadPoint: a coordinate is no number, or comes alone.
+        BadParameter: a parameter is unknown or out of its range.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise _explain(kind, error) from error
+
+
+def _explain(kind: type[Parameters], error: ValidationError) -> BadRequest:
+    """Name the first parameter that is wrong, its value and what is permitted."""
+    problem = error.errors(include_url=False)[0]
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(kind.model_fields)
+        return BadParameter(f"unknown parameter {name!r}; there are image, path, {known}")
+    if problem["type"] == "missing":
+        return BadPoint(f"{name} is missing: {kind.model_fields[name].description}")
+    what = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    detail = f"{what} must be {message.removeprefix('must be ')}, got {_shown(problem['input'])}"
+    return BadPoint(detail) if name in _POINT_FIELDS else BadParameter(detail)
+
+
+def _shown(value: Any) -> str:
+    """Show a value, cut where a caller sent too much of it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,148 @@
+"""``/v1/predictions``: themes and colors at one point, or at many points of one picture."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cherrypy
+import uuid_utils
+
+from dsapi.errors import BadParameter
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.files import read_image_file
+from dsapi.prediction.predictor import Prediction, PredictionRequest
+from dsapi.web.answers import answer_batch, answer_prediction
+from dsapi.web.bodies import Form, parse_form, read_body
+from dsapi.web.parameters import (
+    AnyParameters,
+    BatchParameters,
+    PointParameters,
+    read_parameters,
+)
+from dsapi.workers import PredictionWorkers
+
+_LOGGER = logging.getLogger("dsapi.predictions")
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """What a request may use.
+
+    Attributes:
+        image_roots: folders whose pictures may be named by path.
+        max_bytes: largest body or picture file.
+        timeout_s: time from the request's head to its answer.
+    """
+
+    image_roots: tuple[Path, ...]
+    max_bytes: int
+    timeout_s: float
+
+
+class BatchPredictions:
+    """``/v1/predictions/batch``."""
+
+    exposed = True
+
+    def __init__(self, workers: PredictionWorkers, limits: RequestLimits) -> None:
+        self._workers = workers
+        self._limits = limits
+
+    def POST(self) -> bytes:  # CherryPy names handlers after methods
+        """Answer many points of one picture."""
+        prediction, prediction_id = _predict(BatchParameters, self._workers, self._limits)
+        return _json(answer_batch(prediction, prediction_id=prediction_id).model_dump_json())
+
+
+class Predictions:
+    """``/v1/predictions``."""
+
+    exposed = True
+
+    def __init__(self, workers: PredictionWorkers, limits: RequestLimits) -> None:
+        self.batch = BatchPredictions(workers, limits)
+        self._workers = workers
+        self._limits = limits
+
+    def POST(self) -> bytes:  # likewise
+        """Answer one point."""
+        prediction, prediction_id = _predict(PointParameters, self._workers, self._limits)
+        return _json(answer_prediction(prediction, prediction_id=prediction_id).model_dump_json())
+
+
+def _predict(
+    kind: type[AnyParameters], workers: PredictionWorkers, limits: RequestLimits
+) -> tuple[Prediction, str]:
+    """Go the whole way from the current request to a prediction and its id."""
+    request = cherrypy.serving.request
+    deadline = Deadline.within(limits.timeout_s)
+    body = read_body(max_bytes=limits.max_bytes, deadline=deadline)
+    form = parse_form(request.headers.get("Content-Type", ""), body, request.query_string)
+    parameters = read_parameters(kind, form.parameters)
+    asked = PredictionRequest(
+        _image(form, limits),
+        points=parameters.asked_points,
+        models=_choose_models(parameters.models, workers),
+        unit=parameters.unit,
+        top=parameters.top,
+        min_probability=parameters.min_probability,
+    )
+    prediction = workers.predict(asked, deadline)
+    _log(prediction, request_id=str(request.unique_id), source=form.path or "body")
+    return prediction, str(uuid_utils.uuid7())
+
+
+def _image(form: Form, limits: RequestLimits) -> bytes:
+    if form.image is not None:
+        return form.image
+    return read_image_file(form.path or "", roots=limits.image_roots, max_bytes=limits.max_bytes)
+
+
+def _choose_models(names: list[str] | None, workers: PredictionWorkers) -> tuple[str, ...]:
+    """Take the models asked for, or those that are marked default."""
+    if names is None:
+        return tuple(name for name, model in workers.models.items() if model.spec.default)
+    for name in names:
+        if name not in workers.models:
+            known = ", ".join(workers.models)
+            raise BadParameter(f"models must be among {known}; got {name[:40]!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _json(text: str) -> bytes:
+    cherrypy.serving.response.headers["Content-Type"] = "application/json"
+    return text.encode()
+
+
+def _log(prediction: Prediction, *, request_id: str, source: str) -> None:
+    """Log one line with what was asked, answered, and the time of every step."""
+    picture, first = prediction.picture, prediction.results[0]
+    best = " ".join(
+        _best(name, first.labels[name][0].label, first.labels[name][0].probability, version)
+        if first.labels[name]
+        else f"{name}={version}:-"
+        for name, version in prediction.versions.items()
+    )
+    _LOGGER.info(
+        "%s source=%s format=%s bytes=%d size=%dx%d points=%d point=%d,%d %s %s",
+        request_id,
+        source,
+        picture.format,
+        picture.bytes,
+        picture.width,
+        picture.height,
+        len(prediction.results),
+        first.point.x,
+        first.point.y,
+        best,
+        _steps(prediction.timing_ms),
+    )
+
+
+def _best(name: str, label: str, probability: float, version: str) -> str:
+    return f'{name}={version}:"{label}":{probability:.4f}'
+
+
+def _steps(timing_ms: Mapping[str, float]) -> str:
+    return " ".join(f"{step}_ms={value:.1f}" for step, value in timing_ms.items())

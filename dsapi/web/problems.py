@@ -1,0 +1,71 @@
+"""Problems: the one place where an error becomes a response (RFC 9457)."""
+
+import http
+import json
+import logging
+import sys
+from typing import Any
+
+import cherrypy
+
+from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError
+
+_LOGGER = logging.getLogger(__name__)
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem_body(*, status: int, code: str, detail: str, request_id: str) -> bytes:
+    """Write the contract's error body."""
+    return json.dumps(
+        {
+            "type": "about:blank",
+            "title": http.HTTPStatus(status).phrase,
+            "status": status,
+            "code": code,
+            "detail": detail,
+            "request_id": request_id,
+        },
+        ensure_ascii=False,
+    ).encode()
+
+
+def respond_to_exception() -> None:
+    """Answer the exception that is being handled."""
+    error = sys.exc_info()[1]
+    request = cherrypy.serving.request
+    if not isinstance(error, RequestError):
+        _LOGGER.error("request %s failed", request.unique_id, exc_info=error)
+        error = InternalError("the service failed on this request; its log has the reason")
+    _respond(error)
+
+
+def respond_to_status(status: str, message: str, **_: Any) -> bytes:
+    """Answer what the framework refused; CherryPy's ``error_page.default``."""
+    request, response = cherrypy.serving.request, cherrypy.serving.response
+    number = int(status.split()[0])
+    code, detail = "bad_request", message
+    if number == http.HTTPStatus.NOT_FOUND:
+        code, detail = NotFound.code, f"there is no {request.path_info}"
+    elif number == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        permitted = response.headers.get("Allow", "")
+        code = MethodNotAllowed.code
+        detail = f"{request.path_info} takes {permitted}, not {request.method}"
+    elif number >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        code, detail = InternalError.code, "the service failed on this request"
+    response.headers["Content-Type"] = CONTENT_TYPE
+    return problem_body(status=number, code=code, detail=detail, request_id=str(request.unique_id))
+
+
+def _respond(error: RequestError) -> None:
+    response = cherrypy.serving.response
+    response.status = error.status
+    response.headers["Content-Type"] = CONTENT_TYPE
+    response.headers.pop("Content-Length", None)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    response.body = problem_body(
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        request_id=str(cherrypy.serving.request.unique_id),
+    )

@@ -1,0 +1,63 @@
+"""Tiny real graphs, frozen here, for tests in which speed matters more than truth."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+COLOR_LABELS = ("red", "green", "blue")
+
+
+def freeze_brightest_channel(
+    path: Path,
+    *,
+    side: int = 9,
+    flat: bool = False,
+    input_name: str = "image",
+    output_name: str = "probabilities",
+    preprocess_in_graph: bool = True,
+) -> Path:
+    """Freeze a graph that says which of red, green and blue is strongest on average.
+
+    Its probabilities are a softmax over the mean of each channel, taken as 0 to 1 and times 10.
+    With `preprocess_in_graph` it takes 0–255, else values already scaled to 0–1; with `flat` it
+    takes ``[n, side * side * 3]``.
+    """
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        shape = [None, side * side * 3] if flat else [None, side, side, 3]
+        pixels = v1.placeholder(tf.float32, shape, name=input_name)
+        picture = tf.reshape(pixels, [-1, side, side, 3]) if flat else pixels
+        means = tf.reduce_mean(picture, axis=[1, 2])
+        scaled = means / 255.0 if preprocess_in_graph else means
+        tf.nn.softmax(scaled * 10.0, name=output_name)
+    return write_graph(path, graph.as_graph_def())
+
+
+def freeze_constant(path: Path, scores: list[float], *, side: int = 9) -> Path:
+    """Freeze a graph that gives the same scores for every picture."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, side, side, 3], name="image")
+        nothing = tf.reduce_sum(pixels, axis=[1, 2, 3], keepdims=False)[:, None] * 0.0
+        tf.add(nothing, tf.constant(np.array([scores], np.float32)), name="scores")
+    return write_graph(path, graph.as_graph_def())
+
+
+def write_graph(path: Path, definition: object) -> Path:
+    """Write a ``GraphDef``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(definition.SerializeToString())  # type: ignore[attr-defined]
+    return path
+
+
+def write_labels(path: Path, labels: tuple[str, ...] = COLOR_LABELS) -> Path:
+    """Write a labels file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(labels) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,161 @@
+"""Models by configuration alone, graphs of the TensorFlow 1 era among them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsapi.errors import ModelError, StartupError
+from dsapi.prediction.model import Model, ModelSpec, OpenModel, load_model, read_labels
+from tests.graphs import (
+    COLOR_LABELS,
+    freeze_brightest_channel,
+    freeze_constant,
+    write_graph,
+    write_labels,
+)
+
+
+def load(folder: Path, graph: Path, **options: object) -> Model:
+    labels = write_labels(folder / "labels.txt")
+    spec = ModelSpec.model_validate({"graph": graph, "labels": labels, "crop": "9px", **options})
+    return load_model("themes", spec, engine="tensorflow")
+
+
+def best(model: OpenModel, color: tuple[int, int, int]) -> str:
+    height, width = model.model.size
+    crop = np.full((1, height, width, 3), color, np.uint8)
+    return model.model.labels[int(model.score(crop).argmax())]
+
+
+def test_a_plain_graph_needs_no_settings(tmp_path: Path) -> None:
+    model = load(tmp_path, freeze_brightest_channel(tmp_path / "g.pb", side=32))
+    assert model.size == (32, 32)
+    assert model.labels == COLOR_LABELS
+    assert best(model.open(), (0, 200, 10)) == "green"
+
+
+def test_the_version_is_the_start_of_the_hash_of_the_graph_file(tmp_path: Path) -> None:
+    import hashlib
+
+    path = freeze_brightest_channel(tmp_path / "g.pb")
+    assert load(tmp_path, path).version == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def test_a_flat_graph_of_the_tensorflow_1_era_loads_by_configuration(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(
+        tmp_path / "g.pb", side=9, flat=True, output_name="output_prediction"
+    )
+    model = load(tmp_path, path, output_tensor="output_prediction:0")
+    assert (model.size, model.flat) == ((9, 9), True)
+    assert best(model.open(), (10, 20, 250)) == "blue"
+
+
+def test_a_retrained_graph_with_mean_and_scale_loads_by_configuration(tmp_path: Path) -> None:
+    """As retrain.py left them: Mul:0 → final_result:0, (pixel - 128) / 128 outside the graph."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        raw = tf.compat.v1.placeholder(tf.float32, [None, 16, 16, 3], name="raw")
+        pixels = tf.multiply(raw, 1.0, name="Mul")
+        means = tf.reduce_mean(pixels, axis=[1, 2])
+        # Right only for input in -1 … 1: everything above 0.5 would saturate to the same score.
+        tf.nn.softmax(tf.clip_by_value(means, -1.0, 1.0) * 4.0, name="final_result")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    model = load(
+        tmp_path,
+        path,
+        input_tensor="Mul:0",
+        output_tensor="final_result:0",
+        scale=0.0078125,
+        offset=-1.0,
+    ).open()
+    crop = np.zeros((1, 16, 16, 3), np.uint8)
+    crop[..., 0], crop[..., 1] = 255, 128
+    scores = np.array([255 / 128 - 1, 0.0, -1.0]) * 4
+    np.testing.assert_allclose(
+        model.score(crop)[0], np.exp(scores) / np.exp(scores).sum(), rtol=1e-4
+    )
+
+
+def test_logits_become_probabilities_by_softmax_or_sigmoid(tmp_path: Path) -> None:
+    path = freeze_constant(tmp_path / "g.pb", [0.0, 2.0, -200.0])
+    crop = np.zeros((1, 9, 9, 3), np.uint8)
+    softmax = load(tmp_path, path, activation="softmax").open().score(crop)[0]
+    sigmoid = load(tmp_path, path, activation="sigmoid").open().score(crop)[0]
+    np.testing.assert_allclose(softmax, [0.1192, 0.8808, 0.0], atol=1e-4)
+    np.testing.assert_allclose(sigmoid, [0.5, 0.8808, 0.0], atol=1e-4)
+
+
+def test_a_graph_with_an_open_size_asks_for_it(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+        tf.reduce_mean(pixels, axis=[1, 2], name="mean")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    with pytest.raises(StartupError, match=r"\[models.themes\].*set input_size"):
+        load(tmp_path, path)
+    assert load(tmp_path, path, input_size=20).size == (20, 20)
+
+
+def test_an_8_bit_graph_is_fed_8_bits(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.uint8, [None, 9, 9, 3], name="image")
+        tf.reduce_mean(tf.cast(pixels, tf.float32) / 255.0, axis=[1, 2], name="mean")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    assert best(load(tmp_path, path, dtype="uint8").open(), (0, 255, 0)) == "green"
+
+
+@pytest.mark.parametrize(
+    ("side", "flat", "options", "told"),
+    [
+        (9, False, {"input_size": 32}, "input_size = 32, but the graph takes 9 × 9"),
+        (9, True, {"input_size": 8}, "flat input of 243 values is no square RGB picture"),
+        (9, False, {"sha256": "0" * 64}, "SHA-256"),
+    ],
+)
+def test_what_does_not_fit_the_graph_stops_the_start(
+    tmp_path: Path, side: int, flat: bool, options: dict[str, object], told: str
+) -> None:
+    path = freeze_brightest_channel(tmp_path / "g.pb", side=side, flat=flat)
+    with pytest.raises(StartupError, match=told):
+        load(tmp_path, path, **options).open()
+
+
+def test_another_number_of_labels_stops_the_start(tmp_path: Path) -> None:
+    path = freeze_constant(tmp_path / "g.pb", [0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(StartupError, match=r"gives 4 scores.*has 3 labels"):
+        load(tmp_path, path)
+
+
+def test_a_graph_that_fails_later_is_a_model_error(tmp_path: Path) -> None:
+    model = load(tmp_path, freeze_brightest_channel(tmp_path / "g.pb", side=9)).open()
+    with pytest.raises(ModelError, match="the graph failed"):
+        model.score(np.zeros((1, 5, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot read the labels"),
+        (b"", "no label on line 1"),
+        (b"a\n\nb\n", "no label on line 2"),
+        (b"a\nb\na\n", "repeats the label 'a' on line 3"),
+        (b"\xff\xfe", "cannot read the labels"),
+    ],
+)
+def test_a_wrong_labels_file_is_refused(tmp_path: Path, content: bytes | None, told: str) -> None:
+    path = tmp_path / "labels.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StartupError, match=told):
+        read_labels(path)
+
+
+def test_labels_keep_their_order_and_spelling(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes("Women's Fashion\r\nblack & white\nCafé\n\n".encode())
+    assert read_labels(path) == ("Women's Fashion", "black & white", "Café")

@@ -1,0 +1,36 @@
+"""Ranking: best first, ties by index, nothing that is not a number."""
+
+import numpy as np
+import pytest
+
+from dsapi.errors import ModelError
+from dsapi.prediction.ranking import rank_labels
+
+LABELS = ("a", "b", "c", "d")
+
+
+def rank(values: list[float], *, top: int = 5, min_probability: float = 0.0) -> list[str]:
+    scores = np.array(values, np.float32)
+    ranked = rank_labels(scores, LABELS, top=top, min_probability=min_probability)
+    return [best.label for best in ranked]
+
+
+def test_labels_come_best_first() -> None:
+    assert rank([0.1, 0.4, 0.2, 0.3]) == ["b", "d", "c", "a"]
+
+
+def test_ties_come_by_label_index() -> None:
+    assert rank([0.25, 0.25, 0.25, 0.25]) == ["a", "b", "c", "d"]
+    assert rank([0.1, 0.4, 0.1, 0.4]) == ["b", "d", "a", "c"]
+
+
+def test_only_the_top_and_only_the_probable_are_kept() -> None:
+    assert rank([0.1, 0.4, 0.2, 0.3], top=2) == ["b", "d"]
+    assert rank([0.1, 0.4, 0.2, 0.3], min_probability=0.2) == ["b", "d", "c"]
+    assert rank([0.1, 0.4, 0.2, 0.3], min_probability=0.9) == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_a_model_error(bad: float) -> None:
+    with pytest.raises(ModelError, match="not finite"):
+        rank([0.1, bad, 0.2, 0.3])

@@ -1,0 +1,112 @@
+"""Settings: sources, their order, and what an operator is told when one is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.settings import default_config, load_settings
+
+MODEL = """
+[models.themes]
+graph = "graphs/themes.pb"
+labels = "/srv/labels.txt"
+crop = "80%"
+"""
+
+
+def write_config(folder: Path, text: str) -> Path:
+    config = folder / "dsapi.conf"
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+def test_the_shipped_configuration_is_valid_and_names_both_models() -> None:
+    settings = load_settings()
+    assert list(settings.models) == ["themes", "colors"]
+    assert (settings.host, settings.port) == ("127.0.0.1", 9000)
+    assert str(settings.models["themes"].crop) == "80%"
+    assert str(settings.models["colors"].crop) == "9px"
+
+
+def test_the_shipped_configuration_states_the_defaults(tmp_path: Path) -> None:
+    """What the file says is what the code would do without it, so neither misleads."""
+    shipped = load_settings(default_config())
+    empty = load_settings(write_config(tmp_path, ""))
+    told = default_config().read_text(encoding="utf-8").split("[models.")[0]
+    named = {line.split("=")[0].strip() for line in told.splitlines() if "=" in line}
+    for name in sorted(named - {"log_dir", "pid_file"}):
+        assert getattr(shipped, name) == getattr(empty, name), name
+    assert (empty.log_dir, empty.pid_file) == (tmp_path / "log", tmp_path / "run/dsapi.pid")
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path, "[global]\nport = 1\nqueue_size = 1\nhttp_threads = 1\n")
+    monkeypatch.setenv("DSAPI_PORT", "2")
+    monkeypatch.setenv("DSAPI_QUEUE_SIZE", "2")
+    settings = load_settings(config, port=3, host=None)
+    assert (settings.port, settings.queue_size, settings.http_threads) == (3, 2, 1)
+
+
+def test_the_environment_names_the_file_and_lists_of_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path, "[global]\nport = 1234\n")
+    monkeypatch.setenv("DSAPI_CONFIG", str(config))
+    monkeypatch.setenv("DSAPI_IMAGE_ROOTS", "/srv/a:pictures")
+    settings = load_settings()
+    assert settings.port == 1234
+    assert settings.image_roots == (Path("/srv/a"), tmp_path / "pictures")
+
+
+def test_a_model_is_changed_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path, MODEL)
+    monkeypatch.setenv("DSAPI_MODELS__THEMES__GRAPH", "other.pb")
+    assert load_settings(config).models["themes"].graph == tmp_path / "other.pb"
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    spec = load_settings(write_config(tmp_path, MODEL)).models["themes"]
+    assert spec.graph == tmp_path / "graphs/themes.pb"
+    assert spec.labels == Path("/srv/labels.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[global]\nprot = 9000\n", "prot is no setting; did you mean port?"),
+        ("[global]\nport = 70000\n", "port = 70000: Input should be less than or equal to 65535"),
+        ("[global]\nport = 'many'\n", "port = 'many'"),
+        ("[model.themes]\n", "unknown section [model.themes]"),
+        ("[global]\nport 9000\n", "is malformed"),
+        ("[global]\nhost = localhost\n", "is malformed"),
+        (MODEL.replace("80%", "80"), "[models.themes] crop = '80'"),
+        (MODEL.replace("80%", "101%"), "over 0% and at most 100%"),
+        (MODEL.replace("80%", "1.5px"), "whole number of pixels"),
+        (MODEL.replace('labels = "/srv/labels.txt"', ""), "[models.themes] labels is missing"),
+        (MODEL + 'labls = "x"\n', "[models.themes] labls is no setting; did you mean labels?"),
+        (MODEL + 'sha256 = "abc"\n', "[models.themes] sha256 = 'abc'"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_and_where(tmp_path: Path, text: str, told: str) -> None:
+    config = write_config(tmp_path, text)
+    with pytest.raises(StartupError) as caught:
+        load_settings(config)
+    assert told in str(caught.value)
+    assert str(config) in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="cannot read the configuration"):
+        load_settings(tmp_path / "none.conf")
+
+
+def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(StartupError) as caught:
+        load_settings(write_config(tmp_path, "[global]\nport = -1\nqueue_size = 0\n"))
+    assert "port = -1" in str(caught.value)
+    assert "queue_size = 0" in str(caught.value)
