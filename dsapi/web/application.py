@@ -12,10 +12,10 @@ from typing import Any
 import cherrypy
 import uuid_utils
 from cherrypy._cprequest import Request
-from cherrypy.lib.static import serve_file
 
 from dsapi.errors import BadParameter, NotReady
 from dsapi.web.answers import answer_models
+from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import Predictions, RequestLimits
 from dsapi.web.problems import respond_to_exception, respond_to_status
 from dsapi.workers import PredictionWorkers
@@ -75,19 +75,6 @@ class ApiRequest(Request):  # type: ignore[misc]
                 (time.perf_counter() - self._started_s) * 1000,
             )
         super().close()
-
-
-class Page:
-    """``/``: the tester's page."""
-
-    exposed = True
-
-    def __init__(self, static_dir: Path) -> None:
-        self._index = static_dir / "index.html"
-
-    def GET(self) -> Any:
-        """Send the page."""
-        return serve_file(str(self._index.resolve()), content_type="text/html; charset=utf-8")
 
 
 class Models:
@@ -166,7 +153,7 @@ def build_application(
         limits: what a request may use.
         static_dir: folder of the page, its script and its style.
     """
-    root = Page(static_dir)
+    root = Page(workers, limits, static_dir=static_dir)
     tree = {
         "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers)),
         "health": _Folder(live=Live(), ready=Ready(workers)),
@@ -187,5 +174,9 @@ def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
         "/static": {
             "tools.staticdir.on": True,
             "tools.staticdir.dir": str(static_dir.resolve()),
+            # The page itself is a template, not a file to send.
+            "tools.staticdir.match": r"\.(css|js|jpg|svg)$",
+            "tools.response_headers.on": True,
+            "tools.response_headers.headers": list(STATIC_HEADERS.items()),
         },
     }
