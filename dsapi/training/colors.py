@@ -54,7 +54,7 @@ class ColorTraining:
     survey: Path
     models: Path = Path("models")
     labels: Path = Path("labels")
-    work: Path = Path("var/training/colors")
+    work: Path = Path("var/train-colors")
     patches: int = 262_144
     epochs: int = 12
     batch: int = 256
@@ -200,12 +200,10 @@ def _save_checkpoint(training: ColorTraining, network: Any, history: list[EpochF
     """Weights, optimizer and history, whole or not at all."""
     variables = [*network.variables, *network.optimizer.variables]
     stream = io.BytesIO()
-    np.savez(
-        stream,
-        run=np.array(_describe_run(training)),
-        figures=np.array([list(asdict(epoch).values()) for epoch in history]),
-        **{f"v{index}": np.asarray(variable) for index, variable in enumerate(variables)},
-    )
+    arrays: dict[str, Any] = {f"v{index}": np.asarray(each) for index, each in enumerate(variables)}
+    arrays["run"] = np.array(_describe_run(training))
+    arrays["figures"] = np.array([list(asdict(epoch).values()) for epoch in history])
+    np.savez(stream, **arrays)
     write_atomically(_checkpoint_path(training), stream.getvalue())
 
 

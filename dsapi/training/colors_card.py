@@ -52,8 +52,8 @@ All measured on the frozen file through the server's engine, on colors kept out 
 | agreement with the majority name, plain colors, {bins} held-out bins with a clear majority | \
 {top1:.1%} | ≥ 85 % |
 | majority name among the first five | {top5:.1%} | ≥ 99 % |
-| lowest recall of a label, patches of a separately written generator | {worst:.1%} ({worst_label}) \
-| ≥ 75 % |
+| lowest recall of a label, patches of a separately written generator | {worst:.1%} \
+({worst_label}) | ≥ 75 % |
 | top label kept at JPEG quality 60, same patches | {jpeg:.1%} | ≥ 95 % |
 | patches and plain colors that become white by darkening | {whitened} | 0 |
 | expected calibration error, newly generated patches | {ece:.3f} | |

@@ -40,7 +40,8 @@ def draw_blotches(rng: np.random.Generator, count: int) -> FloatArray:
 def _build_interpolation(cells: int) -> FloatArray:
     """Linear interpolation from `cells` points over the canvas, float32 [17, cells]."""
     places = np.linspace(0, cells - 1, CANVAS_PX)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells))).astype(np.float32)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)))
+    return np.asarray(weights, np.float32)
 
 
 def normalize(field: FloatArray) -> FloatArray:
@@ -66,8 +67,9 @@ def draw_two_parts(rng: np.random.Generator, count: int) -> FloatArray:
     stripes = wave - threshold
     checks = wave * other - 0.3 * threshold
     blots = draw_blotches(rng, count) - threshold
-    level = np.select([kinds == 0, kinds == 1, kinds == 2, kinds == 3],
-                      [edge, line, stripes, checks], blots)
+    level = np.select(
+        [kinds == 0, kinds == 1, kinds == 2, kinds == 3], [edge, line, stripes, checks], blots
+    )
     sharpness = rng.choice((4.0, 10.0, 40.0), (count, 1, 1))
     return np.asarray(1 / (1 + np.exp(-np.clip(sharpness * level, -30, 30))), np.float32)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from dsapi.training.colors_science import FloatArray
 
 #: The labels in output order, alphabetical.
 COLOR_LABELS = (
@@ -143,9 +143,7 @@ _SPLIT_TERMS: dict[str, dict[str, float]] = {
 
 def fold_terms() -> dict[str, dict[str, float]]:
     """Each survey term with its shares of the labels; the shares of a term sum to 1."""
-    fold = {
-        term: {label: 1.0} for label, terms in _WHOLE_TERMS.items() for term in terms.split()
-    }
+    fold = {term: {label: 1.0} for label, terms in _WHOLE_TERMS.items() for term in terms.split()}
     return fold | _SPLIT_TERMS
 
 

@@ -44,9 +44,7 @@ def convert_to_lab(patch: Any) -> Any:
     encoded = tf.clip_by_value(patch, 0.0, 255.0) / 255.0
     # The lower branch of sRGB and CIELAB only matters below 1 % of light, but a power function
     # alone has an unbounded slope there, which makes black noisy.
-    linear = tf.where(
-        encoded <= 0.04045, encoded / 12.92, tf.pow((encoded + 0.055) / 1.055, 2.4)
-    )
+    linear = tf.where(encoded <= 0.04045, encoded / 12.92, tf.pow((encoded + 0.055) / 1.055, 2.4))
     xyz = tf.linalg.matmul(linear, tf.constant(RGB_TO_XYZ.T)[None, None])
     f = tf.where(
         xyz > 216 / 24389,

@@ -10,6 +10,7 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsapi.training.colors_fields import IntArray
 from dsapi.training.colors_names import COLOR_LABELS, ColorSurvey, NameSurface, mark_held_out
@@ -94,8 +95,9 @@ def _draw_dull(rng: np.random.Generator, count: int) -> FloatArray:
     lightness = np.where(ends > 0.85, rng.uniform(0, 24, count), lightness)
     chroma = rng.exponential(7.0, count)
     # Around the yellow axis for wood, stone, skin and lamp light; every third anywhere.
-    hue = np.where(rng.random(count) < 0.67, rng.normal(1.25, 0.5, count),
-                   rng.uniform(0, 2 * np.pi, count))
+    hue = np.where(
+        rng.random(count) < 0.67, rng.normal(1.25, 0.5, count), rng.uniform(0, 2 * np.pi, count)
+    )
     return np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], -1).astype(np.float32)
 
 
@@ -142,7 +144,7 @@ def build_palette(survey: ColorSurvey) -> Palette:
     return Palette(survey=seen, names=NameSurface(seen))
 
 
-def measure_mean_lab(patches: FloatArray) -> FloatArray:
+def measure_mean_lab(patches: NDArray[np.uint8]) -> FloatArray:
     """CIELAB of the mean light of patches [n, 9, 9, 3], 0-255: float32 [n, 3]."""
     return measure_lab(decode_srgb(np.asarray(patches, np.float32) / 255).mean(axis=(1, 2)))
 

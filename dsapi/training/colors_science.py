@@ -6,10 +6,13 @@ Formulas and constants: IEC 61966-2-1 (sRGB) and CIE 15:2004 (CIELAB, D65 white)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+#: Any precision: NumPy's types cannot tell what mixing float32 and Python numbers gives.
+FloatArray = NDArray[np.floating[Any]]
 
 #: Linear sRGB to XYZ relative to the D65 white, so that white is (1, 1, 1).
 RGB_TO_XYZ = np.array(

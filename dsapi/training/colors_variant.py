@@ -18,8 +18,20 @@ from dsapi.training.colors_names import COLOR_LABELS, ColorSurvey
 from dsapi.training.colors_science import FloatArray, decode_srgb, encode_srgb, render_lab
 
 _SIDE = 9
-_PLAIN = ("black", "blue", "brown", "gray", "green", "neutral", "orange", "pink", "purple", "red",
-          "white", "yellow")
+_PLAIN = (
+    "black",
+    "blue",
+    "brown",
+    "gray",
+    "green",
+    "neutral",
+    "orange",
+    "pink",
+    "purple",
+    "red",
+    "white",
+    "yellow",
+)
 # Encoded sRGB samples as swatch books and product pages print them.
 _METAL_SWATCHES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "silver": ((192, 192, 192), (170, 169, 173), (208, 208, 206), (196, 202, 206)),
@@ -83,9 +95,7 @@ def _weave(rng: np.random.Generator, color: FloatArray) -> FloatArray:
     return np.asarray(color * (1 + depth * np.clip(pattern, -1, 1))[..., None], np.float32)
 
 
-def _mirror(
-    rng: np.random.Generator, swatches: tuple[tuple[int, int, int], ...]
-) -> FloatArray:
+def _mirror(rng: np.random.Generator, swatches: tuple[tuple[int, int, int], ...]) -> FloatArray:
     """Curved metal: a floor, a horizon and a sky mirrored, a window or lamp shining in it."""
     swatch = np.array(swatches[rng.integers(len(swatches))], np.float32) / 255
     color = decode_srgb(np.clip(swatch * rng.uniform(0.92, 1.08), 0, 1).astype(np.float32))

