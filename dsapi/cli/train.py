@@ -50,3 +50,35 @@ def themes(
         work_dir=work_dir,
         only_measure=leave_sources_out,
     )
+
+
+@train.command()
+def colors(
+    data: Annotated[Path, typer.Option(help="Folder with the color survey, c3_data.json.")],
+    output: Output = Path("."),
+    work_dir: WorkDir = Path("var/train-colors"),
+    patches: Annotated[int, typer.Option(min=64, help="Patches to generate.")] = 262_144,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 2026,
+) -> None:
+    """Train the color classifier and write graph, labels, card and figures.
+
+    Example: dsapi train colors --data ../shared/colors
+    """
+    from rich.console import Console
+
+    from dsapi.training.colors import ColorTraining, train_colors
+
+    console = Console()
+    training = ColorTraining(
+        survey=data / "c3_data.json",
+        models=output / "models",
+        labels=output / "labels",
+        work=work_dir,
+        patches=patches,
+        epochs=epochs,
+        seed=seed,
+    )
+    report = train_colors(training, console=console)
+    console.print(f"{report.graph.path}: version {report.graph.version}")
+    console.print(f"figures: {training.models / 'colorClassifier.md'}")
