@@ -59,9 +59,10 @@ class TensorFlowSession:
         """Open a session on a loaded graph."""
         tf = _tensorflow()
         # Workers give the parallelism, one thread each. The first session of a process fixes
-        # the size of its thread pools for good.
+        # the size of its thread pools for good. -1: operations run in the calling thread. With 1
+        # all sessions would share a single thread, whatever the number of workers.
         config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1
+            intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1
         )
         # By itself TensorFlow takes all of a GPU's memory, whatever else wants to use it.
         config.gpu_options.allow_growth = True
