@@ -51,7 +51,9 @@ def _grain(image: Image.Image, strength: float, rng: np.random.Generator) -> Ima
 def draw_garden(rng: np.random.Generator) -> Image.Image:
     """A flower bed before a lawn, trees and a summer sky."""
     width, height = WIDTH * SCALE, HEIGHT * SCALE
-    canvas = _gradient((width, height), [(0, (96, 160, 226)), (0.45, (205, 228, 244)), (1, (230, 240, 245))])
+    canvas = _gradient(
+        (width, height), [(0, (96, 160, 226)), (0.45, (205, 228, 244)), (1, (230, 240, 245))]
+    )
     draw = ImageDraw.Draw(canvas)
     for _ in range(7):
         x, y = rng.uniform(0, width), rng.uniform(40, 0.24 * height)
@@ -65,12 +67,21 @@ def draw_garden(rng: np.random.Generator) -> Image.Image:
         shade = int(rng.uniform(-18, 18))
         y = 0.44 * height - r * 0.3
         draw.ellipse((x - r, y - r, x + r, y + r), (52 + shade, 108 + shade, 52 + shade))
-    lawn = _gradient((width, height), [(0.42, (112, 168, 66)), (0.75, (72, 136, 44)), (1, (44, 92, 32))])
+    lawn = _gradient(
+        (width, height), [(0.42, (112, 168, 66)), (0.75, (72, 136, 44)), (1, (44, 92, 32))]
+    )
     canvas.paste(lawn.crop((0, int(0.46 * height), width, height)), (0, int(0.46 * height)))
     draw = ImageDraw.Draw(canvas)
     path = [(0.50, 0.46), (0.53, 0.46), (0.60, 0.66), (0.98, 1.0), (0.52, 1.0), (0.47, 0.66)]
     draw.polygon([(x * width, y * height) for x, y in path], "#cdbb98")
-    petals: list[Color] = [(226, 38, 54), (245, 130, 32), (250, 214, 46), (238, 96, 160), (150, 70, 190), (252, 250, 244)]
+    petals: list[Color] = [
+        (226, 38, 54),
+        (245, 130, 32),
+        (250, 214, 46),
+        (238, 96, 160),
+        (150, 70, 190),
+        (252, 250, 244),
+    ]
     for index in range(330):
         depth = (index / 330) ** 0.8
         y = (0.58 + 0.40 * depth) * height
@@ -93,7 +104,12 @@ def draw_harbor(rng: np.random.Generator) -> Image.Image:
     width, height = HEIGHT * SCALE, WIDTH * SCALE
     canvas = _gradient(
         (width, height),
-        [(0, (34, 32, 92)), (0.25, (116, 62, 130)), (0.42, (236, 120, 92)), (0.53, (254, 204, 120))],
+        [
+            (0, (34, 32, 92)),
+            (0.25, (116, 62, 130)),
+            (0.42, (236, 120, 92)),
+            (0.53, (254, 204, 120)),
+        ],
     )
     draw = ImageDraw.Draw(canvas)
     horizon, sun = int(0.54 * height), 0.68 * width
@@ -131,13 +147,19 @@ def _boat(draw: ImageDraw.ImageDraw, *, x: float, y: float, size: float) -> None
     draw.line((x, y, x, y - 2 * size), "#2a2230", max(2, int(size / 34)))
     hull = [(-0.8, -0.1), (0.95, -0.1), (0.66, 0.2), (-0.6, 0.2)]
     draw.polygon([(x + px * size, y + py * size) for px, py in hull], "#b3242e")
-    draw.line((x - 0.78 * size, y - 0.07 * size, x + 0.93 * size, y - 0.07 * size), "#f8f1e6", max(2, int(size / 22)))
+    draw.line(
+        (x - 0.78 * size, y - 0.07 * size, x + 0.93 * size, y - 0.07 * size),
+        "#f8f1e6",
+        max(2, int(size / 22)),
+    )
 
 
 def draw_fruit(rng: np.random.Generator) -> Image.Image:
     """Apples, oranges, limes and grapes in a blue bowl on a wooden table."""
     width, height = WIDTH * SCALE, HEIGHT * SCALE
-    canvas = _gradient((width, height), [(0, (196, 188, 176)), (0.6, (232, 226, 216)), (1, (232, 226, 216))])
+    canvas = _gradient(
+        (width, height), [(0, (196, 188, 176)), (0.6, (232, 226, 216)), (1, (232, 226, 216))]
+    )
     table = int(0.60 * height)
     y, x = np.mgrid[0 : height - table, 0:width]
     rings = np.sin((y * 0.11 + 14 * np.sin(x / 230) + 5 * np.sin(x / 71)) / 3)
@@ -149,11 +171,17 @@ def draw_fruit(rng: np.random.Generator) -> Image.Image:
     ImageDraw.Draw(shadow).ellipse((cx - 520, cy + 250, cx + 620, cy + 420), 150)
     canvas.paste((52, 30, 16), (0, 0), shadow.filter(ImageFilter.GaussianBlur(36)))
     pile: list[tuple[float, float, float, Color]] = [
-        (-270, -150, 150, (240, 140, 24)), (280, -140, 150, (244, 150, 30)), (-40, -250, 165, (206, 34, 40)),
-        (190, -290, 120, (150, 190, 40)), (-230, -330, 118, (196, 30, 46)), (60, -120, 160, (226, 196, 40)),
-        (-400, -60, 120, (132, 180, 44)), (410, -40, 120, (200, 36, 44)), (-130, -60, 140, (214, 60, 40)),
+        (-270, -150, 150, (240, 140, 24)),
+        (280, -140, 150, (244, 150, 30)),
+        (-40, -250, 165, (206, 34, 40)),
+        (190, -290, 120, (150, 190, 40)),
+        (-230, -330, 118, (196, 30, 46)),
+        (60, -120, 160, (226, 196, 40)),
+        (-400, -60, 120, (132, 180, 44)),
+        (410, -40, 120, (200, 36, 44)),
+        (-130, -60, 140, (214, 60, 40)),
         (250, -10, 140, (242, 140, 26)),
-    ]  # fmt: skip
+    ]
     for dx, dy, radius, color in pile:
         _ball(canvas, center=(cx + dx, cy + dy), radius=radius, color=color)
     for index in range(26):
@@ -181,14 +209,30 @@ def draw_colors(rng: np.random.Generator) -> Image.Image:
     """One tile for each of the 18 color labels, metals with their shine."""
     canvas = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), "#ece8e1")
     tiles: list[Callable[[int], NDArray[np.uint8]]] = [
-        *(_plain_tile(color) for color in (
-            (18, 18, 20), (240, 240, 238), (134, 134, 134), (214, 200, 174), (206, 28, 42), (244, 128, 26),
-            (246, 218, 36), (40, 150, 62), (34, 92, 206), (120, 60, 170), (244, 130, 178), (112, 66, 34),
-        )),
-        *(_metal_tile(color) for color in ((172, 178, 186), (206, 164, 56), (184, 104, 62), (202, 142, 138))),
+        *(
+            _plain_tile(color)
+            for color in (
+                (18, 18, 20),
+                (240, 240, 238),
+                (134, 134, 134),
+                (214, 200, 174),
+                (206, 28, 42),
+                (244, 128, 26),
+                (246, 218, 36),
+                (40, 150, 62),
+                (34, 92, 206),
+                (120, 60, 170),
+                (244, 130, 178),
+                (112, 66, 34),
+            )
+        ),
+        *(
+            _metal_tile(color)
+            for color in ((172, 178, 186), (206, 164, 56), (184, 104, 62), (202, 142, 138))
+        ),
         _check_tile,
         _stripe_tile,
-    ]  # fmt: skip
+    ]
     side, gap = 272, 38
     for index, tile in enumerate(tiles):
         row, column = divmod(index, 6)
