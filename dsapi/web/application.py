@@ -12,10 +12,10 @@ from typing import Any
 import cherrypy
 import uuid_utils
 from cherrypy._cprequest import Request
-from cherrypy.lib.static import serve_file
 
 from dsapi.errors import BadParameter, NotReady
 from dsapi.web.answers import answer_models
+from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import Predictions, RequestLimits
 from dsapi.web.problems import respond_to_exception, respond_to_status
 from dsapi.workers import PredictionWorkers
@@ -32,7 +32,6 @@ class ApiRequest(Request):  # type: ignore[misc]
     """
 
     error_page = {"default": respond_to_status}  # noqa: RUF012 - CherryPy copies nothing here
-    error_response = staticmethod(respond_to_exception)
     show_tracebacks = False
     # `dsapi.web.bodies` reads body and query, once and strictly.
     process_request_body = False
@@ -47,13 +46,20 @@ class ApiRequest(Request):  # type: ignore[misc]
 
     def process_headers(self) -> None:
         """Give the request its id, before anything can fail."""
-        asked = next((value for name, value in self.header_list if name == "X-Request-Id"), "")
+        asked = next(
+            (value for name, value in self.header_list if name.lower() == "x-request-id"), ""
+        )
         sane = _SANE_REQUEST_ID.fullmatch(asked)
         self.unique_id = asked if sane else str(uuid_utils.uuid7())
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
         super().process_headers()
+
+    def handle_error(self) -> None:
+        """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
+        respond_to_exception()
+        cherrypy.serving.response.finalize()
 
     def close(self) -> None:
         """Log the request when its answer is out."""
@@ -69,19 +75,6 @@ class ApiRequest(Request):  # type: ignore[misc]
                 (time.perf_counter() - self._started_s) * 1000,
             )
         super().close()
-
-
-class Page:
-    """``/``: the tester's page."""
-
-    exposed = True
-
-    def __init__(self, static_dir: Path) -> None:
-        self._index = static_dir / "index.html"
-
-    def GET(self) -> Any:
-        """Send the page."""
-        return serve_file(str(self._index.resolve()), content_type="text/html; charset=utf-8")
 
 
 class Models:
@@ -137,6 +130,19 @@ class _Folder:
         vars(self).update(parts)
 
 
+class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc]
+    """Dispatches by path and method; what is below a resource does not exist.
+
+    CherryPy hands the rest of a path to the nearest resource above it, which would make every
+    unknown path the page's.
+    """
+
+    def find_handler(self, path: str) -> tuple[Any, list[str]]:
+        """Find the resource of exactly this path."""
+        resource, rest = super().find_handler(path)
+        return (None, []) if rest else (resource, [])
+
+
 def build_application(
     workers: PredictionWorkers, *, limits: RequestLimits, static_dir: Path
 ) -> cherrypy.Application:
@@ -147,7 +153,7 @@ def build_application(
         limits: what a request may use.
         static_dir: folder of the page, its script and its style.
     """
-    root = Page(static_dir)
+    root = Page(workers, limits, static_dir=static_dir)
     tree = {
         "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers)),
         "health": _Folder(live=Live(), ready=Ready(workers)),
@@ -161,13 +167,16 @@ def build_application(
 def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
     return {
         "/": {
-            "request.dispatch": cherrypy.dispatch.MethodDispatcher(),
-            # Unhandled errors are logged in `dsapi.web.problems`, once.
-            "tools.log_tracebacks.on": False,
+            "request.dispatch": _ExactDispatcher(),
+            "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
         "/static": {
             "tools.staticdir.on": True,
             "tools.staticdir.dir": str(static_dir.resolve()),
+            # The page itself is a template, not a file to send.
+            "tools.staticdir.match": r"\.(css|js|jpg|svg)$",
+            "tools.response_headers.on": True,
+            "tools.response_headers.headers": list(STATIC_HEADERS.items()),
         },
     }

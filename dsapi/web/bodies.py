@@ -7,7 +7,7 @@ nearly as long as an inference; this reads large pieces and splits them in memor
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -120,7 +120,7 @@ def parse_form(content_type: str, body: bytes, query: str) -> Form:
     media_type, options = parse_options_header(content_type)
     parameters = _unique(_parse_pairs(query, "the query string"))
     if media_type == "multipart/form-data":
-        fields = _parse_multipart(body, options.get("boundary", ""))
+        fields = _unique(split_multipart(body, options.get("boundary", "")))
     elif media_type == "application/x-www-form-urlencoded":
         fields = _unique(_parse_pairs(_text(body, "the form"), "the form"))
     elif media_type == "application/json":
@@ -135,11 +135,18 @@ def parse_form(content_type: str, body: bytes, query: str) -> Form:
         if name in parameters:
             raise BadParameter(f"{name} came twice, in the query and in the body")
         parameters[name] = value
-    return _form(parameters)
+    return gather_form(parameters)
 
 
-def _form(parameters: dict[str, Any]) -> Form:
-    """Separate the picture from the other parameters."""
+def gather_form(parameters: Mapping[str, Any]) -> Form:
+    """Separate the picture from the other parameters.
+
+    Raises:
+        MissingImage: no picture, or more than one.
+        BadParameter: ``path`` is no text.
+        BadRequest: ``image`` is neither bytes nor base64.
+    """
+    parameters = dict(parameters)
     image, path = parameters.pop("image", None), parameters.pop("path", None)
     if image is not None and path is not None:
         raise MissingImage("both image and path came: send one of them")
@@ -178,8 +185,12 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _parse_multipart(body: bytes, boundary: str) -> dict[str, Any]:
-    """Split an upload into its parts: ``image`` as bytes, everything else as text."""
+def split_multipart(body: bytes, boundary: str) -> list[tuple[str, Any]]:
+    """Split an upload into its parts: ``image`` as bytes, everything else as text.
+
+    Raises:
+        BadRequest: it is malformed, or has too many parts.
+    """
     if not boundary:
         raise BadRequest("multipart/form-data came without a boundary")
     try:
@@ -193,7 +204,7 @@ def _parse_multipart(body: bytes, boundary: str) -> dict[str, Any]:
     except MultipartError as error:
         raise BadRequest(f"the multipart body is malformed: {error}") from error
     # A browser sends an empty, unnamed part for a file input that nobody used.
-    return _unique(part for part in parts if part != ("image", None))
+    return [part for part in parts if part != ("image", None)]
 
 
 def _segments(

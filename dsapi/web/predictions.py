@@ -80,6 +80,22 @@ def _predict(
     body = read_body(max_bytes=limits.max_bytes, deadline=deadline)
     form = parse_form(request.headers.get("Content-Type", ""), body, request.query_string)
     parameters = read_parameters(kind, form.parameters)
+    return predict_form(form, parameters, workers=workers, limits=limits, deadline=deadline)
+
+
+def predict_form(
+    form: Form,
+    parameters: PointParameters | BatchParameters,
+    *,
+    workers: PredictionWorkers,
+    limits: RequestLimits,
+    deadline: Deadline,
+) -> tuple[Prediction, str]:
+    """Answer a form whose parameters are validated: a prediction and its id.
+
+    Raises:
+        RequestError: the picture, the point or a model is unusable, or there was no time.
+    """
     asked = PredictionRequest(
         _image(form, limits),
         points=parameters.asked_points,
@@ -89,7 +105,7 @@ def _predict(
         min_probability=parameters.min_probability,
     )
     prediction = workers.predict(asked, deadline)
-    _log(prediction, request_id=str(request.unique_id), source=form.path or "body")
+    _log(prediction, request_id=str(cherrypy.serving.request.unique_id), source=form.path or "body")
     return prediction, str(uuid_utils.uuid7())
 
 

@@ -30,7 +30,7 @@ def problem_body(*, status: int, code: str, detail: str, request_id: str) -> byt
 
 
 def respond_to_exception() -> None:
-    """Answer the exception that is being handled; CherryPy's ``request.error_response``."""
+    """Answer the exception that is being handled."""
     error = sys.exc_info()[1]
     request = cherrypy.serving.request
     if not isinstance(error, RequestError):

@@ -1,28 +1,246 @@
-"""The contract of ``POST /v1/predictions`` over real sockets."""
+"""The contract of ``POST /v1/predictions`` in its four forms, over real sockets."""
 
 import base64
 import json
+import re
+from pathlib import Path
+from urllib.parse import urlencode
 
-from tests.conftest import RunningServer
-from tests.pictures import GREEN, RED, encode, halves, plain
+import pytest
+
+from tests.conftest import Answer, RunningServer
+from tests.pictures import BLUE, GREEN, RED, encode, halves, photo, plain
+
+HALVES = encode(halves())
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON = {"Content-Type": "application/json"}
 
 
-def test_a_raw_picture_gets_both_models_at_its_center(server: RunningServer) -> None:
-    answer = server.post_picture(encode(plain(GREEN)))
+def encode_multipart(fields: dict[str, str], image: bytes | None) -> tuple[bytes, dict[str, str]]:
+    parts = [
+        f'--frontier\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    if image is not None:
+        head = 'Content-Disposition: form-data; name="image"; filename="p.png"'
+        parts.append(
+            f"--frontier\r\n{head}\r\nContent-Type: image/png\r\n\r\n".encode() + image + b"\r\n"
+        )
+    body = b"".join(parts) + b"--frontier--\r\n"
+    return body, {"Content-Type": "multipart/form-data; boundary=frontier"}
+
+
+def post_form(server: RunningServer, form: str, image: bytes, **fields: str) -> Answer:
+    """Post the same picture and fields in one of the four forms."""
+    path = "/v1/predictions"
+    if form == "raw":
+        return server.post_picture(image, urlencode(fields))
+    if form == "upload":
+        return server.ask("POST", path, *encode_multipart(fields, image))
+    if form == "path":
+        (server.settings.image_roots[0] / "posted.png").write_bytes(image)
+        return server.ask("POST", path, urlencode({"path": "posted.png", **fields}), FORM)
+    values = {"image": base64.b64encode(image).decode(), **fields}
+    return server.ask("POST", path, json.dumps(values), JSON)
+
+
+@pytest.mark.parametrize("form", ["raw", "upload", "path", "base64"])
+def test_every_form_gets_the_same_answer(server: RunningServer, form: str) -> None:
+    answer = post_form(server, form, HALVES, x="10", y="20", top="2")
     assert answer.status == 200, answer.body
-    assert answer.json["point"] == {"x": 32, "y": 24}
-    assert answer.json["image"]["format"] == "PNG"
-    assert answer.json["predictions"]["themes"][0]["label"] == "green"
-    assert answer.json["predictions"]["colors"][0]["label"] == "green"
-    assert answer.json["errors"] == {}
+    told = answer.json
+    assert told["point"] == {"x": 10, "y": 20}
+    assert told["image"] == {"width": 64, "height": 48, "format": "PNG", "bytes": len(HALVES)}
+    assert told["crops"] == {"themes": [0, 1, 51, 39], "colors": [6, 16, 15, 25]}
+    assert [best["label"] for best in told["predictions"]["colors"]] == ["red", "blue"]
+    assert (
+        told["predictions"]
+        == post_form(server, "raw", HALVES, x="10", y="20", top="2").json["predictions"]
+    )
 
 
-def test_base64_gets_what_a_raw_picture_gets(server: RunningServer) -> None:
-    picture = encode(halves())
-    raw = server.post_picture(picture, "x=10&y=10").json
-    body = json.dumps({"image": base64.b64encode(picture).decode(), "x": 10, "y": 10})
-    sent = server.ask("POST", "/v1/predictions", body, {"Content-Type": "application/json"})
-    assert sent.status == 200, sent.body
-    assert sent.json["predictions"] == raw["predictions"]
-    assert raw["predictions"]["colors"][0]["label"] == "red"
-    assert RED
+def test_an_answer_has_everything_that_the_contract_names(server: RunningServer) -> None:
+    answer = server.post_picture(HALVES)
+    told = answer.json
+    assert answer.headers["Content-Type"] == "application/json"
+    assert set(told) == {
+        "id", "image", "point", "predictions", "crops", "models", "errors", "timing_ms",
+    }  # fmt: skip
+    assert set(told["timing_ms"]) == {"queue", "decode", "themes", "colors", "total"}
+    assert all(isinstance(value, float | int) for value in told["timing_ms"].values())
+    assert told["models"] == {n: server.workers.models[n].version for n in ("themes", "colors")}
+    assert all(re.fullmatch("[0-9a-f]{12}", version) for version in told["models"].values())
+    assert told["errors"] == {}
+    for ranked in told["predictions"].values():
+        assert [set(best) for best in ranked] == [{"label", "probability"}] * 3
+        assert all(round(best["probability"], 4) == best["probability"] for best in ranked)
+
+
+def test_without_a_point_the_center_is_taken(server: RunningServer) -> None:
+    assert server.post_picture(HALVES).json["point"] == {"x": 32, "y": 24}
+
+
+def test_fractions_of_a_pixel_are_floored(server: RunningServer) -> None:
+    assert server.post_picture(HALVES, "x=63.9&y=0.99").json["point"] == {"x": 63, "y": 0}
+
+
+@pytest.mark.parametrize(("percent", "pixel"), [("0", 0), ("50", 32), ("99.99", 63), ("100", 63)])
+def test_percent_covers_the_picture_with_both_ends(
+    server: RunningServer, percent: str, pixel: int
+) -> None:
+    answer = server.post_picture(HALVES, f"x={percent}&y=0&unit=percent")
+    assert answer.json["point"] == {"x": pixel, "y": 0}
+
+
+def test_only_the_models_asked_for_are_run(server: RunningServer) -> None:
+    told = server.post_picture(HALVES, "models=colors").json
+    assert list(told["predictions"]) == list(told["crops"]) == list(told["models"]) == ["colors"]
+    assert "themes" not in told["timing_ms"]
+    both = server.post_picture(HALVES, "models=colors,themes").json
+    assert set(both["predictions"]) == {"colors", "themes"}
+
+
+def test_top_and_min_probability_limit_the_labels(server: RunningServer) -> None:
+    ranked = server.post_picture(HALVES, "x=5&y=5&top=1").json["predictions"]["colors"]
+    assert [best["label"] for best in ranked] == ["red"]
+    told = server.post_picture(HALVES, "x=5&y=5&min_probability=0.9").json
+    assert [best["label"] for best in told["predictions"]["colors"]] == ["red"]
+    assert told["predictions"]["themes"] == []
+
+
+def test_a_picture_smaller_than_the_patch_is_enlarged(server: RunningServer) -> None:
+    told = server.post_picture(encode(plain(GREEN, 3, 2))).json
+    assert told["predictions"]["colors"][0]["label"] == "green"
+    assert told["crops"]["colors"] == [0, 0, 3, 2]
+
+
+def test_a_large_picture_answers_in_its_own_pixels(server: RunningServer) -> None:
+    large = encode(photo(2500, 1000), "JPEG", quality=80)
+    told = server.post_picture(large, "x=2000&y=501").json
+    assert told["image"]["width"] == 2500
+    assert told["point"] == {"x": 2000, "y": 501}
+    assert told["crops"]["themes"] == [500, 101, 2500, 901]
+    left, top, right, bottom = told["crops"]["colors"]
+    assert (right - left, bottom - top) == (18, 18)
+    assert left <= 2000 < right
+    assert top <= 501 < bottom
+
+
+def test_a_batch_answers_many_points_in_the_order_asked(server: RunningServer) -> None:
+    answer = server.ask(
+        "POST",
+        "/v1/predictions/batch",
+        *encode_multipart({"points": "[[5, 5], [60, 40], [5, 5]]"}, HALVES),
+    )
+    assert answer.status == 200, answer.body
+    told = answer.json
+    assert set(told) == {"id", "image", "models", "results", "timing_ms"}
+    assert [r["point"] for r in told["results"]] == [
+        {"x": 5, "y": 5}, {"x": 60, "y": 40}, {"x": 5, "y": 5},
+    ]  # fmt: skip
+    best = [result["predictions"]["colors"][0]["label"] for result in told["results"]]
+    assert best == ["red", "blue", "red"]
+    assert set(told["results"][0]) == {"point", "predictions", "crops", "errors"}
+    alone = server.post_picture(HALVES, "x=60&y=40").json
+    assert told["results"][1]["predictions"] == alone["predictions"]
+    assert told["results"][1]["crops"] == alone["crops"]
+
+
+@pytest.mark.parametrize("form", ["raw", "json", "path"])
+def test_a_batch_takes_every_form(server: RunningServer, form: str) -> None:
+    path, points = "/v1/predictions/batch", [[10, 10], [90, 90]]
+    (server.settings.image_roots[0] / "batch.png").write_bytes(HALVES)
+    if form == "raw":
+        query = urlencode({"points": json.dumps(points), "unit": "percent"})
+        answer = server.post_picture(HALVES, query, path)
+    elif form == "json":
+        image = base64.b64encode(HALVES).decode()
+        values = {"image": image, "points": points, "unit": "percent"}
+        answer = server.ask("POST", path, json.dumps(values), JSON)
+    else:
+        values = {"path": "batch.png", "points": json.dumps(points), "unit": "percent"}
+        answer = server.ask("POST", path, urlencode(values), FORM)
+    assert answer.status == 200, answer.body
+    assert [result["point"] for result in answer.json["results"]] == [
+        {"x": 6, "y": 4}, {"x": 57, "y": 43},
+    ]  # fmt: skip
+
+
+def test_a_chunked_body_is_read(server: RunningServer) -> None:
+    pieces = iter([HALVES[:100], HALVES[100:]])
+    answer = server.ask("POST", "/v1/predictions?x=60&y=5", pieces, {"Content-Type": "image/png"})
+    assert answer.status == 200, answer.body
+    assert answer.json["predictions"]["colors"][0]["label"] == "blue"
+
+
+def test_base64_may_have_a_data_prefix_and_line_breaks(server: RunningServer) -> None:
+    text = base64.encodebytes(HALVES).decode()
+    for image in (text, f"data:image/png;base64,{text}"):
+        answer = server.ask("POST", "/v1/predictions", json.dumps({"image": image}), JSON)
+        assert answer.status == 200, answer.body
+
+
+def test_an_unused_file_input_of_a_browser_is_no_second_picture(server: RunningServer) -> None:
+    (server.settings.image_roots[0] / "form.png").write_bytes(HALVES)
+    body, headers = encode_multipart({"path": "form.png"}, b"")
+    body = body.replace(b'filename="p.png"', b'filename=""')
+    answer = server.ask("POST", "/v1/predictions", body, headers)
+    assert answer.status == 200, answer.body
+
+
+def test_a_sane_request_id_comes_back_and_another_is_replaced(server: RunningServer) -> None:
+    def returned(asked: str) -> str:
+        headers = {"Content-Type": "image/png", "X-Request-ID": asked}
+        return server.ask("POST", "/v1/predictions", HALVES, headers).headers["X-Request-ID"]
+
+    assert returned("upload-42_a.b") == "upload-42_a.b"
+    assert returned("x" * 128) == "x" * 128
+    for insane in ("", "x" * 129, "a b", "é", "a;b"):
+        assert re.fullmatch("[0-9a-f-]{36}", returned(insane))
+
+
+def test_every_prediction_logs_one_line_with_all_its_steps(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="dsapi.predictions"):
+        server.ask("POST", "/v1/predictions?x=5&y=6", HALVES, {"X-Request-ID": "log-me"})
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "dsapi.predictions"]
+    for part in ("log-me", "format=PNG", "size=64x48", "point=5,6", '"red":', "queue_ms=",
+                 "decode_ms=", "themes_ms=", "colors_ms=", "total_ms="):  # fmt: skip
+        assert part in line
+    assert server.workers.models["themes"].version in line
+
+
+def test_answers_at_many_threads_are_those_of_one_alone(server: RunningServer) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    pictures = [encode(plain(color, 40 + i, 30 + i)) for i in range(8) for color in (RED, BLUE)]
+    alone = [server.post_picture(picture).json["predictions"] for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda p: server.post_picture(p).json["predictions"], pictures))
+    assert together == alone
+
+
+def test_the_models_are_described(server: RunningServer) -> None:
+    answer = server.ask("GET", "/v1/models")
+    assert answer.status == 200
+    themes, colors = answer.json["models"]
+    assert (themes["name"], colors["name"]) == ("themes", "colors")
+    assert themes["labels"] == ["red", "green", "blue"]
+    assert themes["input_size"] == [32, 32]
+    assert themes["engine"] == "tensorflow"
+    assert themes["load_ms"] > 0
+    assert themes["loaded_since"].startswith("20")
+
+
+def test_health_tells_live_and_ready(server: RunningServer) -> None:
+    for path in ("/health/live", "/health/ready"):
+        assert server.ask("GET", path).status == 200
+        assert server.ask("HEAD", path).body == b""
+
+
+def test_the_page_and_its_files_are_served(server: RunningServer, tmp_path: Path) -> None:
+    page = server.ask("GET", "/")
+    assert page.status == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert b"<title>" in page.body

@@ -1,0 +1,169 @@
+"""The tester's page: ``/`` as HTML, and the same page with an answer for browsers without script.
+
+The script asks ``/v1/predictions`` like any caller. Without it the form is posted here, with the
+fields of the contract: what a person left empty counts as not sent, as browsers send every field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import cherrypy
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from multipart import parse_options_header
+
+from dsapi import __version__
+from dsapi.errors import BadParameter, BadRequest, RequestError
+from dsapi.prediction.deadline import Deadline
+from dsapi.web.answers import PredictionAnswer, answer_prediction
+from dsapi.web.bodies import gather_form, read_body, split_multipart
+from dsapi.web.parameters import PointParameters, read_parameters
+from dsapi.web.predictions import RequestLimits, predict_form
+from dsapi.workers import PredictionWorkers
+
+# Nothing from another host, nothing inline; pictures also from the visitor's own disk (blob:).
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# Scripts, styles and pictures are only what they say, and are asked for anew after an update.
+STATIC_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+PAGE_HEADERS = {
+    **STATIC_HEADERS,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+# Which field of the form an error is shown beside; any other is shown above the answer.
+_PLACES = {
+    "bad_point": "point",
+    "bad_parameter": "options",
+    "missing_image": "image",
+    "too_large": "image",
+    "unsupported_media_type": "image",
+    "unreadable_image": "image",
+    "path_forbidden": "path",
+    "path_not_found": "path",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture that comes with the page."""
+
+    file: str
+    title: str
+
+
+SAMPLES = (
+    Sample("garden.jpg", "Garden"),
+    Sample("harbor.jpg", "Harbor at dusk"),
+    Sample("fruit.jpg", "Bowl of fruit"),
+    Sample("colors.jpg", "Color card"),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong with a posted form, and the field to say it beside."""
+
+    place: str
+    detail: str
+
+
+class Page:
+    """``/``: the tester's page."""
+
+    exposed = True
+
+    def __init__(
+        self, workers: PredictionWorkers, limits: RequestLimits, *, static_dir: Path
+    ) -> None:
+        environment = Environment(
+            loader=FileSystemLoader(static_dir), autoescape=True, undefined=StrictUndefined
+        )
+        environment.filters["percent"] = _percent
+        self._template = environment.get_template("page.html")
+        self._workers = workers
+        self._limits = limits
+
+    def GET(self) -> bytes:
+        """Send the page."""
+        return self._render()
+
+    def POST(self) -> bytes:
+        """Answer the form: the page again, with the result or with what is wrong."""
+        fields: dict[str, Any] = {}
+        try:
+            deadline = Deadline.within(self._limits.timeout_s)
+            fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
+            form = gather_form(fields)
+            parameters = read_parameters(PointParameters, form.parameters)
+            prediction, prediction_id = predict_form(
+                form, parameters, workers=self._workers, limits=self._limits, deadline=deadline
+            )
+        except RequestError as error:
+            response = cherrypy.serving.response
+            response.status = error.status
+            if error.retry_after_s is not None:
+                response.headers["Retry-After"] = str(error.retry_after_s)
+            return self._render(fields, failure=Failure(_place(error), error.detail))
+        return self._render(
+            fields, answer=answer_prediction(prediction, prediction_id=prediction_id)
+        )
+
+    def _render(
+        self,
+        fields: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        answer: PredictionAnswer | None = None,
+        failure: Failure | None = None,
+    ) -> bytes:
+        headers = cherrypy.serving.response.headers
+        headers.update(PAGE_HEADERS)
+        headers["Content-Type"] = "text/html; charset=utf-8"
+        return self._template.render(
+            version=__version__,
+            models=list(self._workers.models.values()),
+            paths_on=bool(self._limits.image_roots),
+            max_bytes=self._limits.max_bytes,
+            samples=SAMPLES,
+            fields=fields,
+            answer=answer,
+            failure=failure,
+        ).encode()
+
+
+def _read_fields(body: bytes) -> dict[str, Any]:
+    """Read the posted form: fields left empty are dropped, ticked models are joined.
+
+    Raises:
+        BadRequest: the form is malformed.
+        BadParameter: another field came twice.
+    """
+    content_type = cherrypy.serving.request.headers.get("Content-Type", "")
+    media_type, options = parse_options_header(content_type)
+    if media_type != "multipart/form-data":
+        raise BadRequest("the page takes its own form only, as multipart/form-data")
+    fields: dict[str, Any] = {}
+    for name, value in split_multipart(body, options.get("boundary", "")):
+        if value in ("", b""):
+            continue
+        if name in fields and name != "models":
+            raise BadParameter(f"{name[:40]} came twice")
+        fields[name] = f"{fields[name]},{value}" if name in fields else value
+    return fields
+
+
+def _place(error: RequestError) -> str:
+    return _PLACES.get(error.code, "answer")
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.1f}"

@@ -1,0 +1,218 @@
+"""A real daemon: it forks, loads, answers, stops; and what is said when it cannot."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dsapi.pidfile import running_pid
+from tests.pictures import GREEN, encode, plain
+
+PICTURE = encode(plain(GREEN))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Installation:
+    """A configuration of its own, and the command."""
+
+    def __init__(self, folder: Path, tiny_config: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.config = folder / "dsapi.conf"
+        self.pid_file = folder / "run/dsapi.pid"
+        text = tiny_config.read_text(encoding="utf-8").replace("port = 0", f"port = {self.port}")
+        for name in ("models", "labels"):
+            text = text.replace(f'"{name}/', f'"{tiny_config.parent / name}/')
+        self.config.write_text(text, encoding="utf-8")
+
+    def change(self, old: str, new: str) -> None:
+        text = self.config.read_text(encoding="utf-8")
+        assert old in text
+        self.config.write_text(text.replace(old, new), encoding="utf-8")
+
+    def run(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "dsapi", command, "--config", str(self.config), *options],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, {"Content-Type": "image/png"} if body else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def predict(self) -> str:
+        status, body = self.ask("POST", "/v1/predictions", PICTURE)
+        assert status == 200, body
+        label: str = json.loads(body)["predictions"]["themes"][0]["label"]
+        return label
+
+
+@pytest.fixture
+def installation(tmp_path: Path, tiny_config: Path) -> Iterator[Installation]:
+    installed = Installation(tmp_path, tiny_config)
+    yield installed
+    if pid := running_pid(installed.pid_file):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
+    started = installation.run("start")
+    assert started.returncode == 0, started.stderr
+    assert f"http://127.0.0.1:{installation.port}" in started.stdout
+    assert [installation.predict() for _ in range(2)] == ["green", "green"]
+    status = installation.run("status")
+    assert status.returncode == 0
+    assert "ready" in status.stdout
+    assert str(running_pid(installation.pid_file)) in status.stdout
+    stopped = installation.run("stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "dsapi has stopped\n")
+    assert not installation.pid_file.exists()
+    with pytest.raises(ConnectionRefusedError):
+        installation.predict()
+    logs = installation.folder / "log"
+    assert "loaded themes" in (logs / "dsapi.log").read_text()
+    assert (logs / "predictions.log").read_text().count("total_ms=") == 2
+    assert '"POST /v1/predictions HTTP/1.1" 200' in (logs / "access.log").read_text()
+    assert (logs / "dsapi.log").stat().st_mode & 0o022 == 0
+
+
+def test_without_a_daemon_stop_and_status_say_so(installation: Installation) -> None:
+    assert installation.run("stop").stdout == "dsapi was not running\n"
+    status = installation.run("status")
+    assert (status.returncode, status.stdout) == (3, "dsapi is not running\n")
+
+
+def test_a_restart_is_another_process(installation: Installation) -> None:
+    installation.run("start")
+    before = running_pid(installation.pid_file)
+    restarted = installation.run("restart")
+    assert restarted.returncode == 0, restarted.stderr
+    assert running_pid(installation.pid_file) not in (None, before)
+    assert installation.predict() == "green"
+
+
+def test_a_second_start_is_refused_and_the_first_goes_on(installation: Installation) -> None:
+    installation.run("start")
+    second = installation.run("start")
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert "runs already" in second.stderr
+    assert installation.predict() == "green"
+
+
+def test_a_start_after_a_crash_ignores_the_stale_pid_file(installation: Installation) -> None:
+    installation.run("start")
+    pid = running_pid(installation.pid_file)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(200):
+        if running_pid(installation.pid_file) is None:
+            break
+        time.sleep(0.02)
+    assert installation.pid_file.exists()
+    assert installation.run("status").returncode == 3
+    assert installation.run("start").returncode == 0
+    assert installation.predict() == "green"
+
+
+def test_a_pid_file_with_the_number_of_somebody_else_is_stale(installation: Installation) -> None:
+    installation.pid_file.parent.mkdir()
+    installation.pid_file.write_text(f"{os.getpid()}\n")
+    assert installation.run("status").returncode == 3
+    assert installation.run("start").returncode == 0
+
+
+def failed_start(installation: Installation) -> str:
+    """Start where it must fail: exit code 2, one line, nothing left running."""
+    failed = installation.run("start")
+    assert failed.returncode == 2, failed.stdout + failed.stderr
+    assert failed.stderr.count("\n") == 1, failed.stderr
+    assert running_pid(installation.pid_file) is None
+    return failed.stderr
+
+
+def test_a_taken_port_is_named(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", installation.port)):
+        told = failed_start(installation)
+    assert f"127.0.0.1:{installation.port}: Address already in use" in told
+
+
+def test_an_unwritable_log_folder_is_named(installation: Installation) -> None:
+    (installation.folder / "log").write_text("a file, not a folder")
+    told = failed_start(installation)
+    assert f"cannot write logs in {installation.folder / 'log'}" in told
+
+
+def test_an_unwritable_pid_file_is_named(installation: Installation) -> None:
+    (installation.folder / "run").write_text("a file, not a folder")
+    assert f"cannot write the PID file {installation.pid_file}" in failed_start(installation)
+
+
+def test_a_missing_graph_is_named(installation: Installation) -> None:
+    installation.change("models/themes.pb", "models/none.pb")
+    told = failed_start(installation)
+    assert "[models.themes] cannot read the graph" in told
+    assert "none.pb" in told
+
+
+def test_a_corrupt_graph_is_named(installation: Installation) -> None:
+    (installation.folder / "broken.pb").write_bytes(b"\x00broken")
+    for line in installation.config.read_text().splitlines():
+        if "colors.pb" in line:
+            installation.change(line, 'graph = "broken.pb"')
+    assert "[models.colors]" in failed_start(installation)
+
+
+def test_a_wrong_number_of_labels_is_named(installation: Installation) -> None:
+    (installation.folder / "two.txt").write_text("a\nb\n")
+    for line in installation.config.read_text().splitlines():
+        if "three.txt" in line:
+            installation.change(line, 'labels = "two.txt"')
+            break
+    told = failed_start(installation)
+    assert "gives 3 scores" in told
+    assert "two.txt has 2 labels" in told
+
+
+def test_a_wrong_setting_is_named(installation: Installation) -> None:
+    installation.change("prediction_workers", "prediction_wrokers")
+    assert "did you mean prediction_workers?" in failed_start(installation)
+
+
+def test_serving_in_the_foreground_ends_with_a_signal(installation: Installation) -> None:
+    command = [sys.executable, "-m", "dsapi", "serve", "--config", str(installation.config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert f"http://127.0.0.1:{installation.port}" in process.stdout.readline()
+        assert installation.predict() == "green"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_serving_on_a_taken_port_fails_with_one_line(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", installation.port)):
+        failed = installation.run("serve")
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1].startswith("dsapi: cannot listen on 127.0.0.1:")
+    assert "Traceback" not in failed.stderr

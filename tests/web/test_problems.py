@@ -1,0 +1,305 @@
+"""Every row of the contract's table of errors, and the shape they all share."""
+
+import base64
+import http.client
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dsapi.settings import load_settings
+from tests.conftest import Answer, RunningServer, StartServer
+from tests.pictures import encode, halves, photo
+
+PICTURE = encode(halves())
+JPEG = encode(photo(400, 300), "JPEG")
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+UPLOAD = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+def image_json(**fields: object) -> str:
+    return json.dumps({"image": base64.b64encode(PICTURE).decode(), **fields})
+
+
+def gif_as(format: str) -> bytes:
+    stream = BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, format)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request, and the error that it gets."""
+
+    status: int
+    code: str
+    told: str
+    body: bytes | str = PICTURE
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    path: str = "/v1/predictions"
+    method: str = "POST"
+
+
+CASES = {
+    "x outside": Case(400, "bad_point", "x must be between 0 and 63, got 64", query="x=64&y=0"),
+    "y outside": Case(400, "bad_point", "y must be between 0 and 47, got 48", query="x=0&y=48"),
+    "negative": Case(400, "bad_point", "got -0.5", query="x=-0.5&y=0"),
+    "text": Case(400, "bad_point", "x must be a valid number", query="x=left&y=0"),
+    "empty": Case(400, "bad_point", "x must be", query="x=&y=0"),
+    "NaN": Case(400, "bad_point", "x must be a finite number", query="x=nan&y=0"),
+    "infinite": Case(400, "bad_point", "finite", query="x=1&y=inf"),
+    "JSON NaN": Case(400, "bad_point", "finite", '{"image": "AA==", "x": NaN, "y": 1}', "", JSON),
+    "JSON true": Case(400, "bad_point", "not true or false", image_json(x=True, y=1), "", JSON),
+    "huge": Case(400, "bad_point", "", image_json(x=10**400, y=1), "", JSON),
+    "x alone": Case(400, "bad_point", "x came without y", query="x=1"),
+    "y alone": Case(400, "bad_point", "y came without x", query="y=1"),
+    "percent": Case(400, "bad_point", "0 and 100 percent", query="x=100.1&y=0&unit=percent"),
+    "unknown": Case(400, "bad_parameter", "unknown parameter 'units'", query="units=percent"),
+    "unit": Case(400, "bad_parameter", "'px' or 'percent'", query="unit=cm"),
+    "top 0": Case(400, "bad_parameter", "greater than or equal to 1", query="top=0"),
+    "top 51": Case(400, "bad_parameter", "less than or equal to 50, got '51'", query="top=51"),
+    "top 1.5": Case(400, "bad_parameter", "top", query="top=1.5"),
+    "probability": Case(400, "bad_parameter", "min_probability", query="min_probability=1.1"),
+    "model": Case(400, "bad_parameter", "themes, colors; got 'shapes'", query="models=shapes"),
+    "no model": Case(400, "bad_parameter", "models must be among", query="models="),
+    "twice": Case(400, "bad_parameter", "x came twice", query="x=1&x=2&y=1"),
+    "both places": Case(400, "bad_parameter", "x came twice", image_json(x=1, y=1), "x=2", JSON),
+    "no UTF-8": Case(400, "bad_request", "query string is malformed", query="x=%ff&y=1"),
+    "empty body": Case(400, "missing_image", "the body is empty", b""),
+    "empty JSON": Case(400, "missing_image", "body is empty", b"", "", JSON),
+    "no picture": Case(400, "missing_image", "no picture came", "{}", "", JSON),
+    "no field": Case(400, "missing_image", "no picture came", "x=1&y=1", "", FORM),
+    "two": Case(400, "missing_image", "both image and path", image_json(path="a"), "", JSON),
+    "two raw": Case(400, "missing_image", "second one", query="path=a.png"),
+    "empty base64": Case(400, "missing_image", "0 bytes", '{"image": ""}', "", JSON),
+    "base64": Case(400, "bad_request", "no valid base64", '{"image": "?"}', "", JSON),
+    "base64 cut": Case(400, "bad_request", "no valid base64", '{"image": "AAA"}', "", JSON),
+    "data URL": Case(400, "bad_request", "data:", '{"image": "data:image/png,x"}', "", JSON),
+    "image number": Case(400, "bad_request", "must be base64", '{"image": 5}', "", JSON),
+    "path number": Case(400, "bad_parameter", "path must be text", '{"path": 5}', "", JSON),
+    "JSON": Case(400, "bad_request", "no valid JSON", "{", "", JSON),
+    "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
+    "JSON nested": Case(400, "bad_request", "no valid JSON", "[" * 100_000, "", JSON),
+    "JSON twice": Case(400, "bad_parameter", "path came twice", '{"path":1,"path":2}', "", JSON),
+    "form of bytes": Case(400, "bad_request", "Content-Type: image/jpeg", JPEG, "", FORM),
+    "no boundary": Case(
+        400, "bad_request", "boundary", b"", "", {"Content-Type": "multipart/form-data"}
+    ),
+    "multipart": Case(400, "bad_request", "malformed", b"--b\r\nnonsense", "", UPLOAD),
+    "path off roots": Case(403, "path_forbidden", "below", '{"path": "../x"}', "", JSON),
+    "path absolute": Case(403, "path_forbidden", "below", '{"path": "/etc/passwd"}', "", JSON),
+    "path nowhere": Case(404, "path_not_found", "no such picture", '{"path": "no"}', "", JSON),
+    "path folder": Case(404, "path_not_found", "no such picture", '{"path": "."}', "", JSON),
+    "path empty": Case(400, "bad_parameter", "path must name", '{"path": ""}', "", JSON),
+    "path NUL": Case(400, "bad_parameter", "path must name", '{"path": "a\\u0000"}', "", JSON),
+    "nowhere": Case(404, "not_found", "there is no /v1/nothing", path="/v1/nothing"),
+    "below": Case(404, "not_found", "there is no", path="/v1/predictions/more"),
+    "method": Case(405, "method_not_allowed", "takes POST", method="GET", body=b""),
+    "method 2": Case(405, "method_not_allowed", "GET, HEAD", path="/v1/models"),
+    "strange": Case(405, "method_not_allowed", "not BREW", method="BREW"),
+    "text file": Case(415, "unsupported_media_type", "permitted format", b"hello" * 9),
+    "PDF": Case(415, "unsupported_media_type", "permitted format", b"%PDF-1.7\n" + b"x" * 99),
+    "ICO": Case(415, "unsupported_media_type", "permitted format", gif_as("ICO")),
+    "EPS": Case(415, "unsupported_media_type", "permitted format", gif_as("EPS")),
+    "truncated": Case(422, "unreadable_image", "JPEG picture is truncated", JPEG[:3000]),
+    "head only": Case(422, "unreadable_image", "PNG picture has no", b"\x89PNG\r\n\x1a\n"),
+    "batch of none": Case(
+        400, "bad_point", "points", query="points=[]", path="/v1/predictions/batch"
+    ),
+    "batch of 65": Case(
+        400,
+        "bad_point",
+        "at most 64",
+        image_json(points=[[0, 0]] * 65),
+        "",
+        JSON,
+        path="/v1/predictions/batch",
+    ),
+    "batch without": Case(400, "bad_point", "points is missing", path="/v1/predictions/batch"),
+    "batch of text": Case(
+        400, "bad_point", "JSON list", query="points=5,5", path="/v1/predictions/batch"
+    ),
+    "batch outside": Case(
+        400, "bad_point", "got 64", query="points=[[64,0]]", path="/v1/predictions/batch"
+    ),
+    "batch of x": Case(
+        400, "bad_parameter", "unknown", query="points=[[1,1]]&x=1", path="/v1/predictions/batch"
+    ),
+    "models asked": Case(
+        400, "bad_parameter", "no parameters", b"", "a=1", path="/v1/models", method="GET"
+    ),
+}
+
+
+def check_problem(answer: Answer, *, status: int, code: str, told: str) -> None:
+    """Assert the one shape of every error."""
+    assert answer.status == status, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json
+    assert set(problem) == {"type", "title", "status", "code", "detail", "request_id"}
+    assert problem["type"] == "about:blank"
+    assert problem["status"] == status
+    assert problem["code"] == code
+    assert told in problem["detail"]
+    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert "Traceback" not in problem["detail"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_gets_what_the_contract_says(server: RunningServer, name: str) -> None:
+    case = CASES[name]
+    path = f"{case.path}?{case.query}" if case.query else case.path
+    answer = server.ask(case.method, path, case.body, case.headers)
+    check_problem(answer, status=case.status, code=case.code, told=case.told)
+
+
+def test_after_all_bad_input_the_server_goes_on(server: RunningServer) -> None:
+    for case in CASES.values():
+        server.ask(case.method, f"{case.path}?{case.query}", case.body, case.headers)
+    assert server.ask("GET", "/health/ready").status == 200
+    assert server.post_picture(PICTURE).status == 200
+
+
+def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
+    assert server.ask("GET", "/v1/predictions").headers["Allow"] == "POST"
+    assert "GET" in server.ask("DELETE", "/v1/models").headers["Allow"]
+
+
+def test_no_answer_names_the_software(server: RunningServer) -> None:
+    for path in ("/", "/nothing", "/v1/models"):
+        assert server.ask("GET", path).headers["Server"] == "dsapi"
+
+
+@pytest.fixture(scope="module")
+def strict(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    """A server with low limits and no image roots."""
+    return start_server(
+        load_settings(
+            tiny_config, max_bytes=5000, max_pixels=3000, image_roots=[], socket_timeout=1.0
+        )
+    )
+
+
+def test_a_body_over_the_limit_is_refused(strict: RunningServer) -> None:
+    answer = strict.post_picture(b"x" * 5001)
+    told = "the body has 5001 bytes, max_bytes is 5000"
+    check_problem(answer, status=413, code="too_large", told=told)
+
+
+def test_a_chunked_body_over_the_limit_is_refused(strict: RunningServer) -> None:
+    for size in (1000, 10_000):
+        answer = strict.ask("POST", "/v1/predictions", iter([b"x" * size] * 10))
+        check_problem(answer, status=413, code="too_large", told="max_bytes")
+
+
+def test_more_pixels_than_permitted_are_refused(strict: RunningServer) -> None:
+    told = "the picture has 3072 pixels (64 × 48), max_pixels is 3000"
+    check_problem(strict.post_picture(PICTURE), status=413, code="too_large", told=told)
+
+
+def test_without_roots_paths_are_forbidden(strict: RunningServer) -> None:
+    answer = strict.ask("POST", "/v1/predictions", "path=a.png", FORM)
+    check_problem(answer, status=403, code="path_forbidden", told="no image_roots")
+
+
+def send_raw(server: RunningServer, text: bytes, *, finish: bool = True) -> Answer:
+    """Send bytes as they are, and read what comes until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(text)
+        if finish:
+            connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    stream = BytesIO(received)
+    status = int(stream.readline().split()[1])
+    return Answer(status, http.client.parse_headers(stream), stream.read())
+
+
+POST = b"POST /v1/predictions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+def test_a_body_without_a_length_is_refused(strict: RunningServer) -> None:
+    answer = send_raw(strict, POST + b"\r\n")
+    check_problem(answer, status=411, code="length_required", told="Content-Length")
+
+
+def test_a_body_that_ends_early_is_refused(strict: RunningServer) -> None:
+    answer = send_raw(strict, POST + b"Content-Length: 50\r\n\r\nabc")
+    check_problem(answer, status=400, code="bad_request", told="ends after 3 of 50 bytes")
+
+
+def test_a_body_that_stalls_is_refused(strict: RunningServer) -> None:
+    answer = send_raw(strict, POST + b"Content-Length: 50\r\n\r\nabc", finish=False)
+    assert answer.status in (400, 504)
+    assert answer.json["code"] in ("bad_request", "deadline_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("request_head", "told"),
+    [
+        (b"NONSENSE\r\n\r\n", "Malformed Request-Line"),
+        (b"GET / HTTP/1.1\r\n\r\n", "Host"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n", ""),
+        (POST + b"Content-Length: many\r\n\r\n", "Content-Length"),
+        (POST + b"Content-Length: -5\r\n\r\n", "Content-Length"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "malformed"),
+    ],
+)
+def test_a_malformed_head_gets_the_same_shape(
+    strict: RunningServer, request_head: bytes, told: str
+) -> None:
+    check_problem(send_raw(strict, request_head), status=400, code="bad_request", told=told)
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    small = start_server(load_settings(tiny_config, prediction_workers=1, queue_size=1))
+    slow = encode(photo(3000, 2000), "PNG", compress_level=1)
+    answers: list[Answer] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(small.post_picture(slow))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [answer for answer in answers if answer.status == 503]
+    assert [a.status for a in answers if a.status != 503] == [200] * (8 - len(refused))
+    assert refused
+    check_problem(refused[0], status=503, code="overloaded", told="queue_size = 1")
+    assert int(refused[0].headers["Retry-After"]) >= 1
+
+
+def test_a_request_past_its_deadline_gets_504_and_its_work_is_dropped(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    hasty = start_server(load_settings(tiny_config, prediction_workers=1, request_timeout=0.02))
+    answer = hasty.post_picture(encode(photo(2000, 1500), "PNG", compress_level=1))
+    check_problem(answer, status=504, code="deadline_exceeded", told="request_timeout = 0.02 s")
+    for _ in range(100):
+        if hasty.post_picture(PICTURE).status == 200:
+            break
+        time.sleep(0.05)
+    assert hasty.post_picture(PICTURE).status == 200
+
+
+def test_a_service_that_stops_is_not_ready(tiny_config: Path, start_server: StartServer) -> None:
+    stopping = start_server(load_settings(tiny_config))
+    stopping.workers.stop()
+    check_problem(
+        stopping.ask("GET", "/health/ready"), status=503, code="not_ready", told="shutting down"
+    )
+    check_problem(
+        stopping.post_picture(PICTURE), status=503, code="not_ready", told="shutting down"
+    )
+    assert stopping.ask("GET", "/health/live").status == 200
