@@ -7,6 +7,7 @@ served by `dsapi.web.threads`.
 
 import contextlib
 import io
+import select
 import socket
 import threading
 import time
@@ -85,7 +86,7 @@ class _Incoming(io.RawIOBase):
         return self._socket.recv_into(buffer)
 
 
-class Connection(cheroot.HTTPConnection):  # type: ignore[misc]
+class Connection(cheroot.HTTPConnection):
     """A caller's connection, for one request after the other.
 
     Attributes:
@@ -130,22 +131,23 @@ class Connection(cheroot.HTTPConnection):  # type: ignore[misc]
         finally:
             self._incoming.dry = False
 
-    def peek(self, size: int) -> bytes | None:
-        """Look at what the caller sent and nobody has read.
-
-        Returns:
-            Its first bytes; none if the caller has hung up; ``None`` if there is nothing yet.
-        """
+    def peek(self, size: int) -> bytes:
+        """Look at what the caller has sent; nothing if it has hung up. Never waits."""
+        self.socket.settimeout(0)
         try:
-            return self.socket.recv(size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return None
+            data: bytes = self.socket.recv(size, socket.MSG_PEEK)
         except OSError:
             return b""
+        return data
 
     def caller_gone(self) -> bool:
-        """Tell whether the caller has hung up."""
-        return self.peek(1) == b""
+        """Tell whether the caller has hung up; called by another thread while this one waits."""
+        fd = self.socket.fileno()
+        if fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(fd, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def abort(self) -> None:
         """Hang up from another thread: whoever reads or writes gets an error."""

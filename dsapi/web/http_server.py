@@ -5,6 +5,7 @@ of `dsapi.web.threads`, and waits again. cheroot reads heads, calls the WSGI app
 writes answers. Built by `dsapi.server`.
 """
 
+import http
 import logging
 import re
 import socket
@@ -14,11 +15,11 @@ from typing import Any
 from cheroot import server as cheroot
 from cheroot import wsgi
 
-from dsapi.errors import Overloaded, RequestError
+from dsapi.errors import BadRequest, InternalError, Overloaded, RequestError
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
 from dsapi.web.framing import ChunkedBody, LengthBody
-from dsapi.web.problems import raw_problem, transport_problem
+from dsapi.web.problems import raw_problem
 from dsapi.web.request_ids import choose_request_id
 from dsapi.web.threads import RequestThreads
 from dsapi.web.waiting import WaitingConnections
@@ -36,7 +37,7 @@ _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IG
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-class _HeadReader(cheroot.DropUnderscoreHeaderReader):  # type: ignore[misc]
+class _HeadReader:
     """Reads a request's head as strictly as RFC 9112 permits.
 
     Two servers that read a head differently can be made to see different requests in it. Names
@@ -58,9 +59,8 @@ class _HeadReader(cheroot.DropUnderscoreHeaderReader):  # type: ignore[misc]
             name, value = name.title(), value.strip()
             if name in (b"Content-Length", b"Transfer-Encoding", b"Host") and name in hdict:
                 raise ValueError(f"{name.decode()} came twice")
-            if name in hdict and name in cheroot.comma_separated_headers:
-                value = hdict[name] + b", " + value
-            hdict[name] = value
+            # RFC 9110, section 5.3: lines of one name are one list.
+            hdict[name] = hdict[name] + b", " + value if name in hdict else value
         length = hdict.get(b"Content-Length")
         if length is not None and not (length.isdigit() and len(length) < 19):
             raise ValueError(f"Content-Length must be a number of bytes, got {length[:40]!r}")
@@ -69,7 +69,7 @@ class _HeadReader(cheroot.DropUnderscoreHeaderReader):  # type: ignore[misc]
         return hdict
 
 
-class _Request(cheroot.HTTPRequest):  # type: ignore[misc]
+class _Request(cheroot.HTTPRequest):
     """A request whose malformed head is answered with the contract's error body."""
 
     header_reader = _HeadReader()
@@ -95,19 +95,16 @@ class _Request(cheroot.HTTPRequest):  # type: ignore[misc]
 
     def simple_response(self, status: str | int, msg: str = "") -> None:
         """Answer and close; called by cheroot before any handler is."""
-        request_id = choose_request_id(
-            self.inheaders.get(b"X-Request-Id", b"").decode("latin-1")
-        )
-        timed_out = self.conn.deadline.left_s <= 0
-        number, body = transport_problem(
-            int(str(status)[:3]), msg or str(status)[4:], timed_out=timed_out, request_id=request_id
+        request_id = choose_request_id(self.inheaders.get(b"X-Request-Id", b"").decode("latin-1"))
+        error = _transport_error(
+            int(str(status)[:3]), msg or str(status)[4:], deadline=self.conn.deadline
         )
         self.close_connection = self.conn.unread = True
         self.sent_headers = True
         method = getattr(self, "method", b"-").decode("latin-1")
-        _log_refusal(self.conn, request_id=request_id, line=method, status=number)
+        _log_refusal(self.conn, request_id=request_id, line=method, status=error.status)
         try:
-            self.conn.wfile.write(body)
+            self.conn.wfile.write(raw_problem(error, request_id=request_id))
             self.conn.wfile.flush()
         except OSError as error:
             _LOGGER.debug("request %s: the caller has gone: %s", request_id, error)
@@ -117,17 +114,17 @@ class _Connection(Connection):
     RequestHandlerClass = _Request
 
 
-class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+class _Gateway(wsgi.Gateway_10):
     """WSGI, with the connection's deadline and a way to see whether the caller is still there."""
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         environ["dsapi.deadline"] = self.req.conn.deadline
         environ["dsapi.caller_gone"] = self.req.conn.caller_gone
         return environ
 
 
-class HTTPServer(wsgi.Server):  # type: ignore[misc]
+class HTTPServer(wsgi.Server):
     """A threaded HTTP/1.1 server of a WSGI application.
 
     Args:
@@ -160,12 +157,12 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
             wsgi_app,
             server_name="dsapi",
             request_queue_size=_BACKLOG,
-            timeout=timeout_s,
-            shutdown_timeout=shutdown_timeout_s,
+            timeout=timeout_s,  # type: ignore[arg-type] # fractions are fine
+            shutdown_timeout=shutdown_timeout_s,  # type: ignore[arg-type]
         )
         self.gateway = _Gateway
         self.max_request_header_size = _MAX_HEAD_BYTES
-        self.requests = RequestThreads(
+        self._threads = self.requests = RequestThreads(
             threads,
             queue_size=threads * _QUEUE_PER_THREAD,
             keep=self.put_conn,
@@ -183,8 +180,8 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
         """
         super().prepare()
         # cheroot's own, which it made of the same listening socket.
-        self._connections._selector.close()
-        self._connections = WaitingConnections(
+        self._connections._selector.close()  # type: ignore[attr-defined]
+        self._waiting = WaitingConnections(
             self.socket,
             make=self._make_connection,
             process=self.process_conn,
@@ -194,16 +191,16 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
 
     def serve(self) -> None:
         """Serve until `stop` is called in another thread."""
-        self._connections.run()
+        self._waiting.run()
 
-    def stop(self) -> bool:
-        """Stop listening and finish the requests in flight; whether all finished in time."""
-        if not self.ready:
-            return True
-        # From now on answers say `Connection: close`.
-        self.ready = False
-        self._connections.stop()
-        return self.requests.stop(self.shutdown_timeout)
+    def stop(self) -> None:
+        """Stop listening, finish the requests in flight, hang up on those that take too long."""
+        if self.ready:
+            # From now on answers say `Connection: close`.
+            self.ready = False
+            self._waiting.stop()
+            if not self._threads.stop(self.shutdown_timeout):
+                _LOGGER.warning("hung up on requests that did not end within shutdown_timeout")
 
     @property
     def can_add_keepalive_connection(self) -> bool:
@@ -213,7 +210,7 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
     def put_conn(self, conn: Connection) -> None:
         """Let a connection wait for its next request, unless the server stops."""
         if self.ready:
-            self._connections.put(conn)
+            self._waiting.put(conn)
         else:
             conn.close()
 
@@ -223,14 +220,14 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
         conn.deadline = Deadline.within(self._request_timeout_s())
         if conn.has_data():
             head = b""
-        elif not (head := conn.peek(_PEEK_BYTES) or b""):
+        elif not (head := conn.peek(_PEEK_BYTES)):
             conn.close()
             return
         # Refusing before the body is read, in this thread, costs a hundredth of a prediction;
         # what the peek does not show is refused at the workers' queue.
         if head.startswith(_PREDICTION) and (error := self._refusal()):
             self._refuse(conn, head, error)
-        elif not self.requests.put(conn, fast=head.startswith(_FAST)):
+        elif not self._threads.put(conn, fast=head.startswith(_FAST)):
             self._refuse(conn, head, Overloaded("too many requests at a time", retry_after_s=1))
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
@@ -242,7 +239,7 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
 
     def _hang_up(self, conn: Connection) -> None:
         if conn.unread:
-            self._connections.linger(conn)
+            self._waiting.linger(conn)
         else:
             conn.close()
 
@@ -256,11 +253,23 @@ class HTTPServer(wsgi.Server):  # type: ignore[misc]
             status=error.status,
         )
         try:
-            conn.socket.send(raw_problem(error, request_id=request_id), socket.MSG_DONTWAIT)
+            conn.socket.settimeout(0)
+            conn.socket.send(raw_problem(error, request_id=request_id))
         except OSError:
             conn.close()
         else:
-            self._connections.linger(conn)
+            self._waiting.linger(conn)
+
+
+def _transport_error(status: int, detail: str, *, deadline: Deadline) -> RequestError:
+    """Say in the contract's words what cheroot refuses."""
+    if status == http.HTTPStatus.REQUEST_TIMEOUT:
+        if deadline.left_s <= 0:
+            return deadline.exceeded()
+        return BadRequest("the request stalled: nothing came for socket_timeout seconds")
+    if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InternalError("the service failed on this request")
+    return BadRequest(f"the request's head is malformed: {detail}")
 
 
 def _log_refusal(conn: Connection, *, request_id: str, line: str, status: int) -> None:

@@ -100,7 +100,7 @@ class RequestThreads:
             self._serving[thread] = connection
             keep = False
             try:
-                keep = connection.communicate()
+                keep = connection.communicate()  # type: ignore[no-untyped-call]
             except Exception:  # whatever one caller did, the thread is there for the next
                 _LOGGER.exception("a connection from %s failed", connection.remote_addr)
             finally:

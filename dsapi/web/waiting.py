@@ -81,6 +81,7 @@ class WaitingConnections:
     def linger(self, connection: Connection) -> None:
         """Close a connection that still sends what nobody will read; called by any thread."""
         try:
+            connection.socket.settimeout(0)
             connection.socket.shutdown(socket.SHUT_WR)
         except OSError:
             connection.close()
@@ -161,7 +162,7 @@ class WaitingConnections:
     def _throw_away(self, connection: Connection) -> None:
         """Read what a lingering caller sends, and forget it."""
         try:
-            gone = not connection.socket.recv_into(self._scrap, 0, socket.MSG_DONTWAIT)
+            gone = not connection.socket.recv_into(self._scrap)
         except BlockingIOError:
             return
         except OSError:
