@@ -30,7 +30,9 @@ def load_models(settings: Settings) -> dict[str, Model]:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
     models = {}
     for name, spec in settings.models.items():
-        models[name] = model = load_model(name, spec, engine=settings.engine)
+        models[name] = model = load_model(
+            name, spec, engine=settings.engine, options=settings.engine_options
+        )
         _LOGGER.info(
             "loaded %s %s from %s: %d labels, input %d×%d, load_ms=%.0f",
             name,

@@ -20,7 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from dsapi.engines import EngineName
+from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
 from dsapi.prediction.model import ModelSpec
 from dsapi.prediction.picture import Limits
@@ -78,7 +78,19 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         64, ge=1, le=4096, description="Requests that may wait for a worker; more get a 503"
     )
-    engine: EngineName = Field("tensorflow", description="What runs the graphs: tensorflow")
+    engine: EngineName = Field(
+        "tensorflow", description="What runs the graphs: tensorflow, or openvino (an extra)"
+    )
+    precision: Precision = Field(
+        "f32",
+        description="Of the arithmetic: f32; with openvino also bf16 or f16, which is faster on "
+        "processors that have it and changes probabilities by up to 0.02",
+    )
+    batching: Batching = Field(
+        "auto",
+        description="Whether pictures that wait at the same time run as one batch: on, off, "
+        "auto: on a GPU, which gains from it",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe messages to log: DEBUG, INFO, WARNING, ERROR"
     )
@@ -107,6 +119,15 @@ class Settings(BaseSettings):
         """
         config, flags = self._source
         return load_settings(config, **flags)
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """How the engine is to run the graphs."""
+        return EngineOptions(
+            sessions=self.prediction_workers or len(os.sched_getaffinity(0)),
+            precision=self.precision,
+            batching=self.batching,
+        )
 
     @property
     def limits(self) -> Limits:

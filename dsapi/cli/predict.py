@@ -54,7 +54,9 @@ def predict(
     except OSError as error:
         raise MissingImage(f"cannot read {image}: {error.strerror}") from error
     models = {
-        name: load_model(name, settings.models[name], engine=settings.engine).open()
+        name: load_model(
+            name, settings.models[name], engine=settings.engine, options=settings.engine_options
+        ).open()
         for name in names
     }
     prediction = predict_picture(

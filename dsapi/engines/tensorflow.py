@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.engines import EngineOptions
 from dsapi.errors import StartupError
 
 
@@ -35,6 +36,7 @@ class TensorFlowSession:
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=1, inter_op_parallelism_threads=1
         )
+        # By itself TensorFlow takes all of a GPU's memory, whatever else wants to use it.
         config.gpu_options.allow_growth = True
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         # A callable skips the parsing of feeds and fetches that Session.run repeats every time.
@@ -71,13 +73,29 @@ class TensorFlowGraph:
         shape = self._output.shape
         return None if not shape.rank else shape.as_list()[-1]
 
+    @property
+    def gains_from_batches(self) -> bool:
+        """Whether the graph runs on a GPU."""
+        return bool(_tensorflow().config.list_physical_devices("GPU"))
+
     def open_session(self) -> TensorFlowSession:
         """Open a session for the calling thread."""
         return TensorFlowSession(self._graph, feed=self._input.name, fetch=self._output.name)
 
 
-def load(path: Path, *, input_tensor: str | None, output_tensor: str | None) -> TensorFlowGraph:
-    """Load a frozen graph; see `dsapi.engines.load_graph`."""
+def load(
+    path: Path,
+    options: EngineOptions,
+    *,
+    input_tensor: str | None,
+    output_tensor: str | None,
+    input_size: int | None,
+) -> TensorFlowGraph:
+    """Load a frozen graph; see `dsapi.engines.load_graph`. Open input sizes may stay open."""
+    if options.precision != "f32":
+        raise StartupError(
+            f"precision = {options.precision!r} is for engine = 'openvino'; TensorFlow has f32"
+        )
     tf = _tensorflow()
     from google.protobuf.message import DecodeError
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from dsapi.engines import EngineName, Graph, Session, load_graph
+from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
 from dsapi.errors import ModelError, StartupError
 from dsapi.prediction.crops import Crop, Resize, parse_crop
 from dsapi.prediction.ranking import Activation, activate
@@ -160,8 +160,20 @@ class OpenModel:
         return activate(scores, spec.activation)
 
 
-def load_model(name: str, spec: ModelSpec, *, engine: EngineName) -> Model:
+def load_model(
+    name: str,
+    spec: ModelSpec,
+    *,
+    engine: EngineName,
+    options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
+) -> Model:
     """Load a model's graph and labels.
+
+    Args:
+        name: as configured.
+        spec: as configured.
+        engine: what runs the graph.
+        options: how.
 
     Raises:
         StartupError: a file is missing, corrupt or not the expected one, the graph's ends are
@@ -176,6 +188,8 @@ def load_model(name: str, spec: ModelSpec, *, engine: EngineName) -> Model:
             engine=engine,
             input_tensor=spec.input_tensor,
             output_tensor=spec.output_tensor,
+            input_size=spec.input_size,
+            options=options,
         )
         size, flat = _input_layout(graph.input_shape, spec)
         if graph.output_size is not None and graph.output_size != len(labels):

@@ -1,0 +1,84 @@
+"""``dsapi train``: from data to a graph, its labels, its card and its figures.
+
+The work is done in ``dsapi.training``; it is imported when a command runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option(help="Labeled photos: a folder or a CSV file.")]
+Output = Annotated[Path, typer.Option(help="Folder that gets models/ and labels/.")]
+WorkDir = Annotated[
+    Path, typer.Option(help="Cache and checkpoints; an interrupted training goes on from here.")
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(train, name="train")
+
+
+@train.command()
+def themes(
+    data: Data,
+    weights: Annotated[Path, typer.Option(help="ImageNet weights of MobileNetV2 (.npz).")],
+    output: Output = Path("."),
+    work_dir: WorkDir = Path("var/train-themes"),
+    leave_sources_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-sources-out", help="Only measure on left-out sources; write no graph."
+        ),
+    ] = False,
+) -> None:
+    """Train the themes classifier and write graph, labels, card and figures.
+
+    Example: dsapi train themes --data ../shared/themes --weights mobilenet_v2_imagenet.npz
+    """
+    from dsapi.training import themes_command
+
+    themes_command.run(
+        data=data,
+        weights=weights,
+        output=output,
+        work_dir=work_dir,
+        only_measure=leave_sources_out,
+    )
+
+
+@train.command()
+def colors(
+    data: Annotated[Path, typer.Option(help="Folder with the color survey, c3_data.json.")],
+    output: Output = Path("."),
+    work_dir: WorkDir = Path("var/train-colors"),
+    patches: Annotated[int, typer.Option(min=64, help="Patches to generate.")] = 262_144,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 2026,
+) -> None:
+    """Train the color classifier and write graph, labels, card and figures.
+
+    Example: dsapi train colors --data ../shared/colors
+    """
+    from rich.console import Console
+
+    from dsapi.training.colors import ColorTraining, train_colors
+
+    console = Console()
+    training = ColorTraining(
+        survey=data / "c3_data.json",
+        models=output / "models",
+        labels=output / "labels",
+        work=work_dir,
+        patches=patches,
+        epochs=epochs,
+        seed=seed,
+    )
+    report = train_colors(training, console=console)
+    console.print(f"{report.graph.path}: version {report.graph.version}")
+    console.print(f"figures: {training.models / 'colorClassifier.md'}")

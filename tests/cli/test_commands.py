@@ -1,0 +1,112 @@
+"""The commands, run in this process on tiny graphs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dsapi.cli import app, main
+from dsapi.errors import BadParameter, BadPoint, MissingImage, StartupError
+from tests.conftest import RunningServer
+from tests.pictures import encode, halves
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "halves.png"
+    path.write_bytes(encode(halves()))
+    return path
+
+
+def run(*arguments: object) -> str:
+    """Run a command that must succeed; return what it printed."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "140"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_predict_shows_labels_bars_and_probabilities(picture: Path, tiny_config: Path) -> None:
+    told = run("predict", picture, 60, 10, "-c", tiny_config)
+    assert "PNG, 64 × 48 pixels, point (60, 10)" in told
+    assert "colors in [55, 6, 64, 15]" in told
+    lines = [line.split() for line in told.split("colors in")[1].splitlines()[1:]]
+    assert [line[0] for line in lines if line] == ["blue", "green", "red"]
+    assert "━" in told
+    assert "%" in told
+
+
+def test_predict_prints_the_json_of_the_server(
+    picture: Path, tiny_config: Path, server: RunningServer
+) -> None:
+    printed = json.loads(run("predict", picture, 10, 10, "--json", "-c", tiny_config))
+    served = server.post_picture(picture.read_bytes(), "x=10&y=10").json
+    for key in ("image", "point", "predictions", "crops", "models", "errors"):
+        assert printed[key] == served[key]
+
+
+def test_predict_takes_percent_one_model_and_the_center(picture: Path, tiny_config: Path) -> None:
+    one = json.loads(
+        run("predict", picture, 100, 0, "--unit", "percent", "--model", "themes", "--top", 1,
+            "--json", "-c", tiny_config)
+    )  # fmt: skip
+    assert one["point"] == {"x": 63, "y": 0}
+    assert [len(ranked) for ranked in one["predictions"].values()] == [1]
+    assert "point (32, 24)" in run("predict", picture, "-c", tiny_config)
+
+
+def test_predict_says_what_is_wrong(picture: Path, tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadPoint, match="x must be between 0 and 63, got 64"):
+        run("predict", picture, 64, 0, "-c", tiny_config)
+    with pytest.raises(BadParameter, match="themes, colors; got shapes"):
+        run("predict", picture, "--model", "shapes", "-c", tiny_config)
+    with pytest.raises(MissingImage, match="cannot read"):
+        run("predict", tmp_path / "none.png", "-c", tiny_config)
+    alone = CliRunner().invoke(app, ["predict", str(picture), "5"])
+    assert alone.exit_code == 2
+    assert "go together" in alone.output
+
+
+def test_check_and_models_list_what_is_configured(tiny_config: Path) -> None:
+    for told in (run("check", "-c", tiny_config), run("models", "-c", tiny_config)):
+        assert "themes" in told
+        assert "32×32" in told
+        assert "9px" in told
+    described = json.loads(run("models", "--json", "-c", tiny_config))
+    assert [model["name"] for model in described["models"]] == ["themes", "colors"]
+
+
+def test_check_refuses_what_serve_would_refuse(tiny_config: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "dsapi.conf"
+    wrong.write_text(tiny_config.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(StartupError, match=r"\[models.themes\] cannot read the labels"):
+        run("check", "-c", wrong)
+    wrong.write_text("[global]\nport = 9000\n", encoding="utf-8")
+    with pytest.raises(StartupError, match="no model is configured"):
+        run("check", "-c", wrong)
+
+
+def test_an_expected_error_is_one_line_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for arguments, code in (
+        (["check", "-c", str(tmp_path / "no.conf")], 2),
+        (["predict", str(tmp_path / "no.png")], 1),
+    ):
+        monkeypatch.setattr("sys.argv", ["dsapi", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
+        told = capsys.readouterr().err
+        assert told.startswith("dsapi: cannot read")
+        assert told.count("\n") == 1
+
+
+def test_help_names_every_command_and_the_version_is_shown() -> None:
+    told = run("--help")
+    for command in ("serve", "start", "stop", "restart", "status", "check", "predict", "models"):
+        assert command in told
+        assert "Usage" in run(command, "--help")
+    assert run("--version").startswith("dsapi 0.")

@@ -1,0 +1,124 @@
+"""Batching: threads that wait for a device share its next run."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dsapi.engines import EngineOptions, Session, load_graph
+from dsapi.engines.batching import BatchingGraph
+from tests.graphs import freeze_brightest_channel
+
+PICTURES = np.random.default_rng(2).uniform(0, 255, (48, 1, 9, 9, 3)).astype(np.float32)
+
+
+class Gate:
+    """A device that waits for a signal before every run and notes the size of each batch."""
+
+    input_shape = (9, 9, 3)
+    output_size = 1
+    gains_from_batches = True
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.may_run = threading.Semaphore(0)
+        self.sizes: list[int] = []
+        self.closed = 0
+
+    def open_session(self) -> Session:
+        return self
+
+    def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+        self.entered.release()
+        self.may_run.acquire()
+        self.sizes.append(len(batch))
+        if np.isnan(batch.astype(np.float32)).any():
+            raise ValueError("not a number")
+        return batch.reshape(len(batch), -1)[:, :1].astype(np.float32)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def load(path: Path, *, batching: bool) -> object:
+    options = EngineOptions(batching="on" if batching else "off")
+    return load_graph(
+        path, engine="tensorflow", input_tensor=None, output_tensor=None, options=options
+    )
+
+
+def test_on_a_cpu_requests_are_not_batched_by_themselves(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(tmp_path / "graph.pb")
+    graph = load_graph(path, engine="tensorflow", input_tensor=None, output_tensor=None)
+    assert isinstance(graph, BatchingGraph) == graph.gains_from_batches
+    assert isinstance(load(path, batching=True), BatchingGraph)
+    assert not isinstance(load(path, batching=False), BatchingGraph)
+
+
+def test_batched_threads_get_what_each_gets_alone(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(tmp_path / "graph.pb")
+    alone = load_graph(path, engine="tensorflow", input_tensor=None, output_tensor=None)
+    session = alone.open_session()
+    expected = [session.run(picture) for picture in PICTURES]
+    graph = load(path, batching=True)
+    assert isinstance(graph, BatchingGraph)
+    assert (graph.input_shape, graph.output_size) == ((9, 9, 3), 3)
+    shared = [graph.open_session() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: shared[i % 8].run(PICTURES[i]), range(len(PICTURES))))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def start(graph: BatchingGraph, batch: NDArray[np.float32], pool: ThreadPoolExecutor) -> object:
+    return pool.submit(graph.open_session().run, batch)
+
+
+def wait_until_queued(graph: BatchingGraph, count: int) -> None:
+    for _ in range(2000):
+        if len(graph._device._waiting) == count:  # type: ignore[union-attr]
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("the threads did not queue")
+
+
+def test_who_comes_while_the_device_is_busy_shares_the_next_run() -> None:
+    gate = Gate()
+    graph = BatchingGraph(gate)
+    with ThreadPoolExecutor(8) as pool:
+        runs = [start(graph, PICTURES[0], pool)]
+        gate.entered.acquire()
+        runs += [start(graph, PICTURES[i], pool) for i in range(1, 6)]
+        wait_until_queued(graph, 5)
+        gate.may_run.release(2)
+        scores = [run.result(timeout=30) for run in runs]  # type: ignore[attr-defined]
+    assert gate.sizes == [1, 5]
+    assert [score[0, 0] for score in scores] == [PICTURES[i].flat[0] for i in range(6)]
+
+
+def test_a_failed_run_fails_all_who_shared_it_and_nobody_else() -> None:
+    gate = Gate()
+    graph = BatchingGraph(gate)
+    with ThreadPoolExecutor(8) as pool:
+        first = start(graph, PICTURES[0], pool)
+        gate.entered.acquire()
+        bad = [start(graph, PICTURES[1], pool), start(graph, PICTURES[2] * np.nan, pool)]
+        wait_until_queued(graph, 2)
+        gate.may_run.release(3)
+        assert first.result(timeout=30).shape == (1, 1)  # type: ignore[attr-defined]
+        for run in bad:
+            with pytest.raises(ValueError, match="not a number"):
+                run.result(timeout=30)  # type: ignore[attr-defined]
+        assert start(graph, PICTURES[3], pool).result(timeout=30).shape == (1, 1)  # type: ignore[attr-defined]
+
+
+def test_the_last_session_closes_the_device() -> None:
+    gate = Gate()
+    graph = BatchingGraph(gate)
+    sessions = [graph.open_session() for _ in range(3)]
+    for session in sessions:
+        assert gate.closed == 0
+        session.close()
+    assert gate.closed == 1

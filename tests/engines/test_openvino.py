@@ -1,0 +1,181 @@
+"""The OpenVINO engine on the same real frozen graphs as TensorFlow's."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsapi.engines import EngineOptions, Graph, load_graph
+from dsapi.errors import StartupError
+from dsapi.prediction.crops import parse_crop
+from dsapi.prediction.model import ModelSpec, load_model
+from tests.graphs import freeze_brightest_channel, write_graph, write_labels
+
+pytest.importorskip("openvino")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def load(
+    path: Path, *, feed: str | None = None, fetch: str | None = None, sessions: int = 1
+) -> Graph:
+    options = EngineOptions(sessions=sessions)
+    return load_graph(
+        path, engine="openvino", input_tensor=feed, output_tensor=fetch, options=options
+    )
+
+
+def freeze_small_network(path: Path) -> Path:
+    """Freeze convolutions, a depthwise one and a recurrent layer with random weights."""
+    import keras
+
+    from dsapi.training.freezing import freeze_network
+
+    keras.utils.set_random_seed(3)
+    picture = keras.Input((9, 9, 3))
+    features = keras.layers.Rescaling(1 / 127.5, -1)(picture)
+    features = keras.layers.Conv2D(8, 3, padding="same", activation="relu6")(features)
+    features = keras.layers.DepthwiseConv2D(3, padding="same")(features)
+    features = keras.layers.BatchNormalization()(features)
+    rows = keras.layers.Reshape((9, 72))(features)
+    state = keras.layers.GRU(16, unroll=True)(rows)
+    network = keras.Model(picture, keras.layers.Dense(18, activation="softmax")(state))
+    return freeze_network(network, path, input_shape=(None, 9, 9, 3)).path
+
+
+def write_mixed_graph(path: Path) -> Path:
+    """Write a graph of the TensorFlow 1 era: it decodes JPEGs itself, unless fed behind that."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        content = tf.compat.v1.placeholder(tf.string, [], name="DecodeJpeg/contents")
+        decoded = tf.cast(tf.image.decode_jpeg(content, channels=3), tf.float32)
+        resized = tf.image.resize(decoded[None], [32, 32])
+        scaled = tf.multiply(resized - 128.0, 1 / 128.0, name="Mul")
+        tf.nn.softmax(tf.reduce_mean(scaled, axis=[1, 2]) * 10.0, name="final_result")
+    return write_graph(path, graph.as_graph_def())
+
+
+def test_it_gives_what_tensorflow_gives(tmp_path: Path) -> None:
+    path = freeze_small_network(tmp_path / "small.pb")
+    pictures = np.random.default_rng(5).uniform(0, 255, (32, 9, 9, 3)).astype(np.float32)
+    reference = load_graph(path, engine="tensorflow", input_tensor=None, output_tensor=None)
+    expected = reference.open_session().run(pictures)
+    found = load(path).open_session().run(pictures)
+    assert found.dtype == np.float32
+    assert np.ptp(expected, axis=0).max() > 0.01, "the network tells the pictures apart"
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_both_ends_of_a_graph_are_found(tmp_path: Path) -> None:
+    graph = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9))
+    assert graph.input_shape == (9, 9, 3)
+    assert graph.output_size == 3
+
+
+def test_a_graph_that_leaves_its_size_open_runs(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+        tf.reduce_mean(pixels, axis=[1, 2], name="means")
+    graph = load(write_graph(tmp_path / "open.pb", definition.as_graph_def()))
+    assert graph.input_shape == (None, None, 3)
+    scores = graph.open_session().run(np.full((2, 5, 7, 3), 9.0, np.float32))
+    np.testing.assert_allclose(scores, np.full((2, 3), 9.0))
+
+
+def test_a_graph_is_fed_behind_what_openvino_cannot_run(tmp_path: Path) -> None:
+    path = write_mixed_graph(tmp_path / "old.pb")
+    write_labels(tmp_path / "labels.txt")
+    spec = ModelSpec(
+        graph=path,
+        labels=tmp_path / "labels.txt",
+        crop=parse_crop("80%"),
+        input_size=32,
+        scale=1 / 128,
+        offset=-1,
+        input_tensor="Mul",
+        output_tensor="final_result:0",
+    )
+    model = load_model("old", spec, engine="openvino").open()
+    crops = np.zeros((1, 32, 32, 3), np.uint8)
+    crops[..., 1] = 255
+    assert model.score(crops).argmax() == 1
+    with pytest.raises(StartupError, match="No conversion rule found for operations: DecodeJpeg"):
+        load(path)
+
+
+def test_a_configured_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(tmp_path / "graph.pb")
+    with pytest.raises(StartupError, match="input_tensor = 'Mul' is not in the graph"):
+        load(path, feed="Mul")
+
+
+def test_an_ambiguous_end_asks_for_the_setting(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 3], name="image")
+        tf.nn.softmax(pixels, name="one")
+        tf.nn.sigmoid(pixels, name="two")
+    path = write_graph(tmp_path / "two.pb", graph.as_graph_def())
+    with pytest.raises(StartupError, match=r"one:0, two:0.*set output_tensor"):
+        load(path)
+    scores = load(path, fetch="two").open_session().run(np.zeros((2, 3), np.float32))
+    np.testing.assert_allclose(scores, np.full((2, 3), 0.5))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"GIF89a and then some", "cut"])
+def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | str | None) -> None:
+    path = freeze_brightest_channel(tmp_path / "graph.pb")
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-20] if isinstance(content, str) else content)
+    with pytest.raises(StartupError, match=r"graph\.pb"):
+        load(path)
+
+
+def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
+    graph = load(freeze_small_network(tmp_path / "graph.pb"), sessions=4)
+    pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)
+    alone = graph.open_session()
+    expected = [alone.run(picture) for picture in pictures]
+    local = threading.local()
+
+    def run(picture: np.ndarray) -> np.ndarray:
+        if not hasattr(local, "session"):
+            local.session = graph.open_session()
+        scores: np.ndarray = local.session.run(picture)
+        return scores
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, pictures))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_prediction_imports_no_tensorflow(tiny_config: Path, tmp_path: Path) -> None:
+    from tests.pictures import GREEN, encode, plain
+
+    picture = tmp_path / "green.png"
+    picture.write_bytes(encode(plain(GREEN)))
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom dsapi.cli import app\n"
+        f"run = CliRunner().invoke(app, ['predict', {str(picture)!r}, '--config', "
+        f"{str(tiny_config)!r}, '--json'])\n"
+        "print(run.output)\nprint('tensorflow' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": "", "DSAPI_ENGINE": "openvino"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert '"label": "green"' in run.stdout, run.stderr
+    assert run.stdout.split()[-1] == "False"
