@@ -28,7 +28,6 @@ NEEDS_RESTART = (
     "prediction_workers",
     "worker_stall_timeout",
     "queue_size",
-    "engine",
     "log_dir",
     "pid_file",
 )

@@ -1,6 +1,5 @@
 """Administration: ``/v1/models/reload``. Only for callers on this machine."""
 
-import ipaddress
 from collections.abc import Callable
 
 import cherrypy
@@ -64,5 +63,5 @@ def require_loopback() -> None:
     """
     request = cherrypy.serving.request
     forwarded = any(name in request.headers for name in _FORWARDED)
-    if forwarded or not ipaddress.ip_address(request.remote.ip).is_loopback:
+    if forwarded or not request.wsgi_environ["dsapi.from_this_machine"]():
         raise Forbidden("this is for callers on the machine itself")

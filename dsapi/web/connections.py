@@ -7,6 +7,7 @@ served by `dsapi.web.threads`.
 
 import contextlib
 import io
+import ipaddress
 import select
 import socket
 import threading
@@ -148,6 +149,11 @@ class Connection(cheroot.HTTPConnection):
         poll = select.poll()
         poll.register(fd, select.POLLRDHUP)
         return bool(poll.poll(0))
+
+    def from_this_machine(self) -> bool:
+        """Tell whether the caller's address is one of this machine's own."""
+        own = self.socket.getsockname()[0]
+        return self.remote_addr == own or ipaddress.ip_address(self.remote_addr).is_loopback
 
     def abort(self) -> None:
         """Hang up from another thread: whoever reads or writes gets an error."""

@@ -115,11 +115,12 @@ class _Connection(Connection):
 
 
 class _Gateway(wsgi.Gateway_10):
-    """WSGI, with the connection's deadline and a way to see whether the caller is still there."""
+    """WSGI, with what its environment does not tell about the caller and its time."""
 
     def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         environ["dsapi.deadline"] = self.req.conn.deadline
+        environ["dsapi.from_this_machine"] = self.req.conn.from_this_machine
         environ["dsapi.caller_gone"] = self.req.conn.caller_gone
         return environ
 
