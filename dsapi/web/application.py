@@ -19,6 +19,7 @@ from dsapi.web.answers import answer_models
 from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import Predictions, RequestLimits
 from dsapi.web.problems import respond_to_exception, respond_to_status
+from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
 from dsapi.web.request_ids import choose_request_id
 from dsapi.workers import PredictionWorkers
 
@@ -165,10 +166,12 @@ def build_application(
         reload: loads models and settings anew.
     """
     root = Page(workers, limits, static_dir=static_dir)
-    tree = {
+    tree: dict[str, Any] = {
         "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers, reload)),
         "health": _Folder(live=Live(), ready=Ready(workers)),
     }
+    # CherryPy's dispatcher finds /openapi.json under this name.
+    tree |= {"docs": Docs(static_dir), "openapi_json": OpenApi()}
     vars(root).update(tree)
     application = cherrypy.Application(root, script_name="", config=_config(static_dir))
     application.request_class = ApiRequest
@@ -182,12 +185,17 @@ def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
             "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
-        "/static": {
-            "tools.staticdir.on": True,
-            "tools.staticdir.dir": str(static_dir.resolve()),
-            # The page itself is a template, not a file to send.
-            "tools.staticdir.match": r"\.(css|js|jpg|svg)$",
-            "tools.response_headers.on": True,
-            "tools.response_headers.headers": list(STATIC_HEADERS.items()),
-        },
+        "/static": _files(static_dir, r"\.(css|js|jpg|svg)$"),
+        "/docs/assets": _files(find_swagger_ui(), SWAGGER_UI_FILES),
+    }
+
+
+def _files(folder: Path, match: str) -> dict[str, Any]:
+    """Configure a folder whose files are sent if their path matches: templates, say, are not."""
+    return {
+        "tools.staticdir.on": True,
+        "tools.staticdir.dir": str(folder.resolve()),
+        "tools.staticdir.match": match,
+        "tools.response_headers.on": True,
+        "tools.response_headers.headers": list(STATIC_HEADERS.items()),
     }
