@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench` measures everything in one run and writes docs/performance.md."""
+"""Measurements that people run by hand: `python -m benchmarks.NAME --help`."""

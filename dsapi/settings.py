@@ -69,8 +69,11 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         4096, ge=16, description="Connections that may be idle; for one more, the oldest is closed"
     )
+    processes: int = Field(
+        1, ge=1, le=256, description="Processes that share the port, each with models of its own"
+    )
     prediction_workers: int = Field(
-        0, ge=0, le=256, description="Threads that run the models; 0: as many as cores"
+        0, ge=0, le=256, description="Threads that run the models in a process; 0: as many as cores"
     )
     worker_stall_timeout: float = Field(
         60.0, gt=0, le=3600, description="Seconds after which a worker stuck on one is replaced"
@@ -130,10 +133,15 @@ class Settings(BaseSettings):
         return load_settings(config, **flags)
 
     @property
+    def worker_count(self) -> int:
+        """Threads that run the models in each process."""
+        return self.prediction_workers or -(-len(os.sched_getaffinity(0)) // self.processes)
+
+    @property
     def engine_options(self) -> EngineOptions:
         """How the engine is to run the graphs."""
         return EngineOptions(
-            sessions=self.prediction_workers or len(os.sched_getaffinity(0)),
+            sessions=self.worker_count,
             precision=self.precision,
             batching=self.batching,
         )
