@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
@@ -45,7 +45,8 @@ class ServeOne(Protocol):
         *,
         on_ready: Callable[[str], None],
         tell_others: Callable[[], None],
-    ) -> None: ...
+    ) -> None:
+        """Serve."""
 
 
 def supervise(
@@ -121,7 +122,8 @@ class _Children(Plugin):
         self._lifeline = os.pipe()
         for _ in range(self._settings.processes):
             self._children.append(self._start_child())
-        url = [self._wait_for(child) for child in self._children][0]
+        urls = [self._wait_for(child) for child in self._children]
+        url = urls[0]
         _LOGGER.info("%d processes answer on %s", len(self._children), url)
         self._on_ready(url)
         notify("READY=1")
@@ -169,7 +171,7 @@ class _Children(Plugin):
         os.close(self._lifeline[1])
         self._run_child(writer, supervisor)
 
-    def _run_child(self, writer: int, supervisor: int) -> None:
+    def _run_child(self, writer: int, supervisor: int) -> NoReturn:
         """Serve in the forked process, and never return."""
         code = 0
         try:
