@@ -80,7 +80,8 @@ def test_a_file_over_the_limit_is_told_without_being_sent(visit: Visit) -> None:
         """() => {
           const files = new DataTransfer();
           files.items.add(new File([new Uint8Array(20 * 1024 * 1024 + 1)], "large.png"));
-          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+          const drop = new DragEvent("drop", { dataTransfer: files, bubbles: true });
+          document.body.dispatchEvent(drop);
         }"""
     )
     check_problem(page, "image", "large.png has 20.0 MB; the service takes at most 20.0 MB")
