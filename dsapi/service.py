@@ -13,6 +13,7 @@ from dsapi.metrics import Metrics
 from dsapi.prediction.model import Model, load_model
 from dsapi.reload import Reloader, ReloadReport
 from dsapi.settings import Settings, static_dir
+from dsapi.web.access import Access
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
 from dsapi.web.journal import Journal
@@ -78,9 +79,11 @@ def build_service(settings: Settings, *, tell_others: Callable[[], None] | None 
         stall_timeout_s=settings.worker_stall_timeout,
     )
     limits = RequestLimits.of(settings)
+    access = Access(settings)
 
     def apply(changed: Settings) -> None:
         limits.take(changed)
+        access.take(changed)
         logging.getLogger().setLevel(changed.log_level)
 
     reloader = Reloader(settings, workers, load=load_models, apply=apply)
@@ -115,6 +118,7 @@ def build_service(settings: Settings, *, tell_others: Callable[[], None] | None 
             static_dir=static_dir(),
             reload=reload,
             journal=journal,
+            access=access,
         ),
         # Each request that waits for a worker, or is predicted, keeps a thread waiting. With
         # fewer threads the queue would never be full, and nothing would be refused.
