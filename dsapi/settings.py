@@ -92,14 +92,10 @@ class Settings(BaseSettings):
         "tensorflow", description="What runs the graphs: tensorflow, or openvino (an extra)"
     )
     precision: Precision = Field(
-        "f32",
-        description="Of the arithmetic: f32; with openvino also bf16 or f16, which is faster on "
-        "processors that have it and changes probabilities by up to 0.02",
+        "f32", description="Of the arithmetic: f32; openvino also bf16, f16, which change results"
     )
     batching: Batching = Field(
-        "auto",
-        description="Whether pictures that wait at the same time run as one batch: on, off, "
-        "auto: on a GPU, which gains from it",
+        "auto", description="Whether waiting pictures run as one batch: on, off, auto (on a GPU)"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe messages to log: DEBUG, INFO, WARNING, ERROR"
