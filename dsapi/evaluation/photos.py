@@ -37,7 +37,8 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     """Find the labeled photos of a folder or a CSV file, in the order of their paths or lines.
 
     A folder has one folder per label, named as the label (``Women's Fashion``), as its short
-    form (``womens-fashion``) or with a number before it (``00-womens-fashion``). A CSV file has
+    form (``womens-fashion``), or starting with the label's line in the labels file, counted
+    from 0 (``00-womens-fashion``; what follows the number is for people). A CSV file has
     a first line with the columns ``file`` and ``label``, and ``x`` and ``y`` if photos are
     labeled at a point; files are relative to the CSV file.
 
@@ -45,6 +46,7 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
         StartupError: nothing there, a label that the model does not have, or a malformed line.
     """
     known = {short: index for index, label in enumerate(labels) for short in _name(label)}
+    known |= {f"#{index}": index for index in range(len(labels))}
     if data.is_dir():
         photos = tuple(_read_folder(data, known))
     elif data.is_file():
@@ -68,7 +70,8 @@ def _name(label: str) -> tuple[str, str]:
 
 def _find_label(name: str, known: dict[str, int], *, where: str) -> int:
     """Index of the label that `name` means."""
-    for candidate in (name, shorten_label(name), shorten_label(re.sub(r"^\d+[-_ ]+", "", name))):
+    number = re.match(r"(\d+)[-_ ]", name)
+    for candidate in (name, shorten_label(name), f"#{int(number[1])}" if number else name):
         if candidate in known:
             return known[candidate]
     raise StartupError(f"{where}: {name!r} is no label of this model")

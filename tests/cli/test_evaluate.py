@@ -15,8 +15,8 @@ from tests.evaluation.conftest import save_plain
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
-    for label in ("red", "green", "blue"):
-        save_plain(folder / f"07-{label}" / "a.png", label)
+    for index, label in enumerate(("red", "green", "blue")):
+        save_plain(folder / f"{index:02}-{label}" / "a.png", label)
     return folder
 
 
@@ -27,7 +27,7 @@ def run(*arguments: str | Path) -> str:
 
 
 def test_tables_name_places_labels_and_confusions(photos: Path, tiny_config: Path) -> None:
-    shutil.move(photos / "07-red" / "a.png", photos / "07-green" / "b.png")
+    shutil.move(photos / "00-red" / "a.png", photos / "01-green" / "b.png")
     output = run("evaluate", "colors", "--data", photos, "--config", tiny_config)
     for expected in ("center", "random", "top-5", "66.7%", "green → red", "worst recall first"):
         assert expected in output

@@ -12,11 +12,21 @@ LABELS = ("Women's Fashion", "Bags & Accessories", "shoes")
 
 
 @pytest.mark.parametrize("name", ["Women's Fashion", "womens-fashion", "00-womens-fashion"])
-def test_a_folder_is_named_as_the_label_its_short_form_or_with_a_number(
+def test_a_folder_is_named_as_the_label_its_short_form_or_by_its_number(
     tmp_path: Path, name: str
 ) -> None:
     save_plain(tmp_path / name / "a.png", "red")
     assert [photo.label for photo in read_photos(tmp_path, LABELS)] == [0]
+
+
+def test_the_number_before_a_folder_name_counts_where_the_name_is_another(tmp_path: Path) -> None:
+    save_plain(tmp_path / "01-handbags" / "a.png", "red")
+    save_plain(tmp_path / "00-shoes" / "b.png", "red")
+    numbered = {photo.path.name: photo.label for photo in read_photos(tmp_path, LABELS)}
+    assert numbered == {"a.png": 1, "b.png": 0}
+    save_plain(tmp_path / "03-handbags" / "c.png", "red")
+    with pytest.raises(StartupError, match="'03-handbags' is no label"):
+        read_photos(tmp_path, LABELS)
 
 
 def test_short_forms_are_as_folders_are_named() -> None:

@@ -1,0 +1,165 @@
+"""Labeled photos on disk: which files there are, what they show, where they come from.
+
+Enters: a folder or a CSV file. Leaves: a `Collection` of `Photo`. Called by every training of
+image classifiers. Three layouts are understood:
+
+- ``DIR/<label>/*.jpg``: one folder per label; a part is held out for measuring, by seed;
+- ``DIR/train/<label>/*.jpg`` and ``DIR/val/<label>/*.jpg``: already split. A folder may begin
+  with the label's number (``07-tattoos``), ``DIR/labels.txt`` then gives the names in order,
+  and ``DIR/manifest.csv`` (columns ``file`` and ``source_repo``) tells each photo's source;
+- ``FILE.csv`` with the columns ``file`` and ``labels`` (several separated by ``|``, none: empty)
+  and, where wanted, ``split`` (``train`` or ``val``) and ``source``. Paths are relative to it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+HELD_OUT_FRACTION = 0.15
+_NUMBERED = re.compile(r"(\d+)-")
+
+
+class PhotosError(ValueError):
+    """The training data cannot be used; the message names the file or folder and what to do."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file, the indices of its labels, and the source it comes from ("" if unknown)."""
+
+    path: Path
+    labels: tuple[int, ...]
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Label names in output order, photos to train on, photos to measure with."""
+
+    labels: tuple[str, ...]
+    train: tuple[Photo, ...]
+    val: tuple[Photo, ...]
+
+
+def read_photos(data: Path, *, seed: int = 0) -> Collection:
+    """Find the photos of a folder or CSV file and hold some out where no split is given.
+
+    Raises:
+        PhotosError: Nothing usable is there.
+    """
+    if data.is_file():
+        collection = _read_csv(data, seed)
+    elif (data / "train").is_dir():
+        collection = _read_split_folders(data, seed)
+    elif data.is_dir():
+        names = sorted(entry.name for entry in data.iterdir() if entry.is_dir())
+        labels = _label_names(data, names)
+        collection = _hold_out(labels, _read_folders(data, names, labels, sources={}), seed)
+    else:
+        raise PhotosError(f"{data} is neither a folder nor a CSV file")
+    _check(collection, data)
+    return collection
+
+
+def _check(collection: Collection, data: Path) -> None:
+    seen = {label for photo in collection.train for label in photo.labels}
+    missing = [name for index, name in enumerate(collection.labels) if index not in seen]
+    if len(collection.labels) < 2:
+        raise PhotosError(f"{data} has {len(collection.labels)} labels, at least 2 are needed")
+    if missing:
+        raise PhotosError(f"{data} has no training photo for {', '.join(missing)}")
+
+
+def _label_names(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    listed = folder / "labels.txt"
+    if listed.is_file():
+        return tuple(line for line in listed.read_text("utf-8").splitlines() if line.strip())
+    return tuple(names)
+
+
+def _label_index(name: str, labels: Sequence[str]) -> int:
+    if name in labels:
+        return labels.index(name)
+    numbered = _NUMBERED.match(name)
+    if numbered and int(numbered[1]) < len(labels):
+        return int(numbered[1])
+    raise PhotosError(f"folder {name!r} is no label of labels.txt; name it so or NN-name")
+
+
+def _read_folders(
+    root: Path, names: Iterable[str], labels: Sequence[str], *, sources: dict[str, str]
+) -> list[Photo]:
+    photos = []
+    for name in names:
+        index = _label_index(name, labels)
+        for path in sorted((root / name).iterdir()):
+            if path.suffix.lower() in SUFFIXES:
+                key = f"{root.name}/{name}/{path.name}"
+                photos.append(Photo(path, (index,), sources.get(key, "")))
+    return photos
+
+
+def _read_split_folders(data: Path, seed: int) -> Collection:
+    names = sorted(entry.name for entry in (data / "train").iterdir() if entry.is_dir())
+    labels = _label_names(data, names)
+    sources: dict[str, str] = {}
+    if (data / "manifest.csv").is_file():
+        with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+            sources = {row["file"]: row["source_repo"] for row in csv.DictReader(stream)}
+    train = _read_folders(data / "train", names, labels, sources=sources)
+    if not (data / "val").is_dir():
+        return _hold_out(labels, train, seed)
+    present = [name for name in names if (data / "val" / name).is_dir()]
+    val = _read_folders(data / "val", present, labels, sources=sources)
+    return Collection(labels, tuple(train), tuple(val))
+
+
+def _read_csv(path: Path, seed: int) -> Collection:
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        rows = list(reader)
+        columns = set(reader.fieldnames or ())
+    if not {"file", "labels"} <= columns:
+        raise PhotosError(f"{path} needs the columns file and labels, it has {sorted(columns)}")
+    split_labels = [[name for name in row["labels"].split("|") if name] for row in rows]
+    labels = tuple(sorted({name for names in split_labels for name in names}))
+    photos = []
+    for number, (row, names) in enumerate(zip(rows, split_labels, strict=True), start=2):
+        file = path.parent / row["file"]
+        if not file.is_file():
+            raise PhotosError(f"{path} line {number}: there is no file {file}")
+        indices = tuple(sorted(labels.index(name) for name in names))
+        photos.append(Photo(file, indices, row.get("source") or ""))
+    if "split" not in columns:
+        return _hold_out(labels, photos, seed)
+    splits = [row["split"] for row in rows]
+    if wrong := set(splits) - {"train", "val"}:
+        raise PhotosError(f"{path}: split is train or val, not {sorted(wrong)}")
+    chosen = {
+        name: tuple(photo for photo, split in zip(photos, splits, strict=True) if split == name)
+        for name in ("train", "val")
+    }
+    return Collection(labels, chosen["train"], chosen["val"])
+
+
+def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Collection:
+    """Hold out a part of the photos of every label (of every set of labels), at least one."""
+    rng = np.random.default_rng(seed)
+    groups: dict[tuple[int, ...], list[Photo]] = {}
+    for photo in photos:
+        groups.setdefault(photo.labels, []).append(photo)
+    train: list[Photo] = []
+    val: list[Photo] = []
+    for key in sorted(groups):
+        group = [groups[key][int(i)] for i in rng.permutation(len(groups[key]))]
+        held = max(1, round(len(group) * HELD_OUT_FRACTION)) if len(group) > 1 else 0
+        val += group[:held]
+        train += group[held:]
+    return Collection(labels, tuple(train), tuple(val))
