@@ -79,7 +79,10 @@ def models(
 
 
 def _models_table(models: list[Model]) -> Table:
-    table = Table("model", "version", "labels", "input", "crop", "default", "loaded in", "graph")
+    table = Table(box=None)
+    for heading in ("model", "version", "labels", "input", "crop", "default", "loaded in"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("graph", overflow="fold")
     for model in models:
         table.add_row(
             model.name,
