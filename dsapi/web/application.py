@@ -18,6 +18,7 @@ from dsapi.web.answers import answer_models
 from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import Predictions, RequestLimits
 from dsapi.web.problems import respond_to_exception, respond_to_status
+from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
 from dsapi.workers import PredictionWorkers
 
 _ACCESS_LOGGER = logging.getLogger("dsapi.access")
@@ -154,10 +155,12 @@ def build_application(
         static_dir: folder of the page, its script and its style.
     """
     root = Page(workers, limits, static_dir=static_dir)
-    tree = {
+    tree: dict[str, Any] = {
         "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers)),
         "health": _Folder(live=Live(), ready=Ready(workers)),
     }
+    # CherryPy's dispatcher finds /openapi.json under this name.
+    tree |= {"docs": Docs(static_dir), "openapi_json": OpenApi()}
     vars(root).update(tree)
     application = cherrypy.Application(root, script_name="", config=_config(static_dir))
     application.request_class = ApiRequest
@@ -171,12 +174,17 @@ def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
             "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
-        "/static": {
-            "tools.staticdir.on": True,
-            "tools.staticdir.dir": str(static_dir.resolve()),
-            # The page itself is a template, not a file to send.
-            "tools.staticdir.match": r"\.(css|js|jpg|svg)$",
-            "tools.response_headers.on": True,
-            "tools.response_headers.headers": list(STATIC_HEADERS.items()),
-        },
+        "/static": _files(static_dir, r"\.(css|js|jpg|svg)$"),
+        "/docs/assets": _files(find_swagger_ui(), SWAGGER_UI_FILES),
+    }
+
+
+def _files(folder: Path, match: str) -> dict[str, Any]:
+    """Configure a folder whose files are sent if their path matches: templates, say, are not."""
+    return {
+        "tools.staticdir.on": True,
+        "tools.staticdir.dir": str(folder.resolve()),
+        "tools.staticdir.match": match,
+        "tools.response_headers.on": True,
+        "tools.response_headers.headers": list(STATIC_HEADERS.items()),
     }
