@@ -23,6 +23,7 @@ from dsapi import __version__
 from dsapi.errors import StartupError
 from dsapi.pidfile import PidFile
 from dsapi.prediction.model import Model, load_model
+from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, static_dir
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
@@ -64,13 +65,14 @@ def serve(
 
 
 def load_models(settings: Settings) -> dict[str, Model]:
-    """Load every configured model and log how long each took.
+    """Load every configured model, downloaded if need be, and log how long each took.
 
     Raises:
         StartupError: there is none, or one cannot be loaded.
     """
     if not settings.models:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
+    fetch_graphs(settings.models)
     models = {}
     for name, spec in settings.models.items():
         models[name] = model = load_model(

@@ -15,7 +15,8 @@ from dsapi.evaluation.answers import Questions
 from dsapi.evaluation.evaluation import Evaluation, evaluate_model
 from dsapi.evaluation.figures import Figures
 from dsapi.evaluation.photos import read_photos
-from dsapi.prediction.model import Model, load_model, read_labels
+from dsapi.prediction.model import Model, ModelSpec, load_model, read_labels
+from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, load_settings
 
 _WORST = 10
@@ -55,7 +56,8 @@ def evaluate(
         raise BadParameter(f"MODEL must be among {known}; got {model}")
     _check_extras(against=against is not None, report=report is not None)
     photos = read_photos(data, read_labels(settings.models[model].labels))
-    first = load_model(model, settings.models[model], engine=settings.engine)
+    fetch_graphs({model: settings.models[model]})
+    first = _load(settings, model, settings.models[model])
     other = _load_other(settings, model, against)
     console = Console(stderr=True)
     with Progress(
@@ -105,8 +107,14 @@ def _load_other(settings: Settings, name: str, graph: Path | None) -> Model | No
     """The same configuration with another graph file."""
     if graph is None:
         return None
-    spec = settings.models[name].model_copy(update={"graph": graph.absolute(), "sha256": None})
-    return load_model(name, spec, engine=settings.engine)
+    spec = settings.models[name].model_copy(
+        update={"graph": graph.absolute(), "sha256": None, "url": None}
+    )
+    return _load(settings, name, spec)
+
+
+def _load(settings: Settings, name: str, spec: ModelSpec) -> Model:
+    return load_model(name, spec, engine=settings.engine, options=settings.engine_options)
 
 
 def _format_json(evaluation: Evaluation) -> str:

@@ -147,7 +147,7 @@ def draw_metal(rng: np.random.Generator, palette: Palette, count: int) -> Scenes
     blotches = rng.uniform(0, 1, (count, 1, 1)) * draw_blotches(rng, count)
     level = normalize(along + bands + blotches + brushed)
     contrast = rng.uniform(0.04, 0.75, (count, 1, 1)) * rng.choice((1, 1, 1, 0.3), (count, 1, 1))
-    lit = rng.normal(-0.25, 0.3, (count, 1, 1)) + contrast * level
+    lit = rng.normal(-0.15, 0.25, (count, 1, 1)) + contrast * level
     # Reflected light that meets metal twice is colored twice: shadows are more saturated.
     tint = 1 + 0.5 * np.clip(-lit, 0, 1.5)
     light = np.exp(lit)[..., None] * base[:, None, None] ** tint[..., None]
