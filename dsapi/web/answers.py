@@ -71,25 +71,43 @@ class PointAnswer(_Answer):
     y: int = Field(ge=0)
 
 
+Predictions = Annotated[
+    dict[str, list[LabelAnswer]],
+    Field(description="By model: its labels, best first, ties by label index"),
+]
+Crops = Annotated[
+    dict[str, Box],
+    Field(
+        description="By model: the box it saw, [left, top, right, bottom] in pixels of the full "
+        "upright picture, right and bottom exclusive"
+    ),
+]
+Versions = Annotated[
+    dict[str, str],
+    Field(description="By model: its version, the first 12 hex digits of the graph's SHA-256"),
+]
+Errors = Annotated[
+    dict[str, str],
+    Field(description="By model: why it failed and has no labels, while others answered"),
+]
+Timing = Annotated[
+    dict[str, Milliseconds],
+    Field(description="Milliseconds of each step: queue, decode, every model, total"),
+]
+
+
 class ResultAnswer(_Answer):
     """What every model sees at one point."""
 
     model_config = _example(_RESULT)
 
     point: PointAnswer
-    predictions: dict[str, list[LabelAnswer]] = Field(
-        description="By model: its labels, best first, ties by label index"
-    )
-    crops: dict[str, Box] = Field(
-        description="By model: the box it saw, [left, top, right, bottom] in pixels of the full "
-        "upright picture, right and bottom exclusive"
-    )
-    errors: dict[str, str] = Field(
-        description="By model: why it failed and has no labels, while others answered"
-    )
+    predictions: Predictions
+    crops: Crops
+    errors: Errors
 
 
-class PredictionAnswer(ResultAnswer):
+class PredictionAnswer(_Answer):
     """The answer to one point."""
 
     model_config = _example(
@@ -99,12 +117,12 @@ class PredictionAnswer(ResultAnswer):
 
     id: str
     image: ImageAnswer
-    models: dict[str, str] = Field(
-        description="By model: its version, the first 12 hex digits of the graph's SHA-256"
-    )
-    timing_ms: dict[str, Milliseconds] = Field(
-        description="Milliseconds of each step: queue, decode, every model, total"
-    )
+    point: PointAnswer
+    predictions: Predictions
+    crops: Crops
+    models: Versions
+    errors: Errors
+    timing_ms: Timing
 
 
 class BatchAnswer(_Answer):
@@ -117,11 +135,9 @@ class BatchAnswer(_Answer):
 
     id: str
     image: ImageAnswer
-    models: dict[str, str] = Field(description="By model: its version")
+    models: Versions
     results: list[ResultAnswer]
-    timing_ms: dict[str, Milliseconds] = Field(
-        description="Milliseconds of each step, for all points together"
-    )
+    timing_ms: Timing
 
 
 class ModelAnswer(_Answer):
