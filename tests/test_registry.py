@@ -14,7 +14,7 @@ import pytest
 from dsapi.errors import StartupError
 from dsapi.prediction.model import ModelSpec
 from dsapi.registry import Patience, download_graph, fetch_graphs
-from dsapi.server import load_models
+from dsapi.service import load_models
 from dsapi.settings import load_settings
 from tests.graphs import freeze_brightest_channel, write_labels
 

@@ -50,7 +50,7 @@ def draw_plain(rng: np.random.Generator, palette: Palette, count: int) -> Scenes
     # Texture in stops: from none (a wall) to strong (foliage, knitwear).
     depth = 0.7 * rng.random((count, 1, 1)) ** 3
     light = np.exp(slope + depth * draw_blotches(rng, count))[..., None] * base[:, None, None]
-    light *= _draw_hue_drift(rng, count)
+    light *= _draw_hue_drift(rng, count) * _draw_shadow(rng, count)
     light = _add_gloss(rng, light)
     shares = palette.names.find_shares(measure_lab(base))
     return Scenes(light=light, shares=shares, observed=np.full(count, 0.6, np.float32))
@@ -61,6 +61,13 @@ def _draw_hue_drift(rng: np.random.Generator, count: int) -> FloatArray:
     drift = np.stack([draw_blotches(rng, count) for _ in range(3)], axis=-1)
     amount = rng.exponential(0.02, (count, 1, 1, 1))
     return np.asarray(np.exp(amount * drift), np.float32)
+
+
+def _draw_shadow(rng: np.random.Generator, count: int) -> FloatArray:
+    """A shadow or a fold across one surface in seven, a factor per pixel, [n, 17, 17, 1]."""
+    part = draw_two_parts(rng, count)
+    depth = rng.uniform(0.2, 0.75, (count, 1, 1)) * (rng.random((count, 1, 1)) < 0.15)
+    return np.asarray((1 - depth * part)[..., None], np.float32)
 
 
 def _add_gloss(rng: np.random.Generator, light: FloatArray) -> FloatArray:

@@ -102,7 +102,7 @@ class Page:
         """Answer the form: the page again, with the result or with what is wrong."""
         fields: dict[str, Any] = {}
         try:
-            deadline = Deadline.within(self._limits.timeout_s)
+            deadline: Deadline = cherrypy.serving.request.wsgi_environ["dsapi.deadline"]
             fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
             form = gather_form(fields)
             parameters = read_parameters(PointParameters, form.parameters)

@@ -49,7 +49,12 @@ def _json_list(value: Any) -> Any:
         raise ValueError("must be a JSON list [[x, y], …]") from error
 
 
-Coordinate = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+# That it is not negative is told to the schema's readers; the core checks it, by the picture.
+Coordinate = Annotated[
+    float,
+    BeforeValidator(_no_boolean),
+    Field(allow_inf_nan=False, json_schema_extra={"minimum": 0}),
+]
 Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
 PointList = Annotated[
     list[tuple[Coordinate, Coordinate]],

@@ -36,6 +36,24 @@ def problem_body(*, status: int, code: str, detail: str, request_id: str) -> byt
     return problem.model_dump_json().encode()
 
 
+def raw_problem(error: RequestError, *, request_id: str) -> bytes:
+    """Write a whole response, for a request that no handler sees; the connection closes."""
+    body = problem_body(
+        status=error.status, code=error.code, detail=error.detail, request_id=request_id
+    )
+    head = [
+        f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}",
+        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        f"X-Request-ID: {request_id}",
+        "Server: dsapi",
+        "Connection: close",
+    ]
+    if error.retry_after_s is not None:
+        head.append(f"Retry-After: {error.retry_after_s}")
+    return "\r\n".join((*head, "", "")).encode("latin-1") + body
+
+
 def respond_to_exception() -> None:
     """Answer the exception that is being handled."""
     error = sys.exc_info()[1]
