@@ -8,7 +8,7 @@ from typing import Any
 import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
 
-from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError
+from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError, Unauthorized
 
 _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -78,14 +78,18 @@ def respond_to_status(status: str, message: str, **_: Any) -> bytes:
     elif number >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         code, detail = InternalError.code, "the service failed on this request"
     response.headers["Content-Type"] = CONTENT_TYPE
+    request.error_code = code
     return problem_body(status=number, code=code, detail=detail, request_id=str(request.unique_id))
 
 
 def _respond(error: RequestError) -> None:
     response = cherrypy.serving.response
+    cherrypy.serving.request.error_code = error.code
     response.status = error.status
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers.pop("Content-Length", None)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     response.body = problem_body(
