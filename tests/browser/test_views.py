@@ -19,9 +19,9 @@ def test_every_view_is_taken_with_the_shipped_models(
     files = take_views(browser, f"http://127.0.0.1:{server.port}", ROOT / "var/views")
     brightness = {}
     for file in files:
-        image = Image.open(file)
-        assert len(image.convert("RGB").getcolors(1 << 24)) > 100
-        brightness[file.stem] = image.convert("L").resize((1, 1)).getpixel((0, 0))
+        with Image.open(file) as image:
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 100
+            brightness[file.stem] = image.convert("L").resize((1, 1)).getpixel((0, 0))
     assert brightness["page-dark"] < 100 < brightness["page-light"]
 
 
@@ -29,4 +29,5 @@ def test_the_views_in_docs_are_small_and_as_wide_as_taken() -> None:
     for name in VIEWS:
         file = ROOT / f"docs/{name}.png"
         assert file.stat().st_size < 300_000
-        assert Image.open(file).width == (390 if "phone" in name else 1280)
+        with Image.open(file) as image:
+            assert image.width == (390 if "phone" in name else 1280)
