@@ -11,6 +11,7 @@ from dsapi.errors import StartupError
 from dsapi.logs import count_lost_lines
 from dsapi.metrics import Metrics
 from dsapi.prediction.model import Model, load_model
+from dsapi.registry import fetch_graphs
 from dsapi.reload import Reloader, ReloadReport
 from dsapi.settings import Settings, static_dir
 from dsapi.web.access import Access
@@ -26,13 +27,14 @@ _LEAVING_S = 1.0
 
 
 def load_models(settings: Settings) -> dict[str, Model]:
-    """Load every configured model and log how long each took.
+    """Load every configured model, downloaded if need be, and log how long each took.
 
     Raises:
         StartupError: there is none, or one cannot be loaded.
     """
     if not settings.models:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
+    fetch_graphs(settings.models)
     models = {}
     for name, spec in settings.models.items():
         models[name] = model = load_model(
