@@ -1,4 +1,4 @@
-"""How far OpenVINO's probabilities are from TensorFlow's: ``python -m benchmarks.engine_agreement``.
+"""How far OpenVINO is from TensorFlow: ``python -m benchmarks.engine_agreement FOLDER``.
 
 Every picture under a folder is asked at one random point with both engines.
 """
