@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint fuzz models bench clean
+.PHONY: help serve test lint fuzz models bench bench-peers clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 serve: $(VENV)/.installed  ## Install into .venv and serve on http://127.0.0.1:9000
 	$(BIN)/dsapi serve
@@ -29,6 +29,15 @@ fuzz: $(VENV)/.installed-dev  ## Fuzz what reads pictures for FUZZ_SECONDS
 	$(BIN)/python -m fuzz.pictures --write-seeds build/fuzz
 	$(BIN)/python -m fuzz.pictures -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
 		-rss_limit_mb=1024 -timeout=120 -artifact_prefix=build/ -print_final_stats=1 build/fuzz
+
+bench: $(VENV)/.installed-dev  ## Measure speed against the bare loop and the peers (about 10 minutes)
+	$(BIN)/python -m benchmarks.bench
+
+bench-peers:  ## Install the peers that `make bench` compares with (some 10 GB)
+	for peer in benchmarks/peers/*/; do \
+	  $(PYTHON) -m venv $$peer.venv && \
+	  $$peer.venv/bin/pip install --quiet --disable-pip-version-check -r $$peer/requirements.txt || exit 1; \
+	done
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info .coverage*
