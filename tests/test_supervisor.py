@@ -113,6 +113,14 @@ def test_a_port_in_use_stops_several_processes_too(tmp_path: Path, tiny_config: 
     assert "cannot listen on" in started.stderr
 
 
+def test_several_processes_do_not_rotate_one_file(tmp_path: Path, tiny_config: Path) -> None:
+    installed = Installation(tmp_path, tiny_config)
+    installed.change("[global]", "[global]\nprocesses = 2\nlog_max_bytes = 1000000")
+    started = installed.run("start")
+    assert started.returncode == 2
+    assert "use logrotate" in started.stderr
+
+
 def test_the_service_manager_is_told_when_it_is_ready_and_when_it_leaves(
     tmp_path: Path, tiny_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
