@@ -186,7 +186,7 @@ def main() -> None:
     """Run all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--environments", type=Path, default=PEERS)
     parser.add_argument("--only", default="", help="part of the names of the servers to measure")
     parser.add_argument("--no-variants", action="store_true")

@@ -30,13 +30,15 @@ def take_views(browser: Browser, url: str, folder: Path) -> list[Path]:
 
 def _take(browser: Browser, url: str, file: Path) -> Path:
     phone = "phone" in file.stem
-    look = (PHONE if phone else DESKTOP) | {"device_scale_factor": 1}
+    # All of the page on a phone that is long enough: a full page's picture loses its touch screen.
+    long = PHONE | {"viewport": {"width": 390, "height": 1700}, "device_scale_factor": 1}
+    look = long if phone else DESKTOP
     scheme = "dark" if "dark" in file.stem else "light"
     context = browser.new_context(**look, color_scheme=scheme)
     page = context.new_page()
     page.goto(url)
     _act(page, file.stem)
-    image = Image.open(BytesIO(page.screenshot(full_page=phone))).convert("RGB")
+    image = Image.open(BytesIO(page.screenshot())).convert("RGB")
     colors = image.quantize(256)
     image.quantize(palette=colors, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
     context.close()
