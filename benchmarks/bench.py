@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.load import is_listened_on, measure, wait_until_ready
-from benchmarks.processes import Server, running, weigh
+from benchmarks.processes import Server, read_cpu_s, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
 from benchmarks.subjects import PEERS, PORT, ROOT, Subject, own, peers
@@ -62,13 +62,13 @@ class BareProcess:
 
     def run(
         self, engine: str, *, threads: int, seconds: float, mode: str = "series"
-    ) -> tuple[float, float]:
-        """Measure; return pictures a second and the median milliseconds."""
+    ) -> tuple[float, float, float]:
+        """Measure; return pictures a second, the median and the processor milliseconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{engine} {threads} {seconds} {mode}\n")
         self._process.stdin.flush()
-        per_s, median_ms = self._read().split()
-        return float(per_s), float(median_ms)
+        per_s, median_ms, cpu_ms = map(float, self._read().split())
+        return per_s, median_ms, cpu_ms
 
     def close(self) -> None:
         """End it."""
@@ -107,11 +107,15 @@ def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: byt
     with _serving(subject, request) as (server, start_s):
         measure(request, port=PORT, concurrency=4, seconds=min(2.0, plan.seconds))
         alone = measure(request, port=PORT, concurrency=1, seconds=plan.seconds)
+        before_cpu_s = read_cpu_s(server)
         together = measure(request, port=PORT, concurrency=8, seconds=plan.seconds)
+        cpu_ms = (read_cpu_s(server) - before_cpu_s) / together.count * 1000
         memory = weigh(server)
     after = _bare(bare, subject.engine, plan)
     reference = Bare(
-        per_s=(before.per_s + after.per_s) / 2, median_ms=(before.median_ms + after.median_ms) / 2
+        per_s=(before.per_s + after.per_s) / 2,
+        median_ms=(before.median_ms + after.median_ms) / 2,
+        cpu_ms=(before.cpu_ms + after.cpu_ms) / 2,
     )
     result = Result(
         subject.name,
@@ -119,6 +123,7 @@ def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: byt
         start_s=start_s,
         alone=alone,
         together=together,
+        cpu_ms=cpu_ms,
         memory=memory,
         bare=reference,
     )
@@ -127,9 +132,9 @@ def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: byt
 
 
 def _bare(bare: BareProcess, engine: str, plan: Plan) -> Bare:
-    per_s, _ = bare.run(engine, threads=plan.cores, seconds=plan.bare_seconds)
-    _, median_ms = bare.run(engine, threads=1, seconds=plan.bare_seconds)
-    return Bare(per_s, median_ms)
+    per_s, _, cpu_ms = bare.run(engine, threads=plan.cores, seconds=plan.bare_seconds)
+    _, median_ms, _ = bare.run(engine, threads=1, seconds=plan.bare_seconds)
+    return Bare(per_s, median_ms, cpu_ms)
 
 
 @contextmanager
@@ -156,7 +161,8 @@ def _tell(result: Result) -> None:
         f"{result.name:28} start {result.start_s:5.1f} s   alone {result.alone.p50_ms:6.1f} ms   "
         f"8 at a time {result.together.per_s:6.1f}/s = {result.share:4.0%} of the bare loop, "
         f"p50 {result.together.p50_ms:6.1f} p99 {result.together.p99_ms:6.1f} ms   "
-        f"{result.memory.pss:5.0f} MiB",
+        f"{result.memory.pss:5.0f} MiB   "
+        f"CPU {result.cpu_ms:5.1f} ms, bare {result.bare.cpu_ms:5.1f}",
         flush=True,
     )
 
@@ -170,9 +176,9 @@ def measure_variants(bare: BareProcess, plan: Plan, *, picture: bytes) -> list[R
     return [run_subject(variant, bare, plan, picture=picture) for variant in variants]
 
 
-def measure_bare(bare: BareProcess, plan: Plan) -> dict[str, list[tuple[float, float]]]:
+def measure_bare(bare: BareProcess, plan: Plan) -> dict[str, list[tuple[float, float, float]]]:
     """Measure the bare loop on 1 and all cores, models in series and parallel, interleaved."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[tuple[float, float, float]]] = {}
     for _ in range(max(2, plan.rounds)):
         for engine in _ENGINES:
             for threads in (1, plan.cores):
@@ -214,7 +220,7 @@ def main() -> None:
     run = Run(
         results=results,
         variants=variants,
-        loops={name: _best_of(figures) for name, figures in loops.items()},
+        loops={name: _median_of(figures) for name, figures in loops.items()},
         picture_bytes=len(picture),
         cores=plan.cores,
         took_s=time.perf_counter() - began_s,
@@ -229,11 +235,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _best_of(figures: list[tuple[float, float]]) -> tuple[float, float]:
-    return (
-        statistics.median(per_s for per_s, _ in figures),
-        statistics.median(median_ms for _, median_ms in figures),
-    )
+def _median_of(figures: list[tuple[float, float, float]]) -> tuple[float, float, float]:
+    per_s, median_ms, cpu_ms = (statistics.median(column) for column in zip(*figures, strict=True))
+    return per_s, median_ms, cpu_ms
 
 
 if __name__ == "__main__":

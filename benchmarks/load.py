@@ -23,11 +23,13 @@ class Measured:
         per_s: answers a second.
         p50_ms: median time to an answer.
         p99_ms: time that 1 % of the answers exceed.
+        count: number of answers.
     """
 
     per_s: float
     p50_ms: float
     p99_ms: float
+    count: int
 
 
 def raw_request(path: str, picture: bytes, *, port: int) -> bytes:
@@ -172,4 +174,5 @@ def measure(request: bytes, *, port: int, concurrency: int, seconds: float) -> M
         per_s=len(taken_s) / (max(ended_s) - began_s),
         p50_ms=taken_s[len(taken_s) // 2] * 1000,
         p99_ms=taken_s[min(len(taken_s) - 1, int(len(taken_s) * 0.99))] * 1000,
+        count=len(taken_s),
     )

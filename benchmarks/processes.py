@@ -75,6 +75,18 @@ def weigh(server: Server) -> Memory:
     return Memory(rss / 1024, pss / 1024, len(members))
 
 
+def read_cpu_s(server: Server) -> float:
+    """Add up the processor seconds of all processes of a server."""
+    ticks = 0
+    for member in _marked(server.mark):
+        try:
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _marked(mark: str) -> set[int]:
     """Find all processes of a server, also those that have let go of their parent."""
     wanted = f"{_MARK}={mark}".encode()

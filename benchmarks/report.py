@@ -44,9 +44,10 @@ def _servers(run: Run) -> str:
     base = run.median(ours, lambda r: r.share) if ours in run.names() else 1.0
     rows = [
         "| server | answers/s, 8 callers | of the bare loop | of dsapi with TensorFlow "
-        "| p50, p99 with 8 | p50, p99 with 1 | start to first answer | memory: PSS (RSS) "
+        "| CPU an answer (bare loop) | p50, p99 with 8 | p50, p99 with 1 | start to first answer "
+        "| memory: PSS (RSS) "
         "| processes |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in run.names():
 
@@ -65,6 +66,7 @@ def _servers(run: Run) -> str:
         rows.append(
             f"| {name} | {of('together.per_s'):.1f} | {of('share'):.0%} "
             f"| {of('share') / base:.2f} "
+            f"| {of('cpu_ms'):.1f} ({of('bare.cpu_ms'):.1f}) ms "
             f"| {of('together.p50_ms'):.0f}, {of('together.p99_ms'):.0f} ms "
             f"| {of('alone.p50_ms'):.1f}, {of('alone.p99_ms'):.1f} ms "
             f"| {of('start_s'):.1f} s "
@@ -81,15 +83,21 @@ def _bars(run: Run) -> str:
     others = [name for name in names if not name.startswith(_OWN)]
     rows = ["| aim | limit | measured | reached |", "|---|---|---|---|"]
 
-    def row(aim: str, *, limit: str, measured: str, reached: bool) -> None:
-        rows.append(f"| {aim} | {limit} | {measured} | {'yes' if reached else 'no'} |")
+    def row(aim: str, *, limit: str, measured: str, reached: bool, possible: bool = True) -> None:
+        verdict = "yes" if reached else "no"
+        if not possible:
+            verdict = "unclear: other programs slowed the bare loop down"
+        rows.append(f"| {aim} | {limit} | {measured} | {verdict} |")
 
     for name, faster, start_s in ((tensorflow, 1.5, 5.0), (openvino, 2.0, 1.5)):
         if name not in names:
             continue
         share = run.median(name, lambda r: r.share)
         row(f"{name}: throughput of the bare loop's, 8 callers", limit="≥ 92 %",
-            measured=f"{share:.0%}", reached=share >= 0.92)  # fmt: skip
+            measured=f"{share:.0%}", reached=share >= 0.92, possible=share <= 1.05)  # fmt: skip
+        cpu_share = run.median(name, lambda r: r.cpu_share)
+        row(f"{name}: CPU of the bare loop of its own, 8 callers", limit="≥ 92 %",
+            measured=f"{cpu_share:.0%}", reached=cpu_share >= 0.92)  # fmt: skip
         if others:
             # Each server by the bare TensorFlow loop of its own minute.
             ours = run.median(name, lambda r: r.together.per_s / r.bare.per_s)
@@ -98,12 +106,19 @@ def _bars(run: Run) -> str:
             ratio = ours / run.median(best, lambda r: r.share)
             row(f"{name}: throughput against the best peer's ({best})", limit=f"≥ {faster} ×",
                 measured=f"{ratio:.2f} ×", reached=ratio >= faster)  # fmt: skip
+        if others:
+            thrifty = max(others, key=lambda other: run.median(other, lambda r: r.cpu_share))
+            less = run.median(thrifty, lambda r: r.cpu_ms / r.bare.cpu_ms)
+            less /= run.median(name, lambda r: r.cpu_ms / r.bare.cpu_ms) / _cpu_of(run, name)
+            row(f"{name}: CPU an answer, of the thriftiest peer ({thrifty}) against its own",
+                limit=f"≥ {faster} ×", measured=f"{less:.2f} ×",
+                reached=less >= faster)  # fmt: skip
         tail = run.median(name, lambda r: r.together.p99_ms / r.together.p50_ms)
         row(f"{name}: p99 of p50, 8 callers", limit="≤ 3 ×",
             measured=f"{tail:.1f} ×", reached=tail <= 3)  # fmt: skip
         more_ms = run.median(name, lambda r: r.overhead_ms)
         row(f"{name}: added to the bare loop, 1 caller", limit="≤ 1.5 ms",
-            measured=f"{more_ms:.1f} ms", reached=more_ms <= 1.5)  # fmt: skip
+            measured=f"{more_ms:.1f} ms", reached=more_ms <= 1.5, possible=more_ms > 0)  # fmt: skip
         took_s = run.median(name, lambda r: r.start_s)
         row(f"{name}: start to first answer", limit=f"≤ {start_s} s",
             measured=f"{took_s:.1f} s", reached=took_s <= start_s)  # fmt: skip
@@ -117,6 +132,13 @@ def _bars(run: Run) -> str:
     return "\n".join(rows)
 
 
+def _cpu_of(run: Run, name: str) -> float:
+    """Tell how much less CPU the bare loop takes with a server's engine than with TensorFlow."""
+    engine = next(result.engine for result in run.results if result.name == name)
+    tensorflow = run.loops[f"tensorflow {run.cores} series"][2]
+    return tensorflow / run.loops[f"{engine} {run.cores} series"][2]
+
+
 def _speed_of(run: Run, name: str) -> float:
     """Tell how much faster the bare loop is with a server's engine than with TensorFlow."""
     engine = next(result.engine for result in run.results if result.name == name)
@@ -128,15 +150,16 @@ def _speed_of(run: Run, name: str) -> float:
 
 def _loops(run: Run) -> str:
     rows = [
-        "| bare loop | pictures/s | median of one |",
-        "|---|---|---|",
+        "| bare loop | pictures/s | median of one | CPU of one |",
+        "|---|---|---|---|",
     ]
-    for name, (per_s, median_ms) in run.loops.items():
+    for name, (per_s, median_ms, cpu_ms) in run.loops.items():
         engine, threads, mode = name.split()
         shown = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}[engine]
         several = "threads" if threads != "1" else "thread"
         rows.append(
-            f"| {shown}, {threads} {several}, models in {mode} | {per_s:.1f} | {median_ms:.1f} ms |"
+            f"| {shown}, {threads} {several}, models in {mode} | {per_s:.1f} "
+            f"| {median_ms:.1f} ms | {cpu_ms:.1f} ms |"
         )
     return "\n".join(rows)
 
@@ -145,13 +168,14 @@ def _variants(run: Run) -> str:
     if not run.variants:
         return "Other settings of this server were not measured in this run."
     rows = [
-        "| dsapi with | of the bare loop, 8 callers | p50, p99 with 8 | p50 with 1 "
-        "| start | memory: PSS |",
-        "|---|---|---|---|---|---|",
+        "| dsapi with | of the bare loop, 8 callers | CPU an answer (bare loop) | p50, p99 with 8 "
+        "| p50 with 1 | start | memory: PSS |",
+        "|---|---|---|---|---|---|---|",
     ]
     for result in run.variants:
         rows.append(
             f"| {result.name} | {result.share:.0%} "
+            f"| {result.cpu_ms:.1f} ({result.bare.cpu_ms:.1f}) ms "
             f"| {result.together.p50_ms:.0f}, {result.together.p99_ms:.0f} ms "
             f"| {result.alone.p50_ms:.1f} ms | {result.start_s:.1f} s "
             f"| {result.memory.pss:.0f} MiB |"

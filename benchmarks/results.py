@@ -15,10 +15,12 @@ class Bare:
     Attributes:
         per_s: pictures a second on all cores.
         median_ms: milliseconds of one picture on one thread.
+        cpu_ms: processor milliseconds of one picture, with all cores at work.
     """
 
     per_s: float
     median_ms: float
+    cpu_ms: float
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Result:
         start_s: seconds from its start to its first prediction.
         alone: with one caller at a time.
         together: with eight.
+        cpu_ms: processor milliseconds of one answer, of all its processes, with eight.
         memory: after the load.
         bare: the bare loop before and after, averaged.
     """
@@ -40,6 +43,7 @@ class Result:
     start_s: float
     alone: Measured
     together: Measured
+    cpu_ms: float
     memory: Memory
     bare: Bare
 
@@ -47,6 +51,11 @@ class Result:
     def share(self) -> float:
         """Its throughput, as a share of the bare loop's."""
         return self.together.per_s / self.bare.per_s
+
+    @property
+    def cpu_share(self) -> float:
+        """The bare loop's processor time for a picture, as a share of its own for an answer."""
+        return self.bare.cpu_ms / self.cpu_ms
 
     @property
     def overhead_ms(self) -> float:
@@ -61,7 +70,7 @@ class Run:
     Attributes:
         results: servers, in rounds.
         variants: this server with other settings.
-        loops: pictures a second and median milliseconds of the bare loop, by
+        loops: pictures a second, median and processor milliseconds of the bare loop, by
             ``engine threads mode``.
         picture_bytes: size of the picture.
         cores: of the machine.
@@ -70,7 +79,7 @@ class Run:
 
     results: list[Result]
     variants: list[Result]
-    loops: dict[str, tuple[float, float]]
+    loops: dict[str, tuple[float, float, float]]
     picture_bytes: int
     cores: int
     took_s: float
