@@ -114,6 +114,19 @@ def _block(x: Any, block: int) -> Any:
     return x
 
 
+def scale_pixels(pixels: Any, inner_px: int) -> Any:
+    """Scale RGB 0-255 ``[n, h, w, 3]`` to -1..1 at ``[n, inner_px, inner_px, 3]``.
+
+    Why smaller than the crop: see "Size" in docs/training.md.
+    """
+    import tensorflow as tf
+
+    scaled = tf.cast(pixels, tf.float32) / 127.5 - 1.0
+    if scaled.shape[1] == inner_px:
+        return scaled
+    return tf.compat.v1.image.resize_bilinear(scaled, (inner_px, inner_px), half_pixel_centers=True)
+
+
 def set_weights(model: keras.Model, folded: Folded) -> None:
     """Give every layer of ``model`` the kernel and bias of its name."""
     for layer in model.layers:

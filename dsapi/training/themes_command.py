@@ -17,6 +17,7 @@ from dsapi.training import themes, themes_card
 from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import read_photos
 from dsapi.training.sources import mean_of_pairs
+from dsapi.training.themes_fits import Plan
 
 
 def run(
@@ -24,7 +25,7 @@ def run(
 ) -> None:
     """Train on ``data`` and write below ``output``; see `dsapi.training.themes`."""
     started = time.monotonic()
-    plan = themes.Plan()
+    plan = Plan()
     collection = read_photos(data)
     graph = (work_dir if only_measure else output / "models") / "themeClassifier.pb"
     trained = themes.train_themes(
