@@ -89,6 +89,13 @@ class Unauthorized(RequestError):
     code = "unauthorized"
 
 
+class Forbidden(RequestError):
+    """The caller may not ask this here."""
+
+    status = 403
+    code = "forbidden"
+
+
 class PathForbidden(RequestError):
     """Server paths are off, or the path leaves the image roots."""
 
@@ -167,6 +174,20 @@ class NotReady(RequestError):
 
     status = 503
     code = "not_ready"
+
+
+class CallerGone(RequestError):
+    """The caller hung up before its turn; nobody reads this answer."""
+
+    status = 503
+    code = "overloaded"
+
+
+class ReloadFailed(RequestError):
+    """New models or settings cannot be used; the old ones stay in force."""
+
+    status = 409
+    code = "reload_failed"
 
 
 class DeadlineExceeded(RequestError):

@@ -22,14 +22,14 @@ from cherrypy.process.wspbus import Bus
 from dsapi import __version__
 from dsapi.errors import StartupError
 from dsapi.pidfile import PidFile
-from dsapi.prediction.model import Model, load_model
-from dsapi.settings import Settings, static_dir
-from dsapi.web.application import build_application
+from dsapi.service import build_service, load_models
+from dsapi.settings import Settings
 from dsapi.web.http_server import HTTPServer
-from dsapi.web.predictions import RequestLimits
 from dsapi.workers import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
+# How long workers may go on at a stop after the requests in flight have ended.
+_LEAVING_S = 0.5
 
 
 def serve(
@@ -47,62 +47,20 @@ def serve(
         StartupError: it cannot start; what had started is stopped.
     """
     bus = _ServiceBus()
-    workers = PredictionWorkers(
-        settings.limits, count=settings.prediction_workers, queue_size=settings.queue_size
-    )
-    http_server = build_http_server(settings, workers)
+    service = build_service(settings)
     signals = plugins.SignalHandler(bus)
-    signals.handlers = {"SIGTERM": bus.exit}
-    signals.subscribe()
+    signals.handlers = {
+        "SIGTERM": bus.exit_once,
+        "SIGHUP": service.reloader.reload_in_background,
+    }
     if daemonize_to is not None:
         _Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
         _OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
-    _Predictions(bus, settings, workers).subscribe()
-    _Listener(bus, http_server).subscribe()
-    _Announcer(bus, http_server, on_ready).subscribe()
+    _Predictions(bus, settings, service.workers).subscribe()
+    _Listener(bus, service.http_server).subscribe()
+    _Announcer(bus, service.http_server, on_ready).subscribe()
+    signals.subscribe()
     bus.run()
-
-
-def load_models(settings: Settings) -> dict[str, Model]:
-    """Load every configured model and log how long each took.
-
-    Raises:
-        StartupError: there is none, or one cannot be loaded.
-    """
-    if not settings.models:
-        raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
-    models = {}
-    for name, spec in settings.models.items():
-        models[name] = model = load_model(
-            name, spec, engine=settings.engine, options=settings.engine_options
-        )
-        _LOGGER.info(
-            "loaded %s %s from %s: %d labels, input %d×%d, load_ms=%.0f",
-            name,
-            model.version,
-            spec.graph,
-            len(model.labels),
-            *model.size,
-            model.load_ms,
-        )
-    return models
-
-
-def build_http_server(settings: Settings, workers: PredictionWorkers) -> HTTPServer:
-    """Make the HTTP server of the application, not yet listening."""
-    limits = RequestLimits(
-        image_roots=settings.image_roots,
-        max_bytes=settings.max_bytes,
-        timeout_s=settings.request_timeout,
-    )
-    return HTTPServer(
-        (settings.host, settings.port),
-        build_application(workers, limits=limits, static_dir=static_dir()),
-        threads=settings.http_threads,
-        timeout_s=settings.socket_timeout,
-        shutdown_timeout_s=settings.shutdown_timeout,
-        max_body_bytes=settings.max_bytes,
-    )
 
 
 class _ServiceBus(Bus):  # type: ignore[misc]
@@ -111,6 +69,13 @@ class _ServiceBus(Bus):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.subscribe("log", _log)
+        self._leaving = False
+
+    def exit_once(self) -> None:
+        """Stop everything and leave; a second signal does not disturb that."""
+        if not self._leaving:
+            self._leaving = True
+            self.exit()
 
     def run(self) -> None:
         """Start everything, wait for the end, stop everything."""
@@ -192,7 +157,8 @@ class _Predictions(_Plugin):
         self._workers.start(load_models(self._settings))
 
     def stop(self) -> None:
-        self._workers.stop()
+        if not self._workers.stop(_LEAVING_S):
+            _LOGGER.warning("a prediction was not finished at the stop")
 
 
 class _Listener(_Plugin):

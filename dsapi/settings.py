@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cherrypy.lib.reprconf import Parser
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -26,6 +26,7 @@ from dsapi.prediction.model import ModelSpec
 from dsapi.prediction.picture import Limits
 
 _ENV_PREFIX = "DSAPI_"
+_MODEL_PATHS = ("graph", "labels", "golden")
 
 
 class Settings(BaseSettings):
@@ -59,13 +60,23 @@ class Settings(BaseSettings):
         30.0, ge=0, le=3600, description="Seconds that requests in flight may take at a stop"
     )
     http_threads: int = Field(
-        32, ge=1, le=1024, description="Threads that read requests and write answers"
+        32,
+        ge=1,
+        le=1024,
+        description="Threads that read requests and write answers, beside one for each request "
+        "that waits or is predicted",
+    )
+    max_connections: int = Field(
+        4096, ge=16, description="Connections that may be idle; for one more, the oldest is closed"
     )
     prediction_workers: int = Field(
         0, ge=0, le=256, description="Threads that run the models; 0: as many as cores"
     )
+    worker_stall_timeout: float = Field(
+        60.0, gt=0, le=3600, description="Seconds after which a worker stuck on one is replaced"
+    )
     queue_size: int = Field(
-        64, ge=1, le=100_000, description="Requests that may wait for a worker; more get a 503"
+        64, ge=1, le=4096, description="Requests that may wait for a worker; more get a 503"
     )
     engine: EngineName = Field(
         "tensorflow", description="What runs the graphs: tensorflow, or openvino (an extra)"
@@ -96,6 +107,18 @@ class Settings(BaseSettings):
     def _split_roots(cls, value: Any) -> Any:
         """Take ``a:b`` from the environment, a string or a list from the file."""
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    # The file and the flags that these settings came from.
+    _source: tuple[Path, Mapping[str, Any]] = PrivateAttr((Path(), {}))
+
+    def reread(self) -> "Settings":
+        """Read the same file, environment and flags again.
+
+        Raises:
+            StartupError: as `load_settings`.
+        """
+        config, flags = self._source
+        return load_settings(config, **flags)
 
     @property
     def engine_options(self) -> EngineOptions:
@@ -159,7 +182,9 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         settings = Settings(_config=_read_config(path), **given)  # type: ignore[call-arg]
     except ValidationError as error:
         raise StartupError("\n".join(_explain(error, path))) from error
-    return _anchored(settings, path.parent, _state_dir(path))
+    anchored = _anchored(settings, path.parent, _state_dir(path))
+    anchored._source = (path, given)
+    return anchored
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -219,7 +244,13 @@ def _state_dir(config: Path) -> Path:
 def _anchored(settings: Settings, folder: Path, state_dir: Path) -> Settings:
     """Make relative paths absolute."""
     models = {
-        name: spec.model_copy(update={"graph": folder / spec.graph, "labels": folder / spec.labels})
+        name: spec.model_copy(
+            update={
+                field: folder / path
+                for field in _MODEL_PATHS
+                if (path := getattr(spec, field)) is not None
+            }
+        )
         for name, spec in settings.models.items()
     }
     return settings.model_copy(

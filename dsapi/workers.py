@@ -1,37 +1,63 @@
-"""Prediction workers: the threads that decode and run graphs, behind one bounded queue.
+"""Prediction workers: as many threads as cores, behind one bounded queue.
 
 Request threads wait for sockets: many and cheap. Decoding and inference wait for nobody: exactly
 as many workers as cores, each with sessions of its own. Between the two, a queue that refuses
-work at once when it is full. Called by `dsapi.web`; calls `dsapi.prediction`.
+work at once when it is full, or when its answer would come too late. Called by `dsapi.web` and
+`dsapi.reload`; calls `dsapi.prediction`.
 """
 
 import logging
 import math
 import os
+import queue
 import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from queue import Full, Queue
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from dsapi.errors import NotReady, Overloaded
+from dsapi.errors import NotReady, Overloaded, RequestError
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.model import Model, OpenModel
+from dsapi.prediction.golden import check_golden
+from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
-from dsapi.prediction.predictor import Prediction, PredictionRequest, predict
+from dsapi.prediction.predictor import Prediction, PredictionRequest
+from dsapi.worker import Generation, Job, Jobs, Tally, Worker, close_sessions, open_sessions
 
 _LOGGER = logging.getLogger(__name__)
+_WATCH_S = 0.5
+# A stalled thread cannot be ended, only left behind, and it keeps its memory.
+_MAX_LEFT_BEHIND = 16
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A request in the queue, and where its answer goes."""
+class WorkerStatus:
+    """The workers at one moment.
 
-    request: PredictionRequest
-    deadline: Deadline
-    answer: "Future[Prediction]"
-    submitted_s: float = field(default_factory=time.perf_counter)
+    Attributes:
+        count: workers that there should be.
+        alive: workers that can answer.
+        busy: workers that work on a request.
+        waiting: requests in the queue.
+        queue_size: how many may wait.
+        busy_ms: smoothed milliseconds of work a request.
+        dropped: requests that were not started, by reason.
+        replaced: workers, by reason.
+    """
+
+    count: int
+    alive: int
+    busy: int
+    waiting: int
+    queue_size: int
+    busy_ms: float
+    dropped: Mapping[str, int]
+    replaced: Mapping[str, int]
+
+
+def _present() -> bool:
+    """Tell that a caller is still there; for callers without a connection."""
+    return False
 
 
 class PredictionWorkers:
@@ -41,115 +67,203 @@ class PredictionWorkers:
         limits: what a picture may cost.
         count: number of threads; 0: as many as the process may use cores.
         queue_size: requests that may wait; one more is refused.
+        stall_timeout_s: a worker that works on one request for longer is replaced.
     """
 
-    def __init__(self, limits: Limits, *, count: int = 0, queue_size: int = 64) -> None:
-        self.models: Mapping[str, Model] = {}
-        self._limits = limits
-        self._queue: Queue[_Job | None] = Queue(maxsize=queue_size)
-        self._count = count or len(os.sched_getaffinity(0))
-        self._threads: list[threading.Thread] = []
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        count: int = 0,
+        queue_size: int = 64,
+        stall_timeout_s: float = 60.0,
+    ) -> None:
+        self.count = count or len(os.sched_getaffinity(0))
+        self.queue_size = queue_size
+        self._generation = Generation({}, limits, {})
+        self._stall_timeout_s = stall_timeout_s
+        self._jobs: Jobs = queue.SimpleQueue()
+        self._submitting = threading.Lock()
+        self._tally = Tally()
+        self._workers: list[Worker] = []
+        self._left_behind: list[Worker] = []
         self._accepting = False
-        # Smoothed seconds of work a request, for Retry-After.
-        self._busy_s = 0.05
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="prediction-watch", daemon=True)
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The models in force, by name."""
+        return self._generation.models
 
     @property
     def ready(self) -> bool:
         """Whether every worker is there to answer."""
-        return self._accepting and all(thread.is_alive() for thread in self._threads)
+        return self._accepting and all(self._healthy(worker) for worker in self._workers)
+
+    @property
+    def status(self) -> WorkerStatus:
+        """What the workers do now."""
+        workers = list(self._workers)
+        return WorkerStatus(
+            count=self.count,
+            alive=sum(self._healthy(worker) for worker in workers),
+            busy=sum(worker.busy for worker in workers),
+            waiting=self._jobs.qsize(),
+            queue_size=self.queue_size,
+            busy_ms=self._tally.busy_s * 1000,
+            dropped=dict(self._tally.dropped),
+            replaced=dict(self._tally.replaced),
+        )
 
     def start(self, models: Mapping[str, Model]) -> None:
         """Start the workers; return when each has opened and warmed up a session on each model.
 
         Raises:
-            StartupError: a graph does not run.
+            StartupError: a graph does not run, or does not know its golden samples.
         """
-        self.models = models
-        opened: list[Future[None]] = [Future() for _ in range(self._count)]
-        self._threads = [
-            threading.Thread(target=self._work, args=(future,), name=f"prediction-{i}", daemon=True)
-            for i, future in enumerate(opened)
-        ]
-        for thread in self._threads:
-            thread.start()
-        for future in opened:
-            future.result()
+        self._generation = self._prepare(models, self._generation.limits, at_a_time=self.count)
+        self._workers = [self._make_worker(number) for number in range(self.count)]
+        for worker in self._workers:
+            worker.start()
+        self._watcher.start()
         self._accepting = True
 
-    def stop(self) -> None:
-        """Refuse new work, let each worker finish what is queued, and wait for them."""
-        self._accepting = False
-        for thread in self._threads:
-            if thread.is_alive():
-                self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads = []
+    def replace(self, models: Mapping[str, Model], limits: Limits) -> None:
+        """Open and warm up sessions on other models beside the present ones, then change over.
 
-    def predict(self, request: PredictionRequest, deadline: Deadline) -> Prediction:
+        A request that has begun is finished with the models it began with, every later one gets
+        the new ones; none waits for the change.
+
+        Raises:
+            StartupError: a graph does not run, or does not know its golden samples; nothing has
+                changed.
+        """
+        old = self._generation
+        self._generation = self._prepare(models, limits, at_a_time=1)
+        while old.sessions:  # of workers that were replaced, or busy since the reload before
+            close_sessions(old.sessions.popitem()[1])
+
+    def stop(self, timeout_s: float = math.inf) -> bool:
+        """Refuse new work, let each worker finish what is queued, and wait for them.
+
+        Returns:
+            Whether all was finished in time; what was not is refused.
+        """
+        end_s = time.monotonic() + timeout_s
+        self._accepting = False
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        for _ in self._workers:
+            self._jobs.put(None)
+        for worker in self._workers:
+            left_s = max(0.0, end_s - time.monotonic())
+            worker.join(None if left_s == math.inf else left_s)
+        in_time = not any(worker.is_alive() for worker in self._workers)
+        while not self._jobs.empty():
+            if (job := self._jobs.get()) and job.answer.set_running_or_notify_cancel():
+                job.answer.set_exception(NotReady("the service is shutting down"))
+        self._workers = []
+        return in_time
+
+    def refusal(self, within_s: float) -> RequestError | None:
+        """Tell whether and why a request would be refused now.
+
+        Args:
+            within_s: time that the request has.
+        """
+        if not self._accepting:
+            return NotReady("the service is starting or shutting down", retry_after_s=1)
+        waiting = self._jobs.qsize()
+        wait_s = (waiting + 1) * self._tally.busy_s / self.count
+        if waiting < self.queue_size and (wait_s < within_s or not waiting):
+            return None
+        reason = f"queue_size = {self.queue_size}" if waiting >= self.queue_size else "too many"
+        return Overloaded(
+            f"{waiting} requests are waiting already ({reason})",
+            # When at the measured rate the queue will be empty.
+            retry_after_s=max(1, math.ceil(wait_s)),
+        )
+
+    def predict(
+        self,
+        request: PredictionRequest,
+        deadline: Deadline,
+        *,
+        caller_gone: Callable[[], bool] = _present,
+    ) -> Prediction:
         """Queue a request and wait for its answer.
+
+        Args:
+            request: what to predict.
+            deadline: when the answer is of no use any more.
+            caller_gone: tells, when its turn has come, whether nobody waits for the answer.
 
         Returns:
             The prediction; its timings also tell the time in the queue and in all.
 
         Raises:
-            Overloaded: the queue is full.
+            Overloaded: the queue is full, or so long that the answer would come too late.
             NotReady: the workers are starting or stopping.
             DeadlineExceeded: no answer in time; the work is dropped.
+            CallerGone: the caller was not there any more when its turn had come.
             RequestError: as `dsapi.prediction.predictor.predict`.
         """
-        job = _Job(request, deadline, Future())
-        self._enqueue(job)
+        job = Job(request, deadline, caller_gone)
+        with self._submitting:
+            if refusal := self.refusal(deadline.left_s):
+                raise refusal
+            self._jobs.put(job)
         try:
             return job.answer.result(timeout=deadline.left_s)
         except TimeoutError:
             job.answer.cancel()
             raise deadline.exceeded() from None
 
-    def _enqueue(self, job: _Job) -> None:
-        if not self._accepting:
-            raise NotReady("the service is starting or shutting down", retry_after_s=1)
+    def _prepare(
+        self, models: Mapping[str, Model], limits: Limits, *, at_a_time: int
+    ) -> Generation:
+        """Open sessions for every worker, and see that the models still know what they should."""
+        with ThreadPoolExecutor(at_a_time, thread_name_prefix="prediction-open") as pool:
+            opening = [pool.submit(open_sessions, models) for _ in range(self.count)]
         try:
-            self._queue.put_nowait(job)
-        except Full:
-            waiting = self._queue.maxsize
-            retry_after_s = max(1, math.ceil(waiting * self._busy_s / self._count))
-            raise Overloaded(
-                f"{waiting} requests are waiting already (queue_size = {waiting})",
-                retry_after_s=retry_after_s,
-            ) from None
+            opened = [future.result() for future in opening]
+            for model in opened[0].values():
+                check_golden(model, limits)
+        except Exception:
+            for future in opening:
+                if future.exception() is None:
+                    close_sessions(future.result())
+            raise
+        return Generation(models, limits, dict(enumerate(opened)))
 
-    def _work(self, opened: "Future[None]") -> None:
-        """Open this thread's sessions, then answer until told to stop."""
-        try:
-            models = {name: model.open() for name, model in self.models.items()}
-        except Exception as error:  # handed to start(), which raises it
-            opened.set_exception(error)
-            return
-        opened.set_result(None)
-        while (job := self._queue.get()) is not None:
-            self._answer(job, models)
-        for model in models.values():
-            model.session.close()
+    def _make_worker(self, number: int) -> Worker:
+        return Worker(number, jobs=self._jobs, current=lambda: self._generation, tally=self._tally)
 
-    def _answer(self, job: _Job, models: Mapping[str, OpenModel]) -> None:
-        """Answer one job, unless nobody waits for it any more."""
-        if not job.answer.set_running_or_notify_cancel():
-            return
-        started_s = time.perf_counter()
+    def _healthy(self, worker: Worker) -> bool:
+        return worker.is_alive() and worker.busy_for() < self._stall_timeout_s
+
+    def _watch(self) -> None:
+        """Replace workers that died or stalled, until the end."""
+        while not self._stopping.wait(min(_WATCH_S, self._stall_timeout_s / 2)):
+            for index, worker in enumerate(self._workers):
+                if not self._healthy(worker):
+                    self._replace_worker(index, worker)
+
+    def _replace_worker(self, index: int, worker: Worker) -> None:
+        self._left_behind = [old for old in self._left_behind if old.is_alive()]
+        if len(self._left_behind) >= _MAX_LEFT_BEHIND:
+            return  # not ready until the service is restarted: something is wrong for good
+        reason = "stalled" if worker.is_alive() else "died"
+        worker.retired = True
         try:
-            job.deadline.check()
-            prediction = predict(
-                job.request, models=models, limits=self._limits, deadline=job.deadline
-            )
-        except Exception as error:  # whatever it is, it belongs to the caller, not to this thread
-            job.answer.set_exception(error)
+            replacement = self._make_worker(worker.number)
+        except Exception:  # whatever it is, it is tried again
+            _LOGGER.exception("worker %s %s and cannot be replaced yet", worker.name, reason)
             return
-        ended_s = time.perf_counter()
-        self._busy_s += 0.1 * (ended_s - started_s - self._busy_s)
-        timing_ms = {
-            "queue": (started_s - job.submitted_s) * 1000,
-            **prediction.timing_ms,
-            "total": (ended_s - job.submitted_s) * 1000,
-        }
-        job.answer.set_result(replace(prediction, timing_ms=timing_ms))
+        _LOGGER.error("worker %s %s and is replaced", worker.name, reason)
+        self._left_behind.append(worker)
+        replacement.start()
+        self._workers[index] = replacement
+        self._tally.replaced[reason] += 1

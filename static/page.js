@@ -1,0 +1,577 @@
+// The tester's page. A picture and a point go to /v1/predictions, like any caller's; the answer is
+// drawn on the picture and beside it. The fields X, Y and Unit hold the point: dragging writes
+// them, and what they hold is what is asked.
+"use strict";
+
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const form = $("form");
+  const stage = $("stage");
+  const picture = $("picture");
+  const marker = $("marker");
+  const places = JSON.parse(form.dataset.places);
+  const maxBytes = Number(form.dataset.maxBytes);
+  const models = [...form.querySelectorAll("input[name=models]")];
+
+  // What is looked at: {blob, name} or {path}; its upright size as soon as anybody knows it.
+  let source = null;
+  let size = null;
+  let visible = false;
+  // The one request under way, and whether another is wanted when it ends.
+  let flight = null;
+  let waiting = false;
+  // The last answer: {answer, roundTripMs}. Kept ones: {number, shown, card, pin}.
+  let shown = null;
+  let kept = [];
+  let keptCount = 0;
+  let pictureCount = 0;
+
+  // ---------------------------------------------------------------- the picture
+
+  async function openBlob(blob, name) {
+    const number = begin({ blob, name });
+    if (blob.size > maxBytes) {
+      const megabytes = (bytes) => (bytes / 1048576).toFixed(1);
+      showProblem("image", `${name} has ${megabytes(blob.size)} MB; the service takes at most ` +
+        `${megabytes(maxBytes)} MB (${maxBytes} bytes).`);
+      source = null;
+      return;
+    }
+    picture.src = URL.createObjectURL(blob);
+    const decoded = picture.decode();
+    const asked = ask();
+    try {
+      await decoded;
+    } catch {
+      // HEIC in most browsers, or no picture at all: the service decides.
+      await asked;
+      if (number === pictureCount && size) {
+        showPicture("This browser cannot show the picture. The frame stands for it.");
+      }
+      return;
+    }
+    if (number !== pictureCount) return;
+    visible = true;
+    size = { width: picture.naturalWidth, height: picture.naturalHeight };
+    showPicture();
+    if (shown) show(shown);
+    else draw();
+  }
+
+  async function openPath(path) {
+    const number = begin({ path });
+    await ask();
+    if (number === pictureCount && size) {
+      showPicture("The picture stays on the server. The frame stands for it.");
+    }
+  }
+
+  async function openSample(address) {
+    const name = address.split("/").pop();
+    try {
+      const response = await fetch(address);
+      if (!response.ok) throw new Error(response.statusText);
+      await openBlob(await response.blob(), name);
+    } catch {
+      showProblem("image", `The sample ${name} could not be fetched.`);
+    }
+  }
+
+  // Forget the picture before, and everything that was said about it.
+  function begin(next) {
+    if (source) {
+      $("x").value = "";
+      $("y").value = "";
+    }
+    for (const { card, pin } of kept) {
+      card.remove();
+      pin.remove();
+    }
+    kept = [];
+    keptCount = 0;
+    $("kept").hidden = true;
+    source = next;
+    size = null;
+    shown = null;
+    visible = false;
+    if (picture.src) URL.revokeObjectURL(picture.src);
+    picture.removeAttribute("src");
+    for (const part of [stage, $("stage-keys"), $("exchange")]) part.hidden = true;
+    $("empty").hidden = false;
+    $("current").replaceChildren();
+    clearProblems();
+    pictureCount += 1;
+    return pictureCount;
+  }
+
+  // Show the stage in the picture's proportions; with words in place of what cannot be seen.
+  function showPicture(words = "") {
+    picture.hidden = !visible;
+    $("unseen").hidden = visible;
+    $("unseen").textContent = words;
+    $("empty").hidden = Boolean(size);
+    stage.hidden = $("stage-keys").hidden = !size;
+    if (!size) return;
+    stage.style.setProperty("--ratio", size.width / size.height);
+    stage.classList.toggle("tiny", Math.max(size.width, size.height) < 200);
+    $("boxes").setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+  }
+
+  // ---------------------------------------------------------------- the point
+
+  const percent = () => $("unit").value === "percent";
+
+  // The point in the fields, in pixels; null while they hold none inside the picture.
+  function fieldPoint() {
+    const [x, y] = ["x", "y"].map((id) => ($(id).value.trim() === "" ? NaN : Number($(id).value)));
+    if (!size || Number.isNaN(x) || Number.isNaN(y)) return null;
+    const point = percent()
+      ? { x: Math.min((x * size.width) / 100, size.width - 1), y: Math.min((y * size.height) / 100, size.height - 1) }
+      : { x: Math.floor(x), y: Math.floor(y) };
+    return point.x >= 0 && point.y >= 0 && point.x < size.width && point.y < size.height ? point : null;
+  }
+
+  function writePoint({ x, y }) {
+    const inside = (value, side) => Math.min(Math.max(value, 0), side - 1);
+    const at = { x: inside(x, size.width), y: inside(y, size.height) };
+    const text = (value, side) =>
+      // The middle of the pixel, so that rounding does not move to its neighbor.
+      String(percent() ? Number(((100 * (Math.floor(value) + 0.5)) / side).toFixed(3)) : Math.floor(value));
+    $("x").value = text(at.x, size.width);
+    $("y").value = text(at.y, size.height);
+  }
+
+  function movePoint(point, options) {
+    writePoint(point);
+    draw();
+    ask(options);
+  }
+
+  function pointUnder(event) {
+    const frame = stage.getBoundingClientRect();
+    return {
+      x: ((event.clientX - frame.left - stage.clientLeft) / stage.clientWidth) * size.width,
+      y: ((event.clientY - frame.top - stage.clientTop) / stage.clientHeight) * size.height,
+    };
+  }
+
+  // ---------------------------------------------------------------- asking
+
+  function chosen() {
+    const ticked = models.filter((model) => model.checked);
+    const fields = [];
+    for (const id of ["x", "y"]) {
+      if ($(id).value.trim() !== "") fields.push([id, $(id).value.trim()]);
+    }
+    if (percent() && fields.length) fields.push(["unit", "percent"]);
+    if (models.some((model) => model.checked !== "default" in model.dataset)) {
+      fields.push(["models", ticked.map((model) => model.value).join(",")]);
+    }
+    if ($("top").value !== "5") fields.push(["top", $("top").value]);
+    return fields;
+  }
+
+  // Ask about the point in the fields. Only one request is under way: while dragging, the next
+  // one leaves when it ends; anything else takes its place at once. So no answer comes too late.
+  async function ask({ dragging = false } = {}) {
+    if (!source) return;
+    if (flight && dragging) {
+      waiting = true;
+      return;
+    }
+    flight?.abort();
+    waiting = false;
+    if (!models.some((model) => model.checked)) {
+      showProblem("options", "Tick at least one model.");
+      return;
+    }
+    const mine = (flight = new AbortController());
+    const late = setTimeout(() => $("answer").classList.add("busy"), 250);
+    const exchange = await send(chosen(), mine.signal);
+    clearTimeout(late);
+    if (flight !== mine) return;
+    flight = null;
+    $("answer").classList.remove("busy");
+    if (exchange.problem) fail(exchange);
+    else show(exchange);
+    if (waiting) await ask();
+  }
+
+  async function send(fields, signal) {
+    const headers = new Headers({ Accept: "application/json" });
+    if ($("key").value) headers.set("Authorization", `Bearer ${$("key").value}`);
+    const body = source.blob ? new FormData() : new URLSearchParams();
+    if (source.blob) body.append("image", source.blob, source.name);
+    else body.append("path", source.path);
+    for (const [name, value] of fields) body.append(name, value);
+    const started = performance.now();
+    try {
+      const response = await fetch("v1/predictions", { method: "POST", body, headers, signal });
+      const answer = await response.json();
+      const roundTripMs = performance.now() - started;
+      if (response.ok) return { answer, roundTripMs, fields };
+      return { problem: answer.code, detail: answer.detail };
+    } catch (error) {
+      if (signal.aborted) return {};
+      const words = error instanceof SyntaxError ? "answered nonsense" : "cannot be reached";
+      return { problem: "unreachable", detail: `The service ${words}. Is it running?` };
+    }
+  }
+
+  // ---------------------------------------------------------------- showing
+
+  function show(exchange) {
+    clearProblems();
+    shown = exchange;
+    const { answer, fields } = exchange;
+    const before = size;
+    size = { width: answer.image.width, height: answer.image.height };
+    if (stage.hidden || before?.width !== size.width || before?.height !== size.height) {
+      showPicture($("unseen").textContent);
+    }
+    if (!$("x").value && !$("y").value) writePoint(answer.point);
+    const card = drawCard(exchange, "Current point");
+    const keep = button("Keep this point", keepPoint);
+    card.querySelector(".tools").append(keep);
+    $("current").replaceChildren(card);
+    $("curl").textContent = writeCurl(fields);
+    $("json").textContent = JSON.stringify(answer, null, 2);
+    $("exchange").hidden = false;
+    draw();
+    say(answer);
+  }
+
+  function fail({ problem, detail }) {
+    clearProblems();
+    const place = places[problem] ?? "answer";
+    if (place === "key") $("key-field").hidden = false;
+    showProblem(place, detail ?? "The service answered with an error it did not explain.");
+    $("again").hidden = place !== "answer";
+    if (place === "image" || place === "path") {
+      $("current").replaceChildren();
+      $("exchange").hidden = true;
+    }
+  }
+
+  function showProblem(place, words) {
+    const there = $(`${place}-problem`) ?? $("answer-problem");
+    there.textContent = words;
+    there.hidden = false;
+    for (const field of document.querySelectorAll(`[aria-describedby~="${there.id}"]`)) {
+      field.setAttribute("aria-invalid", "true");
+    }
+  }
+
+  function clearProblems() {
+    for (const problem of document.querySelectorAll(".problem[role=alert]")) {
+      problem.hidden = true;
+      problem.textContent = "";
+    }
+    for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    $("again").hidden = true;
+  }
+
+  // Tell a screen reader the gist, once the point rests.
+  let saying = 0;
+  function say({ point, predictions, errors }) {
+    clearTimeout(saying);
+    saying = setTimeout(() => {
+      const said = Object.entries(predictions).map(([name, [best]]) =>
+        best ? `${name}: ${best.label}, ${share(best)}` : `${name}: ${errors[name] ?? "no label"}`);
+      $("said").textContent = `At ${point.x}, ${point.y}. ${said.join(". ")}.`;
+    }, 500);
+  }
+
+  const share = ({ probability }) => `${(100 * probability).toFixed(1)} %`;
+
+  function clone(id) {
+    return $(id).content.firstElementChild.cloneNode(true);
+  }
+
+  function button(words, act) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = words;
+    made.addEventListener("click", act);
+    return made;
+  }
+
+  function drawCard({ answer, roundTripMs }, title) {
+    const card = clone("card-template");
+    card.querySelector(".where").textContent = `${title}: ${answer.point.x}, ${answer.point.y}`;
+    const list = card.querySelector(".models");
+    for (const [name, labels] of Object.entries(answer.predictions)) {
+      list.append(drawModel(name, labels, answer));
+    }
+    drawTiming(card, answer.timing_ms, roundTripMs);
+    return card;
+  }
+
+  function drawModel(name, labels, { crops, errors }) {
+    const part = clone("model-template");
+    part.querySelector(".name").textContent = name;
+    if (errors[name]) {
+      part.querySelector(".problem").textContent = errors[name];
+      part.querySelector(".problem").hidden = false;
+    }
+    for (const best of labels) part.querySelector(".labels").append(drawLabel(best));
+    const crop = models.find((model) => model.value === name)?.dataset.crop ?? "";
+    if (visible && crop.endsWith("px") && parseInt(crop) <= 64) {
+      drawPatch(part.querySelector(".patch"), crops[name], { side: parseInt(crop), name });
+    }
+    return part;
+  }
+
+  function drawLabel(best) {
+    const item = clone("label-template");
+    item.querySelector(".swatch").dataset.label = best.label;
+    item.querySelector(".label").textContent = best.label;
+    item.querySelector(".share").textContent = share(best);
+    item.querySelector("rect").setAttribute("width", `${100 * best.probability}%`);
+    return item;
+  }
+
+  // The pixels that a model sees, enlarged.
+  function drawPatch(canvas, [left, top, right, bottom], { side, name }) {
+    canvas.width = canvas.height = side;
+    canvas.getContext("2d").drawImage(picture, left, top, right - left, bottom - top, 0, 0, side, side);
+    canvas.setAttribute("aria-label", `The ${side} × ${side} pixels that ${name} sees, enlarged`);
+    canvas.title = canvas.getAttribute("aria-label");
+    canvas.hidden = false;
+  }
+
+  // A bar of the whole round trip: the service's own steps, what else it did, and the way.
+  function drawTiming(card, timing, roundTripMs) {
+    const { total, ...steps } = timing;
+    const known = Object.values(steps).reduce((sum, value) => sum + value, 0);
+    const parts = [
+      ...Object.entries(steps),
+      ["other", Math.max(0, total - known)],
+      ["way there and back", Math.max(0, roundTripMs - total)],
+    ];
+    const whole = parts.reduce((sum, [, value]) => sum + value, 0) || 1;
+    let from = 0;
+    parts.forEach(([name, value], index) => {
+      const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      rect.setAttribute("x", `${(100 * from) / whole}%`);
+      rect.setAttribute("width", `${(100 * value) / whole}%`);
+      rect.setAttribute("height", "100%");
+      rect.classList.add(`step-${Math.min(index, 6)}`);
+      card.querySelector(".steps").append(rect);
+      const item = document.createElement("li");
+      item.classList.add(`step-${Math.min(index, 6)}`);
+      item.textContent = `${name} ${value.toFixed(1)} ms`;
+      card.querySelector(".legend").append(item);
+      from += value;
+    });
+  }
+
+  // What is drawn on the picture: the marker where the fields say, the boxes of the last answer.
+  function draw() {
+    if (!size) return;
+    const point = fieldPoint();
+    marker.hidden = !point;
+    if (point) place(marker, point);
+    const boxes = Object.entries(shown?.answer.crops ?? {}).map(([name, box]) => drawBox(name, box));
+    $("boxes").replaceChildren(...boxes.flat());
+    stage.setAttribute("aria-label", point
+      ? `The picture, ${size.width} by ${size.height} pixels. The point is at ${Math.floor(point.x)}, ${Math.floor(point.y)}`
+      : `The picture, ${size.width} by ${size.height} pixels`);
+  }
+
+  function place(element, { x, y }) {
+    element.style.left = `${(100 * (Math.floor(x) + 0.5)) / size.width}%`;
+    element.style.top = `${(100 * (Math.floor(y) + 0.5)) / size.height}%`;
+  }
+
+  // A large crop is shown by dimming what lies outside it, any crop by its outline.
+  function drawBox(name, [left, top, right, bottom]) {
+    const make = (shape, attributes) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", shape);
+      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+      return made;
+    };
+    const frame = { x: left, y: top, width: right - left, height: bottom - top };
+    const share = (frame.width * frame.height) / (size.width * size.height);
+    const outlines = [make("rect", { ...frame, class: "back" }), make("rect", { ...frame, class: "line" })];
+    outlines[1].append(document.createElementNS("http://www.w3.org/2000/svg", "title"));
+    outlines[1].firstChild.textContent = `what ${name} sees`;
+    if (share < 0.2) return outlines;
+    const outside = `M0 0H${size.width}V${size.height}H0ZM${left} ${top}V${bottom}H${right}V${top}Z`;
+    return [make("path", { d: outside, class: "outside" }), ...outlines];
+  }
+
+  // ---------------------------------------------------------------- kept points
+
+  function keepPoint() {
+    const { answer } = shown;
+    keptCount += 1;
+    const entry = { number: keptCount, pin: document.createElement("span") };
+    entry.card = drawCard(shown, `Point ${entry.number}`);
+    entry.card.querySelector(".tools").append(
+      button("Go there", () => {
+        movePoint(answer.point);
+        stage.focus();
+      }),
+      button("Remove", () => {
+        entry.card.remove();
+        entry.pin.remove();
+        kept = kept.filter((other) => other !== entry);
+        $("kept").hidden = kept.length === 0;
+        (kept.length ? $("kept-cards").querySelector("button") : stage).focus();
+      }),
+    );
+    for (const tool of entry.card.querySelectorAll(".tools button")) {
+      tool.setAttribute("aria-label", `${tool.textContent}: point ${entry.number}`);
+    }
+    entry.pin.className = "pin";
+    entry.pin.textContent = entry.number;
+    place(entry.pin, answer.point);
+    $("pins").append(entry.pin);
+    $("kept-cards").append(entry.card);
+    $("kept").hidden = false;
+    kept.push(entry);
+    $("said").textContent = `Point ${entry.number} is kept.`;
+  }
+
+  // ---------------------------------------------------------------- for developers
+
+  function quote(text) {
+    return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+  }
+
+  function writeCurl(fields) {
+    const flag = source.blob ? "-F" : "--data-urlencode";
+    // curl reads ; and , in a file name as its own, unless it is in double quotes.
+    const file = source.blob && (/[;,"\\]/.test(source.name)
+      ? `"${source.name.replace(/(["\\])/g, "\\$1")}"` : source.name);
+    const first = source.blob ? `image=@${file}` : `path=${source.path}`;
+    const lines = [first, ...fields.map(([name, value]) => `${name}=${value}`)]
+      .map((field) => `${flag} ${quote(field)}`);
+    if ($("key").value) lines.push(`-H "Authorization: Bearer $DSAPI_KEY"`);
+    lines.push(quote(new URL("v1/predictions", document.baseURI).href));
+    return `curl ${lines.join(" \\\n  ")}`;
+  }
+
+  async function copyCurl() {
+    try {
+      await navigator.clipboard.writeText($("curl").textContent);
+    } catch {
+      // No clipboard without https or a permission: select it, so that Ctrl+C does.
+      getSelection().selectAllChildren($("curl"));
+      document.execCommand("copy");
+    }
+    $("copy").textContent = "Copied";
+    setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
+  }
+
+  // ---------------------------------------------------------------- what a person does
+
+  function takeFile(file) {
+    if (file) openBlob(file, file.name || "picture");
+  }
+
+  for (const id of ["image", "camera"]) {
+    $(id).addEventListener("change", (event) => {
+      takeFile(event.target.files[0]);
+      // So that the same file can be chosen again.
+      event.target.value = "";
+    });
+  }
+  $("empty").addEventListener("click", () => $("image").click());
+  for (const sample of document.querySelectorAll("[data-sample]")) {
+    sample.addEventListener("click", () => openSample(sample.dataset.sample));
+  }
+  $("open-path")?.addEventListener("click", () => openPath($("path").value.trim()));
+  $("path")?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    openPath($("path").value.trim());
+  });
+
+  addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) takeFile(event.clipboardData.files[0]);
+  });
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dropping");
+  });
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    if (event.dataTransfer.files.length) takeFile(event.dataTransfer.files[0]);
+    else showProblem("image", "Drop a picture file; a link to one does not bring the picture along.");
+  });
+
+  // A finger drags the marker only, so that it can still scroll the page; a mouse drags anywhere.
+  let drag = null;
+  stage.addEventListener("pointerdown", (event) => {
+    const touch = event.pointerType === "touch";
+    if (event.button !== 0 || (touch && !marker.contains(event.target))) return;
+    drag = { id: event.pointerId, touch };
+    stage.setPointerCapture(event.pointerId);
+    stage.classList.add("dragging");
+    if (!touch) movePoint(pointUnder(event), { dragging: true });
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (drag?.id === event.pointerId) movePoint(pointUnder(event), { dragging: true });
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    stage.addEventListener(end, (event) => {
+      if (drag?.id !== event.pointerId) return;
+      drag = null;
+      stage.classList.remove("dragging");
+    });
+  }
+  stage.addEventListener("click", (event) => {
+    if (event.pointerType === "touch" && !marker.contains(event.target)) movePoint(pointUnder(event));
+  });
+  stage.addEventListener("keydown", (event) => {
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const way = ways[event.key];
+    if (!way || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    // What looks like a pixel on the screen, at least one of the picture.
+    const step = Math.max(1, Math.round(size.width / stage.clientWidth)) * (event.shiftKey ? 10 : 1);
+    const point = fieldPoint() ?? shown?.answer.point ?? { x: size.width / 2, y: size.height / 2 };
+    movePoint({ x: Math.floor(point.x) + way[0] * step, y: Math.floor(point.y) + way[1] * step }, { dragging: true });
+  });
+
+  for (const id of ["x", "y", "top"]) {
+    $(id).addEventListener("input", () => {
+      // Half of a point is no mistake yet.
+      if (id !== "top" && ($("x").value.trim() === "") !== ($("y").value.trim() === "")) return;
+      if ($(id).value.trim() === "" && id === "top") return;
+      draw();
+      ask({ dragging: true });
+    });
+  }
+  $("unit").addEventListener("change", () => {
+    if (!size) return;
+    // The fields still hold the other unit.
+    $("unit").value = percent() ? "px" : "percent";
+    const point = fieldPoint();
+    $("unit").value = percent() ? "px" : "percent";
+    if (point) writePoint(point);
+    ask();
+  });
+  for (const model of models) model.addEventListener("change", () => ask());
+  $("key").addEventListener("change", () => ask());
+  $("again").addEventListener("click", () => ask());
+  $("copy").addEventListener("click", copyCurl);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (source) ask();
+    else showProblem("image", "Choose a picture first.");
+  });
+
+  document.documentElement.classList.add("scripted");
+  $("image-label").textContent = "Choose a picture";
+  $("point-hint").textContent = "From the top left corner of the upright picture.";
+  for (const part of document.querySelectorAll(".script-only")) {
+    if (!["kept", "exchange"].includes(part.id)) part.hidden = false;
+  }
+})();

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dsapi.server import build_http_server, load_models
+from dsapi.service import build_service, load_models
 from dsapi.settings import Settings, load_settings
 from dsapi.workers import PredictionWorkers
 from tests.graphs import freeze_brightest_channel, write_labels
@@ -100,11 +100,9 @@ def start_server() -> Iterator[StartServer]:
     stops: list[Callable[[], None]] = []
 
     def start(settings: Settings) -> RunningServer:
-        workers = PredictionWorkers(
-            settings.limits, count=settings.prediction_workers, queue_size=settings.queue_size
-        )
+        service = build_service(settings)
+        workers, http_server = service.workers, service.http_server
         workers.start(load_models(settings))
-        http_server = build_http_server(settings, workers)
         http_server.prepare()
         thread = threading.Thread(target=http_server.serve)
         thread.start()

@@ -55,12 +55,13 @@ def best(workers: PredictionWorkers, image: bytes, timeout_s: float = 30) -> str
 
 def test_there_are_as_many_workers_as_asked_for(models: dict[str, Model]) -> None:
     workers = PredictionWorkers(LIMITS, count=3)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     workers.start(models)
-    assert threading.active_count() - before == 3
+    names = sorted(thread.name for thread in set(threading.enumerate()) - before)
+    assert names == ["prediction-0", "prediction-1", "prediction-2", "prediction-watch"]
     assert workers.ready
     workers.stop()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
     assert not workers.ready
 
 

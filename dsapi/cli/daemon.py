@@ -1,21 +1,25 @@
-"""``dsapi start``, ``stop``, ``restart``, ``status``: the service as a daemon."""
+"""``dsapi start``, ``stop``, ``restart``, ``reload``, ``status``: the service as a daemon."""
 
-import urllib.error
-import urllib.request
+import http.client
+import json
+from typing import Any
 
 import typer
 
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
+from dsapi.errors import StartupError
 from dsapi.pidfile import running_pid
 from dsapi.settings import Settings, load_settings
 
 # The init scripts' convention (LSB): a status of 3 says that the program is not running.
 _NOT_RUNNING = 3
+# Graphs are read, loaded, warmed up and checked while others are served.
+_RELOAD_S = 600.0
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (start, stop, restart, status):
+    for command in (start, stop, restart, reload, status):
         app.command()(command)
 
 
@@ -55,6 +59,28 @@ def restart(config: Config = None) -> None:
     _start(settings)
 
 
+def reload(config: Config = None) -> None:
+    """Load graphs and settings anew in the running daemon, without losing a request.
+
+    The old ones serve until the new ones run and know their golden samples; if anything is wrong
+    with them, nothing changes, the reason is shown, and the exit code is 1.
+    """
+    settings = load_settings(config)
+    if running_pid(settings.pid_file) is None:
+        typer.echo("dsapi is not running")
+        raise typer.Exit(_NOT_RUNNING)
+    status, answer = _ask(settings, "POST", "/v1/models/reload", timeout_s=_RELOAD_S)
+    if status != 200:
+        typer.echo(f"dsapi: reload failed: {answer.get('detail', answer)}", err=True)
+        raise typer.Exit(1)
+    for name, change in answer["models"].items():
+        typer.echo(f"{name}: {change['before'] or 'none'} → {change['after'] or 'none'}")
+    if answer["settings"]:
+        typer.echo(f"changed: {', '.join(answer['settings'])}")
+    if answer["needs_restart"]:
+        typer.echo(f"only after a restart: {', '.join(answer['needs_restart'])}")
+
+
 def status(config: Config = None) -> None:
     """Say whether the daemon runs and is ready; exit code 3 if it does not run."""
     settings = load_settings(config)
@@ -79,11 +105,27 @@ def _stop(settings: Settings) -> None:
 
 
 def _is_ready(settings: Settings) -> bool:
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     try:
-        with urllib.request.urlopen(
-            f"http://{host}:{settings.port}/health/ready", timeout=5
-        ) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        return _ask(settings, "GET", "/health/ready", timeout_s=5)[0] == 200
+    except StartupError:
         return False
+
+
+def _ask(
+    settings: Settings, method: str, path: str, *, timeout_s: float
+) -> tuple[int, dict[str, Any]]:
+    """Ask the daemon: status and JSON of its answer.
+
+    Raises:
+        StartupError: it does not answer.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=timeout_s)
+    try:
+        connection.request(method, path, headers={"Content-Length": "0"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise StartupError(f"dsapi does not answer on {host}:{settings.port}: {error}") from error
+    finally:
+        connection.close()

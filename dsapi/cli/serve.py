@@ -53,7 +53,7 @@ def check(config: Config = None) -> None:
 
     Loads every model and runs it once. Exit code 2 and one line if anything is wrong.
     """
-    from dsapi.server import load_models
+    from dsapi.service import load_models
 
     settings = load_settings(config)
     loaded = load_models(settings)
@@ -68,7 +68,7 @@ def models(
     as_json: bool = typer.Option(False, "--json", help="Print JSON, as GET /v1/models does."),
 ) -> None:
     """List the configured models: version, labels, input, crop."""
-    from dsapi.server import load_models
+    from dsapi.service import load_models
     from dsapi.web.answers import answer_models
 
     loaded = load_models(load_settings(config))
@@ -79,7 +79,10 @@ def models(
 
 
 def _models_table(models: list[Model]) -> Table:
-    table = Table("model", "version", "labels", "input", "crop", "default", "loaded in", "graph")
+    table = Table(box=None)
+    for heading in ("model", "version", "labels", "input", "crop", "default", "loaded in"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("graph", overflow="fold")
     for model in models:
         table.add_row(
             model.name,

@@ -4,6 +4,7 @@ TensorFlow is not imported: OpenVINO reads the file with a frontend of its own. 
 in memory once; a session is an infer request, which holds only its activations.
 """
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,15 @@ from numpy.typing import NDArray
 from dsapi.engines import EngineOptions
 from dsapi.errors import StartupError
 
+_CONVERTER = "openvino.tools.ovc"
+
 
 @cache
 def _openvino() -> Any:
     """Import OpenVINO (once)."""
+    # On import OpenVINO's converter tells Google Analytics so, in a thread that never ends and so
+    # keeps the process from leaving. The converter is optional: a None makes its import fail.
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]
     try:
         import openvino
         import openvino.frontend
@@ -25,6 +31,8 @@ def _openvino() -> Any:
         raise StartupError(
             "engine = 'openvino' needs OpenVINO; install it with: pip install 'dsapi[openvino]'"
         ) from error
+    finally:
+        del sys.modules[_CONVERTER]
     return openvino
 
 

@@ -4,9 +4,13 @@ TensorFlow is imported when the first graph is loaded, never before: it is not f
 process that loads it and then daemonizes hangs at its first prediction.
 """
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -15,14 +19,37 @@ from numpy.typing import NDArray
 from dsapi.engines import EngineOptions
 from dsapi.errors import StartupError
 
+_LOGGER = logging.getLogger(__name__)
+
 
 @cache
 def _tensorflow() -> Any:
     """Import TensorFlow quietly (once)."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow
+    # Its errors come as exceptions; what it writes besides is about GPUs that are not there.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _native_stderr_to_log():
+        import tensorflow
 
     return tensorflow
+
+
+@contextmanager
+def _native_stderr_to_log() -> Iterator[None]:
+    """Log what C++ code writes to standard error, for debugging only.
+
+    TensorFlow 2.21 writes half a dozen lines while it is imported, before it looks at any setting.
+    """
+    stderr = os.dup(2)
+    with TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            for line in written.read().decode(errors="replace").splitlines():
+                _LOGGER.debug("%s", line)
 
 
 class TensorFlowSession:

@@ -67,6 +67,11 @@ class ModelSpec(BaseModel):
     min_probability: float = Field(
         0.0, ge=0, le=1, description="Labels below this are never returned"
     )
+    golden: Path | None = Field(
+        None,
+        description="JSON list of pictures and the labels that they must get; a graph that gives "
+        "others is not put into service",
+    )
     default: bool = Field(True, description="Whether requests that name no models get this one")
     sha256: str | None = Field(
         None,

@@ -39,13 +39,13 @@ class Camera:
     contrast_sigma: float = 0.05
     saturation_sigma: float = 0.08
     sharpening_max: float = 0.9
-    jpeg_share: float = 0.85
-    jpeg_qualities: tuple[int, int] = (45, 97)
+    jpeg_share: float = 0.9
+    jpeg_qualities: tuple[int, int] = (35, 96)
 
     def photograph(self, rng: np.random.Generator, scenes: FloatArray) -> ByteArray:
         """Photograph `scenes`, float32 [n, 17, 17, 3] linear light, 1 = white: uint8 patches."""
-        light = scenes * self._draw_light(rng, len(scenes))
-        light = blur(light, rng.choice(self.blur_sigmas_px, len(scenes)))
+        lit = scenes * self._draw_light(rng, len(scenes))
+        light = blur(lit, rng.choice(self.blur_sigmas_px, len(scenes)))
         light = light + self._draw_noise(rng, np.clip(light, 0.0, 1.0))
         pixels = self._develop(rng, encode_srgb(light))
         canvases = np.rint(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8)

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from dsapi.training.colors_camera import ByteArray, Camera
+from dsapi.training.colors_names import COLOR_LABELS
 from dsapi.training.colors_palette import Palette, measure_mean_lab
 from dsapi.training.colors_scenes import (
     Scenes,
@@ -24,17 +25,16 @@ from dsapi.training.colors_scenes import (
     draw_multi,
     draw_plain,
 )
-from dsapi.training.colors_names import COLOR_LABELS
 from dsapi.training.colors_science import FloatArray, decode_srgb, measure_lab
 
 # Kinds of scene and their share. Metals, black & white and multi-colored get about the share
 # that one of the 18 labels has among the plain colors, so that no label is favored.
 _KINDS: tuple[tuple[float, Callable[[np.random.Generator, Palette, int], Scenes]], ...] = (
-    (0.58, draw_plain),
-    (0.12, draw_edges),
+    (0.56, draw_plain),
+    (0.11, draw_edges),
     (0.05, draw_black_white),
     (0.06, draw_multi),
-    (0.19, draw_metal),
+    (0.22, draw_metal),
 )
 _CHUNK = 4096
 
@@ -104,4 +104,4 @@ def _rename_blurred(patches: ByteArray, *, shares: FloatArray, seen: FloatArray)
     lost = shares[:, column] * (1 - kept)
     result = shares + lost[:, None] * seen
     result[:, column] -= lost
-    return result
+    return np.asarray(result)

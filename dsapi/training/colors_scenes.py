@@ -82,7 +82,7 @@ def draw_edges(rng: np.random.Generator, palette: Palette, count: int) -> Scenes
         palette.names.find_shares(measure_lab(first)),
         palette.names.find_shares(measure_lab(second)),
     )
-    shares = (1 - weight) * names[0] + weight * names[1]
+    shares: FloatArray = (1 - weight) * names[0] + weight * names[1]
     both = names[0][:, _BLACK] * names[1][:, _WHITE] + names[0][:, _WHITE] * names[1][:, _BLACK]
     shares = _share_with(shares, _BLACK_WHITE, both[:, None] * _measure_balance(area))
     shares = _share_with(shares, _MULTI, 0.12 * _measure_balance(area))
@@ -91,7 +91,7 @@ def draw_edges(rng: np.random.Generator, palette: Palette, count: int) -> Scenes
 
 def draw_black_white(rng: np.random.Generator, palette: Palette, count: int) -> Scenes:
     """Black on white or white on black: print, stripes, checks, zebras, keys, tiles."""
-    dark = 0.09 * rng.random((count, 1)) ** 1.5 + rng.normal(0, 0.002, (count, 3))
+    dark = 0.06 * rng.random((count, 1)) ** 1.5 + rng.normal(0, 0.002, (count, 3))
     bright = rng.uniform(0.55, 1.05, (count, 1)) * (1 + rng.normal(0, 0.02, (count, 3)))
     part = draw_two_parts(rng, count)
     light = _mix(np.maximum(dark, 0.001), bright, part) * _draw_shading(rng, count)
@@ -155,11 +155,11 @@ def draw_metal(rng: np.random.Generator, palette: Palette, count: int) -> Scenes
     shine = np.clip((level - edge) * rng.uniform(0.5, 2.0, (count, 1, 1)), 0, 1)[..., None]
     strength = rng.uniform(0.0, 1.0, (count, 1, 1, 1))
     light = light + strength * shine * (1.05 - np.minimum(light, 1.0))
-    strong = np.clip(contrast[:, :, 0] / 0.25, 0, 1)
+    strong = np.clip(contrast[:, :, 0] / 0.22, 0, 1)
     shares = np.zeros((count, len(COLOR_LABELS)), np.float32)
     shares[np.arange(count), labels] = 1.0
     # Metal that mirrors nothing to be seen is called by its color.
-    observed = np.asarray(0.85 - 0.8 * strong[:, 0], np.float32)
+    observed = np.asarray(0.75 - 0.7 * strong[:, 0], np.float32)
     return Scenes(light=np.asarray(light, np.float32), shares=shares, observed=observed)
 
 

@@ -1,87 +1,169 @@
-"""Answers: what the core says, as the JSON of the contract."""
+"""Answers: what the core says, as the JSON of the contract.
+
+The models' schemas, descriptions and examples are also what ``/openapi.json`` says of them.
+"""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from dsapi.prediction.model import Model
 from dsapi.prediction.predictor import PointPrediction, Prediction
 
-Probability = Annotated[float, PlainSerializer(lambda value: round(value, 4))]
-Milliseconds = Annotated[float, PlainSerializer(lambda value: round(value, 1))]
+Probability = Annotated[
+    float,
+    PlainSerializer(lambda value: round(value, 4), return_type=float),
+    # Said, not checked: a float32 may miss 1 by its last bit, until it is rounded.
+    Field(json_schema_extra={"minimum": 0, "maximum": 1}, description="0 to 1, 4 decimals"),
+]
+Milliseconds = Annotated[
+    float,
+    PlainSerializer(lambda value: round(value, 1), return_type=float),
+    Field(json_schema_extra={"minimum": 0}),
+]
 Box = tuple[int, int, int, int]
 
+_IMAGE: dict[str, Any] = {"width": 1600, "height": 1200, "format": "JPEG", "bytes": 307200}
+_VERSIONS = {"themes": "3f2a9c1d0b7e", "colors": "77aa01c2e3d4"}
+_RESULT: dict[str, Any] = {
+    "point": {"x": 120, "y": 340},
+    "predictions": {
+        "themes": [{"label": "Gardening", "probability": 0.8123}],
+        "colors": [{"label": "green", "probability": 0.9012}],
+    },
+    "crops": {"themes": [0, 0, 1280, 960], "colors": [116, 336, 125, 345]},
+    "errors": {},
+}
+_TIMING_MS = {"queue": 0.1, "decode": 5.6, "themes": 6.6, "colors": 0.3, "total": 12.9}
 
-class LabelAnswer(BaseModel):
-    """A label and its probability, 0 to 1."""
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+class LabelAnswer(_Answer):
+    """A label and its probability."""
 
     label: str
     probability: Probability
 
 
-class ImageAnswer(BaseModel):
+class ImageAnswer(_Answer):
     """The picture as it was understood: upright size in pixels, format and encoded size."""
 
-    width: int
-    height: int
-    format: str
-    bytes: int
+    model_config = _example(_IMAGE)
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    format: str = Field(description="JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF or HEIC")
+    bytes: int = Field(ge=1)
 
 
-class PointAnswer(BaseModel):
+class PointAnswer(_Answer):
     """A pixel of the upright picture."""
 
-    x: int
-    y: int
+    x: int = Field(ge=0)
+    y: int = Field(ge=0)
 
 
-class ResultAnswer(BaseModel):
+Predictions = Annotated[
+    dict[str, list[LabelAnswer]],
+    Field(description="By model: its labels, best first, ties by label index"),
+]
+Crops = Annotated[
+    dict[str, Box],
+    Field(
+        description="By model: the box it saw, [left, top, right, bottom] in pixels of the full "
+        "upright picture, right and bottom exclusive"
+    ),
+]
+Versions = Annotated[
+    dict[str, str],
+    Field(description="By model: its version, the first 12 hex digits of the graph's SHA-256"),
+]
+Errors = Annotated[
+    dict[str, str],
+    Field(description="By model: why it failed and has no labels, while others answered"),
+]
+Timing = Annotated[
+    dict[str, Milliseconds],
+    Field(description="Milliseconds of each step: queue, decode, every model, total"),
+]
+
+
+class ResultAnswer(_Answer):
     """What every model sees at one point."""
 
+    model_config = _example(_RESULT)
+
     point: PointAnswer
-    predictions: dict[str, list[LabelAnswer]]
-    crops: dict[str, Box]
-    errors: dict[str, str]
+    predictions: Predictions
+    crops: Crops
+    errors: Errors
 
 
-class PredictionAnswer(ResultAnswer):
+class PredictionAnswer(_Answer):
     """The answer to one point."""
 
+    model_config = _example(
+        {"id": "0193e1f2-7a6b-7c3d-8e4f-5a6b7c8d9e0f", "image": _IMAGE, **_RESULT}
+        | {"models": _VERSIONS, "timing_ms": _TIMING_MS}
+    )
+
     id: str
     image: ImageAnswer
-    models: dict[str, str]
-    timing_ms: dict[str, Milliseconds]
+    point: PointAnswer
+    predictions: Predictions
+    crops: Crops
+    models: Versions
+    errors: Errors
+    timing_ms: Timing
 
 
-class BatchAnswer(BaseModel):
+class BatchAnswer(_Answer):
     """The answer to many points of one picture, in the order asked."""
 
+    model_config = _example(
+        {"id": "0193e1f2-7a6b-7c3d-8e4f-5a6b7c8d9e0f", "image": _IMAGE, "models": _VERSIONS}
+        | {"results": [_RESULT], "timing_ms": _TIMING_MS}
+    )
+
     id: str
     image: ImageAnswer
-    models: dict[str, str]
+    models: Versions
     results: list[ResultAnswer]
-    timing_ms: dict[str, Milliseconds]
+    timing_ms: Timing
 
 
-class ModelAnswer(BaseModel):
+class ModelAnswer(_Answer):
     """A loaded model."""
 
     name: str
-    version: str
-    labels: list[str]
-    input_size: tuple[int, int]
-    crop: str
+    version: str = Field(description="The first 12 hex digits of the graph's SHA-256")
+    labels: list[str] = Field(description="In the order of the graph's output")
+    input_size: tuple[int, int] = Field(description="Height and width in pixels")
+    crop: str = Field(description="What it sees around the point: 80% of the picture, or 9px")
     engine: str
-    default: bool
-    loaded_since: str
+    default: bool = Field(description="Whether it runs when a request names no models")
+    loaded_since: str = Field(description="ISO 8601, UTC")
     load_ms: Milliseconds
 
 
-class ModelsAnswer(BaseModel):
+class ModelsAnswer(_Answer):
     """All loaded models."""
 
     models: list[ModelAnswer]
+
+
+class StatusAnswer(_Answer):
+    """That the service is there."""
+
+    status: str
 
 
 def answer_prediction(prediction: Prediction, *, prediction_id: str) -> PredictionAnswer:

@@ -4,24 +4,26 @@ Called by `dsapi.server` and, in tests, mounted on a server of its own.
 """
 
 import logging
-import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cherrypy
-import uuid_utils
 from cherrypy._cprequest import Request
 
 from dsapi.errors import BadParameter, NotReady
+from dsapi.reload import ReloadReport
+from dsapi.web.admin import Reload
 from dsapi.web.answers import answer_models
 from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import Predictions, RequestLimits
 from dsapi.web.problems import respond_to_exception, respond_to_status
+from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
+from dsapi.web.request_ids import choose_request_id
 from dsapi.workers import PredictionWorkers
 
 _ACCESS_LOGGER = logging.getLogger("dsapi.access")
-_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class ApiRequest(Request):  # type: ignore[misc]
@@ -49,8 +51,7 @@ class ApiRequest(Request):  # type: ignore[misc]
         asked = next(
             (value for name, value in self.header_list if name.lower() == "x-request-id"), ""
         )
-        sane = _SANE_REQUEST_ID.fullmatch(asked)
-        self.unique_id = asked if sane else str(uuid_utils.uuid7())
+        self.unique_id = choose_request_id(asked)
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
@@ -82,7 +83,8 @@ class Models:
 
     exposed = True
 
-    def __init__(self, workers: PredictionWorkers) -> None:
+    def __init__(self, workers: PredictionWorkers, reload: Callable[[], ReloadReport]) -> None:
+        self.reload = Reload(reload)
         self._workers = workers
 
     def GET(self) -> bytes:
@@ -114,7 +116,12 @@ class Ready:
     def GET(self) -> bytes:
         """Answer 200 only while every worker can predict; never waits behind predictions."""
         if not self._workers.ready:
-            raise NotReady("the prediction workers are starting or shutting down", retry_after_s=1)
+            status = self._workers.status
+            raise NotReady(
+                "the service is starting or shutting down, or a prediction worker is replaced: "
+                f"{status.alive} of {status.count} answer",
+                retry_after_s=1,
+            )
         return _status(b"ready")
 
 
@@ -144,7 +151,11 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
 
 
 def build_application(
-    workers: PredictionWorkers, *, limits: RequestLimits, static_dir: Path
+    workers: PredictionWorkers,
+    *,
+    limits: RequestLimits,
+    static_dir: Path,
+    reload: Callable[[], ReloadReport],
 ) -> cherrypy.Application:
     """Build the WSGI application.
 
@@ -152,12 +163,15 @@ def build_application(
         workers: what answers predictions.
         limits: what a request may use.
         static_dir: folder of the page, its script and its style.
+        reload: loads models and settings anew.
     """
     root = Page(workers, limits, static_dir=static_dir)
-    tree = {
-        "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers)),
+    tree: dict[str, Any] = {
+        "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers, reload)),
         "health": _Folder(live=Live(), ready=Ready(workers)),
     }
+    # CherryPy's dispatcher finds /openapi.json under this name.
+    tree |= {"docs": Docs(static_dir), "openapi_json": OpenApi()}
     vars(root).update(tree)
     application = cherrypy.Application(root, script_name="", config=_config(static_dir))
     application.request_class = ApiRequest
@@ -171,12 +185,17 @@ def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
             "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
-        "/static": {
-            "tools.staticdir.on": True,
-            "tools.staticdir.dir": str(static_dir.resolve()),
-            # The page itself is a template, not a file to send.
-            "tools.staticdir.match": r"\.(css|js|jpg|svg)$",
-            "tools.response_headers.on": True,
-            "tools.response_headers.headers": list(STATIC_HEADERS.items()),
-        },
+        "/static": _files(static_dir, r"\.(css|js|jpg|svg)$"),
+        "/docs/assets": _files(find_swagger_ui(), SWAGGER_UI_FILES),
+    }
+
+
+def _files(folder: Path, match: str) -> dict[str, Any]:
+    """Configure a folder whose files are sent if their path matches: templates, say, are not."""
+    return {
+        "tools.staticdir.on": True,
+        "tools.staticdir.dir": str(folder.resolve()),
+        "tools.staticdir.match": match,
+        "tools.response_headers.on": True,
+        "tools.response_headers.headers": list(STATIC_HEADERS.items()),
     }

@@ -20,7 +20,6 @@ from dsapi.errors import (
     BadRequest,
     LengthRequired,
     MissingImage,
-    RequestError,
     TooLarge,
 )
 from dsapi.prediction.deadline import Deadline
@@ -45,26 +44,18 @@ class Form:
 def read_body(*, max_bytes: int, deadline: Deadline) -> bytes:
     """Read the body of the current request, whether its length is announced or not.
 
-    The connection is closed after an error, as what is left of the body would be taken for the
-    next request.
+    After an error the connection is closed, as what is left of the body would be taken for the
+    next request; `dsapi.web.http_server` sees to it.
 
     Raises:
         LengthRequired: the body has neither a length nor chunks.
         TooLarge: over `max_bytes`, announced or counted.
-        BadRequest: the body ends early or its chunks are malformed.
+        BadRequest: the body ends early, stalls, or its chunks are malformed.
         DeadlineExceeded: it came too slowly.
     """
     environ = cherrypy.serving.request.wsgi_environ
-    try:
-        return _read_all(
-            environ["wsgi.input"],
-            length=_announced_length(environ),
-            max_bytes=max_bytes,
-            deadline=deadline,
-        )
-    except RequestError:
-        environ.get("dsapi.close_connection", lambda: None)()
-        raise
+    length = _announced_length(environ)
+    return _read_all(environ["wsgi.input"], length=length, max_bytes=max_bytes, deadline=deadline)
 
 
 def _announced_length(environ: dict[str, Any]) -> int | None:
@@ -74,8 +65,6 @@ def _announced_length(environ: dict[str, Any]) -> int | None:
     announced = environ.get("CONTENT_LENGTH", "")
     if not announced:
         raise LengthRequired("the request needs a Content-Length, or a chunked body")
-    if not (announced.isascii() and announced.isdigit()):
-        raise BadRequest(f"Content-Length must be a number of bytes, got {announced[:40]!r}")
     return int(announced)
 
 
@@ -92,10 +81,9 @@ def _read_all(stream: _Stream, *, length: int | None, max_bytes: int, deadline: 
                 raise TooLarge(f"the body has over {max_bytes} bytes, max_bytes is {max_bytes}")
             deadline.check()
     except TimeoutError as error:
+        deadline.check()
         raise BadRequest(f"the body stalled after {count} bytes") from error
-    except (OSError, ValueError) as error:  # what cheroot raises on malformed or large chunks
-        if "Too Large" in str(error):
-            raise TooLarge(f"a chunk exceeds max_bytes = {max_bytes}") from error
+    except (OSError, ValueError) as error:
         raise BadRequest(f"the body is malformed after {count} bytes") from error
     if length is not None and count < length:
         raise BadRequest(f"the body ends after {count} of {length} bytes")

@@ -1,63 +1,128 @@
-"""The HTTP server: cheroot, with the contract's error body for what never reaches a handler."""
+"""The HTTP server: cheroot's protocol, with waits that end and the contract's error body.
 
+A connection waits in `dsapi.web.waiting` until its caller sends something, is then served by one
+of `dsapi.web.threads`, and waits again. cheroot reads heads, calls the WSGI application and
+writes answers. Built by `dsapi.server`.
+"""
+
+import http
 import logging
+import re
+import socket
 from collections.abc import Callable
 from typing import Any
 
-import uuid_utils
 from cheroot import server as cheroot
 from cheroot import wsgi
 
-from dsapi.errors import BadRequest, DeadlineExceeded, InternalError, Overloaded, TooLarge
-from dsapi.web.problems import CONTENT_TYPE, problem_body
+from dsapi.errors import BadRequest, InternalError, Overloaded, RequestError
+from dsapi.prediction.deadline import Deadline
+from dsapi.web.connections import Connection
+from dsapi.web.framing import ChunkedBody, LengthBody
+from dsapi.web.problems import raw_problem
+from dsapi.web.request_ids import choose_request_id
+from dsapi.web.threads import RequestThreads
+from dsapi.web.waiting import WaitingConnections
 
 _LOGGER = logging.getLogger(__name__)
-# What cheroot itself may answer, and the contract's code for it.
-_CODES = {408: DeadlineExceeded, 413: TooLarge, 500: InternalError, 503: Overloaded}
+_ACCESS_LOGGER = logging.getLogger("dsapi.access")
+_MAX_HEAD_BYTES = 32 * 1024
+_BACKLOG = 1024
+# Connections that may wait for a thread, per thread.
+_QUEUE_PER_THREAD = 4
+_PEEK_BYTES = 2048
+_FAST = (b"GET /health/", b"GET /metrics")
+_PREDICTION = b"POST /v1/predictions"
+_REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class _HeadReader:
+    """Reads a request's head as strictly as RFC 9112 permits.
+
+    Two servers that read a head differently can be made to see different requests in it. Names
+    with underscores are dropped, as WSGI could not tell them from those with hyphens.
+    """
+
+    def __call__(self, rfile: Any, hdict: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Read headers until the empty line.
+
+        Raises:
+            ValueError: malformed, or a length that is missing its meaning.
+        """
+        while (line := rfile.readline()) != b"\r\n":
+            name, colon, value = line.partition(b":")
+            if not (colon and line.endswith(b"\r\n") and _TOKEN.fullmatch(name)):
+                raise ValueError("a header line is malformed or cut short")
+            if b"_" in name:
+                continue
+            name, value = name.title(), value.strip()
+            if name in (b"Content-Length", b"Transfer-Encoding", b"Host") and name in hdict:
+                raise ValueError(f"{name.decode()} came twice")
+            # RFC 9110, section 5.3: lines of one name are one list.
+            hdict[name] = hdict[name] + b", " + value if name in hdict else value
+        length = hdict.get(b"Content-Length")
+        if length is not None and not (length.isdigit() and len(length) < 19):
+            raise ValueError(f"Content-Length must be a number of bytes, got {length[:40]!r}")
+        if length is not None and b"Transfer-Encoding" in hdict:
+            raise ValueError("Content-Length and Transfer-Encoding came both")
+        return hdict
 
 
 class _Request(cheroot.HTTPRequest):
     """A request whose malformed head is answered with the contract's error body."""
 
+    header_reader = _HeadReader()
+
+    def respond(self) -> None:
+        """Call the application and send its answer."""
+        reader = self.conn.rfile
+        length = int(self.inheaders.get(b"Content-Length", 0))
+        self.rfile = ChunkedBody(reader) if self.chunked_read else LengthBody(reader, length)
+        self.server.gateway(self).respond()
+        if self.ready:
+            self.ensure_headers_sent()
+        if self.chunked_write:
+            self.conn.wfile.write(b"0\r\n\r\n")
+        self.conn.wfile.flush()
+
+    def send_headers(self) -> None:
+        """Send the head of the answer; hang up after it if the body was not read."""
+        if not self.rfile.exhausted:
+            # It would be taken for the next request.
+            self.close_connection = self.conn.unread = True
+        super().send_headers()
+
     def simple_response(self, status: str | int, msg: str = "") -> None:
         """Answer and close; called by cheroot before any handler is."""
-        number = int(str(status)[:3])
-        request_id = str(uuid_utils.uuid7())
-        body = problem_body(
-            status=number,
-            code=_CODES.get(number, BadRequest).code,
-            detail=msg or str(status)[4:],
-            request_id=request_id,
+        request_id = choose_request_id(self.inheaders.get(b"X-Request-Id", b"").decode("latin-1"))
+        error = _transport_error(
+            int(str(status)[:3]), msg or str(status)[4:], deadline=self.conn.deadline
         )
-        head = (
-            f"{self.server.protocol} {status}\r\nContent-Type: {CONTENT_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n"
-            "Connection: close\r\n\r\n"
-        )
-        self.close_connection = True
+        self.close_connection = self.conn.unread = True
+        self.sent_headers = True
+        method = getattr(self, "method", b"-").decode("latin-1")
+        _log_refusal(self.conn, request_id=request_id, line=method, status=error.status)
         try:
-            self.conn.wfile.write(head.encode("latin-1") + body)
+            self.conn.wfile.write(raw_problem(error, request_id=request_id))
+            self.conn.wfile.flush()
         except OSError as error:
             _LOGGER.debug("request %s: the caller has gone: %s", request_id, error)
 
 
-class _Connection(cheroot.HTTPConnection):
+class _Connection(Connection):
     RequestHandlerClass = _Request
 
 
 class _Gateway(wsgi.Gateway_10):
-    """WSGI, with a way for `dsapi.web.bodies` to give a connection up."""
+    """WSGI, with what its environment does not tell about the caller and its time."""
 
     def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
-        environ["dsapi.close_connection"] = self._close_connection
-        if self.req.chunked_read:
-            # cheroot reads a chunk whole, however large its caller says it is.
-            self.req.rfile.maxlen = self.req.server.max_body_bytes
+        environ["dsapi.deadline"] = self.req.conn.deadline
+        environ["dsapi.from_this_machine"] = self.req.conn.from_this_machine
+        environ["dsapi.caller_gone"] = self.req.conn.caller_gone
         return environ
-
-    def _close_connection(self) -> None:
-        self.req.close_connection = True
 
 
 class HTTPServer(wsgi.Server):
@@ -69,7 +134,9 @@ class HTTPServer(wsgi.Server):
         threads: how many requests are read and answered at a time.
         timeout_s: how long a connection may be silent.
         shutdown_timeout_s: how long a stop waits for requests in flight.
-        max_body_bytes: largest request body.
+        max_connections: connections that may wait for a request.
+        request_timeout_s: tells the seconds that the next request gets, from its first byte.
+        refusal: tells whether predictions would be refused now, and how.
     """
 
     ConnectionClass = _Connection
@@ -82,23 +149,130 @@ class HTTPServer(wsgi.Server):
         threads: int,
         timeout_s: float,
         shutdown_timeout_s: float,
-        max_body_bytes: int,
+        max_connections: int,
+        request_timeout_s: Callable[[], float],
+        refusal: Callable[[], RequestError | None],
     ) -> None:
         super().__init__(
             bind_addr,
             wsgi_app,
-            numthreads=threads,
             server_name="dsapi",
-            request_queue_size=128,
+            request_queue_size=_BACKLOG,
             timeout=timeout_s,  # type: ignore[arg-type] # fractions are fine
             shutdown_timeout=shutdown_timeout_s,  # type: ignore[arg-type]
-            # Unbounded by default, and a full queue would block the acceptor for its timeout.
-            accepted_queue_size=threads * 4,
-            accepted_queue_timeout=0.1,  # type: ignore[arg-type]
         )
         self.gateway = _Gateway
-        self.max_body_bytes = max_body_bytes
+        self.max_request_header_size = _MAX_HEAD_BYTES
+        self._threads = self.requests = RequestThreads(
+            threads,
+            queue_size=threads * _QUEUE_PER_THREAD,
+            keep=self.put_conn,
+            hang_up=self._hang_up,
+        )
+        self._max_connections = max_connections
+        self._request_timeout_s = request_timeout_s
+        self._refusal = refusal
+
+    def prepare(self) -> None:
+        """Listen and start the threads.
+
+        Raises:
+            OSError: the address is taken or not this machine's.
+        """
+        super().prepare()
+        # cheroot's own, which it made of the same listening socket.
+        self._connections._selector.close()  # type: ignore[attr-defined]
+        self._waiting = WaitingConnections(
+            self.socket,
+            make=self._make_connection,
+            process=self.process_conn,
+            silence_s=self.timeout,
+            limit=self._max_connections,
+        )
+
+    def serve(self) -> None:
+        """Serve until `stop` is called in another thread."""
+        self._waiting.run()
+
+    def stop(self) -> None:
+        """Stop listening, finish the requests in flight, hang up on those that take too long."""
+        if self.ready:
+            # From now on answers say `Connection: close`.
+            self.ready = False
+            self._waiting.stop()
+            if not self._threads.stop(self.shutdown_timeout):
+                _LOGGER.warning("hung up on requests that did not end within shutdown_timeout")
+
+    @property
+    def can_add_keepalive_connection(self) -> bool:
+        """Whether a caller may keep its connection after this answer."""
+        return bool(self.ready)
+
+    def put_conn(self, conn: Connection) -> None:
+        """Let a connection wait for its next request, unless the server stops."""
+        if self.ready:
+            self._waiting.put(conn)
+        else:
+            conn.close()
+
+    def process_conn(self, conn: Connection) -> None:
+        """Give a connection that has sent something to a thread, or refuse it here and now."""
+        conn.fresh = False
+        conn.deadline = Deadline.within(self._request_timeout_s())
+        if conn.has_data():
+            head = b""
+        elif not (head := conn.peek(_PEEK_BYTES)):
+            conn.close()
+            return
+        # Refusing before the body is read, in this thread, costs a hundredth of a prediction;
+        # what the peek does not show is refused at the workers' queue.
+        if head.startswith(_PREDICTION) and (error := self._refusal()):
+            self._refuse(conn, head, error)
+        elif not self._threads.put(conn, fast=head.startswith(_FAST)):
+            self._refuse(conn, head, Overloaded("too many requests at a time", retry_after_s=1))
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Log what cheroot has to say where everything else is logged."""
         _LOGGER.log(level, "%s", msg, exc_info=traceback)
+
+    def _make_connection(self, sock: socket.socket, address: tuple[object, ...]) -> Connection:
+        return _Connection(self, sock, address=address, silence_s=self.timeout)
+
+    def _hang_up(self, conn: Connection) -> None:
+        if conn.unread:
+            self._waiting.linger(conn)
+        else:
+            conn.close()
+
+    def _refuse(self, conn: Connection, head: bytes, error: RequestError) -> None:
+        found = _REQUEST_ID.search(head)
+        request_id = choose_request_id(found[1].decode("latin-1") if found else "")
+        _log_refusal(
+            conn,
+            request_id=request_id,
+            line=head.partition(b"\r\n")[0].decode("latin-1"),
+            status=error.status,
+        )
+        try:
+            conn.socket.settimeout(0)
+            conn.socket.send(raw_problem(error, request_id=request_id))
+        except OSError:
+            conn.close()
+        else:
+            self._waiting.linger(conn)
+
+
+def _transport_error(status: int, detail: str, *, deadline: Deadline) -> RequestError:
+    """Say in the contract's words what cheroot refuses."""
+    if status == http.HTTPStatus.REQUEST_TIMEOUT:
+        if deadline.left_s <= 0:
+            return deadline.exceeded()
+        return BadRequest("the request stalled: nothing came for socket_timeout seconds")
+    if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InternalError("the service failed on this request")
+    return BadRequest(f"the request's head is malformed: {detail}")
+
+
+def _log_refusal(conn: Connection, *, request_id: str, line: str, status: int) -> None:
+    """Log a request that no handler saw, as `dsapi.web.application` logs the others."""
+    _ACCESS_LOGGER.info('%s %s "%s" %s - 0.0ms', request_id, conn.remote_addr, line[:200], status)

@@ -50,6 +50,7 @@ _PLACES = {
     "unreadable_image": "image",
     "path_forbidden": "path",
     "path_not_found": "path",
+    "unauthorized": "key",
 }
 
 
@@ -57,15 +58,15 @@ _PLACES = {
 class Sample:
     """A picture that comes with the page."""
 
-    file: str
+    name: str
     title: str
 
 
 SAMPLES = (
-    Sample("garden.jpg", "Garden"),
-    Sample("harbor.jpg", "Harbor at dusk"),
-    Sample("fruit.jpg", "Bowl of fruit"),
-    Sample("colors.jpg", "Color card"),
+    Sample("garden", "Garden"),
+    Sample("harbor", "Harbor at dusk"),
+    Sample("fruit", "Bowl of fruit"),
+    Sample("colors", "Color card"),
 )
 
 
@@ -101,7 +102,7 @@ class Page:
         """Answer the form: the page again, with the result or with what is wrong."""
         fields: dict[str, Any] = {}
         try:
-            deadline = Deadline.within(self._limits.timeout_s)
+            deadline: Deadline = cherrypy.serving.request.wsgi_environ["dsapi.deadline"]
             fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
             form = gather_form(fields)
             parameters = read_parameters(PointParameters, form.parameters)
@@ -134,6 +135,7 @@ class Page:
             paths_on=bool(self._limits.image_roots),
             max_bytes=self._limits.max_bytes,
             samples=SAMPLES,
+            places=_PLACES,
             fields=fields,
             answer=answer,
             failure=failure,

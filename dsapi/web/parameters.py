@@ -18,7 +18,7 @@ from dsapi.errors import BadParameter, BadPoint, BadRequest
 from dsapi.prediction.points import Unit
 
 MAX_POINTS = 64
-_POINT_FIELDS = ("x", "y", "points")
+POINT_FIELDS = ("x", "y", "points")
 
 
 def _no_boolean(value: Any) -> Any:
@@ -49,7 +49,12 @@ def _json_list(value: Any) -> Any:
         raise ValueError("must be a JSON list [[x, y], …]") from error
 
 
-Coordinate = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+# That it is not negative is told to the schema's readers; the core checks it, by the picture.
+Coordinate = Annotated[
+    float,
+    BeforeValidator(_no_boolean),
+    Field(allow_inf_nan=False, json_schema_extra={"minimum": 0}),
+]
 Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
 PointList = Annotated[
     list[tuple[Coordinate, Coordinate]],
@@ -97,7 +102,9 @@ class PointParameters(Parameters):
 class BatchParameters(Parameters):
     """Parameters of a prediction at many points."""
 
-    points: PointList = Field(description="A JSON list [[x, y], …] of 1 to 64 points")
+    points: PointList = Field(
+        description="A JSON list [[x, y], …] of 1 to 64 points", examples=[[[120, 340], [5, 6]]]
+    )
 
     @property
     def asked_points(self) -> tuple[tuple[float, float] | None, ...]:
@@ -133,7 +140,7 @@ def _explain(kind: type[Parameters], error: ValidationError) -> BadRequest:
     what = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     detail = f"{what} must be {message.removeprefix('must be ')}, got {_shown(problem['input'])}"
-    return BadPoint(detail) if name in _POINT_FIELDS else BadParameter(detail)
+    return BadPoint(detail) if name in POINT_FIELDS else BadParameter(detail)
 
 
 def _shown(value: Any) -> str:

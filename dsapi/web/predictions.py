@@ -12,6 +12,7 @@ from dsapi.errors import BadParameter
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.files import read_image_file
 from dsapi.prediction.predictor import Prediction, PredictionRequest
+from dsapi.settings import Settings
 from dsapi.web.answers import answer_batch, answer_prediction
 from dsapi.web.bodies import Form, parse_form, read_body
 from dsapi.web.parameters import (
@@ -25,19 +26,28 @@ from dsapi.workers import PredictionWorkers
 _LOGGER = logging.getLogger("dsapi.predictions")
 
 
-@dataclass(frozen=True)
+@dataclass
 class RequestLimits:
-    """What a request may use.
+    """What a request may use; a reload changes it.
 
     Attributes:
         image_roots: folders whose pictures may be named by path.
         max_bytes: largest body or picture file.
-        timeout_s: time from the request's head to its answer.
+        timeout_s: time from the request's first byte to its answer.
     """
 
     image_roots: tuple[Path, ...]
     max_bytes: int
     timeout_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "RequestLimits":
+        """Take them from settings."""
+        return cls(settings.image_roots, settings.max_bytes, settings.request_timeout)
+
+    def take(self, settings: Settings) -> None:
+        """Take them from changed settings."""
+        vars(self).update(vars(RequestLimits.of(settings)))
 
 
 class BatchPredictions:
@@ -76,7 +86,7 @@ def _predict(
 ) -> tuple[Prediction, str]:
     """Go the whole way from the current request to a prediction and its id."""
     request = cherrypy.serving.request
-    deadline = Deadline.within(limits.timeout_s)
+    deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
     body = read_body(max_bytes=limits.max_bytes, deadline=deadline)
     form = parse_form(request.headers.get("Content-Type", ""), body, request.query_string)
     parameters = read_parameters(kind, form.parameters)
@@ -104,8 +114,10 @@ def predict_form(
         top=parameters.top,
         min_probability=parameters.min_probability,
     )
-    prediction = workers.predict(asked, deadline)
-    _log(prediction, request_id=str(cherrypy.serving.request.unique_id), source=form.path or "body")
+    request = cherrypy.serving.request
+    caller_gone = request.wsgi_environ["dsapi.caller_gone"]
+    prediction = workers.predict(asked, deadline, caller_gone=caller_gone)
+    _log(prediction, request_id=str(request.unique_id), source=form.path or "body")
     return prediction, str(uuid_utils.uuid7())
 
 

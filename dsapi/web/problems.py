@@ -1,12 +1,12 @@
 """Problems: the one place where an error becomes a response (RFC 9457)."""
 
 import http
-import json
 import logging
 import sys
 from typing import Any
 
 import cherrypy
+from pydantic import BaseModel, ConfigDict, Field
 
 from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError
 
@@ -14,19 +14,44 @@ _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 
 
+class ProblemAnswer(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = Field("about:blank", description="Always about:blank: the code tells the kind")
+    title: str = Field(description="The status in words")
+    status: int = Field(ge=400, le=599)
+    code: str = Field(description="Stable; for programs")
+    detail: str = Field(description="The field, its value and what is permitted; for people")
+    request_id: str = Field(description="Also in X-Request-ID and in every log line")
+
+
 def problem_body(*, status: int, code: str, detail: str, request_id: str) -> bytes:
     """Write the contract's error body."""
-    return json.dumps(
-        {
-            "type": "about:blank",
-            "title": http.HTTPStatus(status).phrase,
-            "status": status,
-            "code": code,
-            "detail": detail,
-            "request_id": request_id,
-        },
-        ensure_ascii=False,
-    ).encode()
+    title = http.HTTPStatus(status).phrase
+    problem = ProblemAnswer(
+        title=title, status=status, code=code, detail=detail, request_id=request_id
+    )
+    return problem.model_dump_json().encode()
+
+
+def raw_problem(error: RequestError, *, request_id: str) -> bytes:
+    """Write a whole response, for a request that no handler sees; the connection closes."""
+    body = problem_body(
+        status=error.status, code=error.code, detail=error.detail, request_id=request_id
+    )
+    head = [
+        f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}",
+        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        f"X-Request-ID: {request_id}",
+        "Server: dsapi",
+        "Connection: close",
+    ]
+    if error.retry_after_s is not None:
+        head.append(f"Retry-After: {error.retry_after_s}")
+    return "\r\n".join((*head, "", "")).encode("latin-1") + body
 
 
 def respond_to_exception() -> None:

@@ -158,6 +158,20 @@ def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path)
     np.testing.assert_array_equal(found, expected)
 
 
+def test_importing_it_starts_no_thread_and_no_telemetry(tiny_config: Path) -> None:
+    code = (
+        "import sys, threading\nfrom dsapi.server import load_models\n"
+        "from dsapi.settings import load_settings\nfrom pathlib import Path\n"
+        f"load_models(load_settings(Path({str(tiny_config)!r}), engine='openvino'))\n"
+        "print([thread.name for thread in threading.enumerate()])\n"
+        "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.splitlines() == ["['MainThread']", "True False"], run.stderr
+
+
 def test_a_prediction_imports_no_tensorflow(tiny_config: Path, tmp_path: Path) -> None:
     from tests.pictures import GREEN, encode, plain
 

@@ -19,7 +19,7 @@ class _Text(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        self._problem = given["id"] or "" if given.get("class") == "problem" else ""
+        self._problem = given.get("id") or "" if given.get("class") == "problem" else ""
 
     def handle_endtag(self, tag: str) -> None:
         self._problem = ""

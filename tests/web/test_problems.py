@@ -110,7 +110,7 @@ CASES = {
     "ICO": Case(415, "unsupported_media_type", "permitted format", gif_as("ICO")),
     "EPS": Case(415, "unsupported_media_type", "permitted format", gif_as("EPS")),
     "truncated": Case(422, "unreadable_image", "JPEG picture is truncated", JPEG[:3000]),
-    "head only": Case(422, "unreadable_image", "PNG picture has no", b"\x89PNG\r\n\x1a\n"),
+    "head only": Case(422, "unreadable_image", "PNG picture is truncated", b"\x89PNG\r\n\x1a\n"),
     "batch of none": Case(
         400, "bad_point", "points", query="points=[]", path="/v1/predictions/batch"
     ),

@@ -1,0 +1,201 @@
+"""The client: one request, a second one where that helps, and the answer, all within a set time."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
+
+import urllib3
+
+from dsapi.client.breaker import Breaker
+from dsapi.client.errors import ClientError, Refused, TimedOut, Unavailable
+from dsapi.client.result import Result, read_answer
+
+_LOGGER = logging.getLogger("dsapi.client")
+_MAX_ANSWER_BYTES = 1024 * 1024
+_T = TypeVar("_T")
+
+
+class Client:
+    """Asks one service; keeps its connections open. May be shared by threads.
+
+    Args:
+        url: where the service is, such as ``http://127.0.0.1:9000``.
+        key: access key, where the service wants one.
+        timeout_s: longest time that a call takes, with its retry, name look-up and all.
+        failures_to_open: after so many failures in a row the service is left alone …
+        pause_s: … for so long; then one request tries whether it is back.
+        max_connections: connections kept open.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_s: float = 0.5,
+        failures_to_open: int = 5,
+        pause_s: float = 5.0,
+        max_connections: int = 8,
+    ) -> None:
+        self._url = f"{url.rstrip('/')}/v1/predictions"
+        self._timeout_s = timeout_s
+        self._headers = {"User-Agent": "dsapi-client", "Accept": "application/json"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._pool = urllib3.PoolManager(maxsize=max_connections, retries=False)
+        self._breaker = Breaker(failures_to_open, pause_s)
+
+    def predict(
+        self,
+        image: bytes | Path | str,
+        x: float | None = None,
+        y: float | None = None,
+        *,
+        unit: Literal["px", "percent"] | None = None,
+        models: Sequence[str] | None = None,
+        top: int | None = None,
+        min_probability: float | None = None,
+        request_id: str | None = None,
+    ) -> Result:
+        """Ask what a picture shows at a point.
+
+        Args:
+            image: the encoded picture, a `Path` to read it from here, or, as text, its path on
+                the server.
+            x: the point, from the left edge of the upright picture; without both: the center.
+            y: from the top edge.
+            unit: ``px`` (default) or ``percent``.
+            models: which to run; ``None``: the service's default ones.
+            top: how many labels each; ``None``: 5.
+            min_probability: leave out labels below this.
+            request_id: to find the request in the service's log.
+
+        Raises:
+            Rejected: the picture or the point is unusable.
+            Unavailable: there is no answer: `TimedOut`, `CircuitOpen`, refused, 5xx, garbage.
+            OSError: the picture cannot be read from `image`.
+        """
+        parameters = {
+            "x": x,
+            "y": y,
+            "unit": unit,
+            "models": None if models is None else ",".join(models),
+            "top": top,
+            "min_probability": min_probability,
+        }
+        query = urlencode({name: value for name, value in parameters.items() if value is not None})
+        headers = dict(self._headers)
+        if request_id:
+            headers["X-Request-ID"] = request_id
+        if isinstance(image, str):
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode({"path": image}).encode()
+        else:
+            headers["Content-Type"] = "application/octet-stream"
+            body = image.read_bytes() if isinstance(image, Path) else image
+        with self._breaker:
+            return self._ask(f"{self._url}?{query}", body, headers)
+
+    def predict_or_empty(
+        self,
+        image: bytes | Path | str,
+        x: float | None = None,
+        y: float | None = None,
+        **options: Any,
+    ) -> Result:
+        """Ask like `predict`, but answer any failure with an empty result that tells the reason.
+
+        So a prediction that fails never fails what it is part of.
+        """
+        try:
+            return self.predict(image, x, y, **options)
+        except (ClientError, OSError) as error:
+            _LOGGER.info("no prediction: %s", error)
+            return Result(reason=str(error) or type(error).__name__)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> Result:
+        """Send, a second time if the service was not there or full, within the time in all."""
+        ends_s = time.monotonic() + self._timeout_s
+
+        def attempt() -> tuple[int, float, bytes]:
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:
+                raise TimedOut(f"no answer within {self._timeout_s:g} s")
+            return _within(left_s, lambda: self._send(url, body, headers, left_s))
+
+        try:
+            status, retry_after_s, answer = attempt()
+        except Refused:
+            status, retry_after_s, answer = 0, 0.0, b""
+        if status in (0, 503):
+            left_s = ends_s - time.monotonic()
+            # As long as asked for, if time permits; else a moment, for another try is cheap.
+            time.sleep(max(0.0, min(retry_after_s, left_s / 4)))
+            status, _, answer = attempt()
+        return read_answer(status, answer)
+
+    def _send(
+        self, url: str, body: bytes, headers: Mapping[str, str], left_s: float
+    ) -> tuple[int, float, bytes]:
+        """Send once; the status, Retry-After in seconds, and the body.
+
+        Raises:
+            Unavailable: the exchange broke off.
+        """
+        try:
+            response = self._pool.request(
+                "POST", url, body=body, headers=headers, preload_content=False, redirect=False,
+                timeout=urllib3.Timeout(total=left_s),
+            )  # fmt: skip
+            answer = response.read(_MAX_ANSWER_BYTES + 1)
+            if len(answer) > _MAX_ANSWER_BYTES:
+                response.close()
+                raise Unavailable("the answer is longer than any answer of the service")
+            response.release_conn()
+        except urllib3.exceptions.NewConnectionError as error:
+            raise Refused("the service refuses connections") from error
+        except urllib3.exceptions.TimeoutError as error:
+            raise TimedOut(f"no answer within {self._timeout_s:g} s") from error
+        except urllib3.exceptions.ProtocolError as error:
+            # A kept connection that the service has closed meanwhile looks like this, too.
+            raise Refused("the service closed the connection") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"the exchange with the service failed: {error}") from error
+        retry_after = response.headers.get("Retry-After", "")
+        return response.status, float(retry_after) if retry_after.isdigit() else 0.05, answer
+
+
+def _within(seconds: float, work: Callable[[], _T]) -> _T:
+    """Do work in a thread of its own, and give it up after a time.
+
+    A socket's timeout bounds one read, not an answer that drips, and no name look-up at all. The
+    thread ends with its own timeouts; nobody waits for it.
+    """
+    outcome: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:  # handed to the caller
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="dsapi-client", daemon=True).start()
+    try:
+        return outcome.result(timeout=seconds)
+    except TimeoutError:
+        raise TimedOut(f"no answer within {seconds:.2g} s") from None

@@ -1,0 +1,133 @@
+"""TIFF 6.0 and BigTIFF: the first page with the tags that show it; pixels by Pillow and libtiff.
+
+The file gets a new directory that holds only these tags, each checked to lie within the file.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from PIL.TiffImagePlugin import TiffImageFile
+
+from dsapi.errors import TooLarge
+from dsapi.prediction.formats.header import MAX_PROFILE_BYTES, Header, Reader, decode_with
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
+_STRIP_OFFSETS, _ROWS_PER_STRIP, _ORIENTATION = 273, 278, 274
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _PROFILE = 322, 323, 324, 34675
+# Layout, color and compression (TIFF 6.0, and its supplements for JPEG).
+_KEPT = {
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, 262, 266, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP),
+    *(279, 284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, 325, 332, 338, 339),
+    *(347, *range(512, 522), 529, 530, 531, 532),
+}
+# TIFF 6.0, section 2, and BigTIFF: bytes of each type.
+_TYPE_BYTES = {
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+    16: 8, 17: 8, 18: 8,
+}  # fmt: skip
+_LZMA = 34925
+_MAX_LZMA_PIXELS = 20_000_000
+# A strip or tile costs up to 30 µs. A row each is common: 12,000 rows are a large scan.
+_MAX_TILES = 16_384
+_MAX_DIRECTORY = 1024
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """A directory entry: its own bytes, and where its values lie."""
+
+    entry: bytes
+    offset: int
+    size: int
+    count: int
+
+
+def read_header(data: bytes) -> Header:
+    """Read the first directory.
+
+    Raises:
+        UnreadableImage: malformed, or a tag's values lie outside the file.
+        TooLarge: over 16,384 strips or tiles.
+    """
+    byteorder: Any = "little" if data[:2] == b"II" else "big"
+    reader = Reader(data, "TIFF", byteorder=byteorder)
+    big = reader.number(2, 2) == 43
+    tags = _read_directory(reader, big=big)
+
+    def value(tag: int, default: int) -> int:
+        found = tags.get(tag)
+        return default if found is None else reader.number(found.offset, found.size)
+
+    width, height = value(_WIDTH, 0), value(_HEIGHT, 0)
+    _check_tiles(tags)
+    sample_bytes = value(_SAMPLES, 1) * -(-max(value(_BITS, 1), 8) // 8)
+    rows = min(value(_ROWS_PER_STRIP, height), height)
+    tile = value(_TILE_WIDTH, width) * value(_TILE_HEIGHT, rows)
+    cleaned = _write(data, tags, byteorder=byteorder, big=big)
+    profile = tags.get(_PROFILE)
+    orientation = value(_ORIENTATION, 1)
+    return Header(
+        "TIFF",
+        width,
+        height,
+        decode=lambda _, deadline: decode_with(TiffImageFile, cleaned, deadline),
+        coding="LZMA-compressed TIFF" if value(_COMPRESSION, 1) == _LZMA else "TIFF",
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        profile=b"" if profile is None else data[profile.offset :][: profile.size * profile.count],
+        bytes_per_pixel=4,
+        fixed_bytes=len(cleaned) + tile * max(4, sample_bytes),
+        max_pixels=_MAX_LZMA_PIXELS if value(_COMPRESSION, 1) == _LZMA else 0,
+    )
+
+
+def _read_directory(reader: Reader, *, big: bool) -> dict[int, _Tag]:
+    """Read the tags that matter from the first directory."""
+    word, count_bytes, entry_bytes = (8, 8, 20) if big else (4, 2, 12)
+    start = reader.number(8 if big else 4, word)
+    count = reader.number(start, count_bytes)
+    if count > _MAX_DIRECTORY:
+        raise reader.unreadable(f"has a directory of {count} tags, over {_MAX_DIRECTORY}")
+    tags: dict[int, _Tag] = {}
+    for index in range(count):
+        at = start + count_bytes + index * entry_bytes
+        number, kind = reader.number(at, 2), reader.number(at + 2, 2)
+        if number not in _KEPT | {_ORIENTATION, _PROFILE}:
+            continue
+        size, values = _TYPE_BYTES.get(kind, 0), reader.number(at + 4, word)
+        inline = size * values <= word
+        offset = at + 4 + word if inline else reader.number(at + 4 + word, word)
+        outside = offset + size * values > len(reader.data)
+        if number == _PROFILE and (outside or size * values > MAX_PROFILE_BYTES):
+            continue
+        if not (size and values) or outside:
+            raise reader.unreadable(f"has a malformed tag {number}")
+        tags[number] = _Tag(reader.bytes(at, entry_bytes), offset, size, values)
+    return tags
+
+
+def _check_tiles(tags: dict[int, _Tag]) -> None:
+    for number in (_STRIP_OFFSETS, _TILE_OFFSETS):
+        if number in tags and tags[number].count > _MAX_TILES:
+            raise TooLarge(
+                f"the TIFF picture has {tags[number].count} strips or tiles, "
+                f"the limit is {_MAX_TILES}"
+            )
+
+
+def _write(data: bytes, tags: dict[int, _Tag], *, byteorder: Any, big: bool) -> bytes:
+    """Copy the file with a directory of the kept tags at its end, and let its header name that."""
+    word, count_bytes, first = (8, 8, 8) if big else (4, 2, 4)
+    kept = [tags[number].entry for number in sorted(tags) if number in _KEPT]
+    padding = b"\0" * (-len(data) % 8)
+    directory = (len(data) + len(padding)).to_bytes(word, byteorder)
+    return b"".join(
+        (
+            memoryview(data)[:first],
+            directory,
+            memoryview(data)[first + word :],
+            padding,
+            len(kept).to_bytes(count_bytes, byteorder),
+            *kept,
+            bytes(word),
+        )
+    )

@@ -1,0 +1,171 @@
+"""Reload: new graphs and settings in a running service, or the old ones if anything is wrong.
+
+What was configured is read again and loaded beside what is in force; only when every model runs
+and knows its golden samples does it take over, between one request and the next. Called by
+`dsapi.server` on SIGHUP, and by ``POST /v1/models/reload``.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dsapi.errors import ReloadFailed, StartupError
+from dsapi.prediction.model import Model
+from dsapi.settings import Settings
+from dsapi.workers import PredictionWorkers
+
+_LOGGER = logging.getLogger(__name__)
+# What sockets, threads and files were made of when the process started.
+NEEDS_RESTART = (
+    "host",
+    "port",
+    "socket_timeout",
+    "shutdown_timeout",
+    "http_threads",
+    "max_connections",
+    "prediction_workers",
+    "worker_stall_timeout",
+    "queue_size",
+    "log_dir",
+    "pid_file",
+)
+
+
+@dataclass(frozen=True)
+class ModelChange:
+    """A model's version before and after; ``None``: it was or is not configured."""
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class ReloadReport:
+    """What a reload has done.
+
+    Attributes:
+        models: what became of each model.
+        settings: names of the other settings that have changed.
+        needs_restart: names of those that differ from the file until a restart.
+        took_ms: milliseconds, all in all.
+    """
+
+    models: Mapping[str, ModelChange]
+    settings: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+    took_ms: float
+
+
+class Reloader:
+    """Replaces the models and settings of a running service.
+
+    Args:
+        settings: those in force.
+        workers: what predicts with the models.
+        load: loads the models of settings.
+        apply: puts the other settings into force; must not fail.
+
+    Attributes:
+        succeeded: number of reloads that took over.
+        failed: number of reloads that changed nothing.
+        last_error: why the last one failed, ``None`` if it did not.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: PredictionWorkers,
+        *,
+        load: Callable[[Settings], Mapping[str, Model]],
+        apply: Callable[[Settings], None],
+    ) -> None:
+        self.succeeded = 0
+        self.failed = 0
+        self.last_error: str | None = None
+        self._settings = settings
+        self._workers = workers
+        self._load = load
+        self._apply = apply
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    def reload(self) -> ReloadReport:
+        """Read, load, warm up, check and change over; a second caller waits for the first.
+
+        Raises:
+            ReloadFailed: something is wrong with the new ones; the old ones are still in force.
+        """
+        with self._one_at_a_time:
+            try:
+                report = self._reload()
+            except StartupError as error:
+                self._fail(str(error))
+                raise ReloadFailed(f"nothing has changed: {error}") from error
+            except Exception as error:  # a reload must never harm what runs
+                _LOGGER.exception("the reload failed unexpectedly")
+                self._fail(str(error))
+                raise ReloadFailed("nothing has changed: see the log for the reason") from error
+            self.succeeded += 1
+            self.last_error = None
+        _LOGGER.info("reloaded in %.0f ms: %s", report.took_ms, _summary(report))
+        return report
+
+    def reload_in_background(self) -> None:
+        """Reload in a thread of its own; the log tells how it went (for signal handlers)."""
+        threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
+
+    def _reload_quietly(self) -> None:
+        try:
+            self.reload()
+        except ReloadFailed:
+            _LOGGER.debug("the failed reload is logged above")
+
+    def _reload(self) -> ReloadReport:
+        started_s = time.perf_counter()
+        asked = self._settings.reread()
+        different = {
+            name
+            for name in Settings.model_fields
+            if getattr(asked, name) != getattr(self._settings, name)
+        }
+        needs_restart = tuple(name for name in NEEDS_RESTART if name in different)
+        kept = {name: getattr(self._settings, name) for name in needs_restart}
+        settings = asked.model_copy(update=kept)
+        before = self._workers.models
+        after = self._load(settings)
+        self._workers.replace(after, settings.limits)
+        self._apply(settings)
+        self._settings = settings
+        return ReloadReport(
+            models={
+                name: ModelChange(_version(before, name), _version(after, name))
+                for name in {**before, **after}
+            },
+            settings=tuple(sorted(different - {*needs_restart, "models"})),
+            needs_restart=needs_restart,
+            took_ms=(time.perf_counter() - started_s) * 1000,
+        )
+
+    def _fail(self, reason: str) -> None:
+        self.failed += 1
+        self.last_error = reason
+        _LOGGER.error("reload failed, nothing has changed: %s", reason)
+
+
+def _version(models: Mapping[str, Model], name: str) -> str | None:
+    return models[name].version if name in models else None
+
+
+def _summary(report: ReloadReport) -> str:
+    parts = [f"{name} {change.before} → {change.after}" for name, change in report.models.items()]
+    if report.settings:
+        parts.append(f"settings {', '.join(report.settings)}")
+    if report.needs_restart:
+        parts.append(f"only after a restart {', '.join(report.needs_restart)}")
+    return "; ".join(parts)

@@ -1,0 +1,95 @@
+"""The service: what predicts, what listens and what reloads, put together from settings.
+
+Called by `dsapi.server`, which starts and stops the parts, and by the command line.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from dsapi.errors import StartupError
+from dsapi.prediction.model import Model, load_model
+from dsapi.reload import Reloader
+from dsapi.settings import Settings, static_dir
+from dsapi.web.application import build_application
+from dsapi.web.http_server import HTTPServer
+from dsapi.web.predictions import RequestLimits
+from dsapi.workers import PredictionWorkers
+
+_LOGGER = logging.getLogger(__name__)
+# Part of a stop's time that is for hanging up on callers who are not done.
+_LEAVING_S = 1.0
+
+
+def load_models(settings: Settings) -> dict[str, Model]:
+    """Load every configured model and log how long each took.
+
+    Raises:
+        StartupError: there is none, or one cannot be loaded.
+    """
+    if not settings.models:
+        raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
+    models = {}
+    for name, spec in settings.models.items():
+        models[name] = model = load_model(
+            name, spec, engine=settings.engine, options=settings.engine_options
+        )
+        _LOGGER.info(
+            "loaded %s %s from %s: %d labels, input %d×%d, load_ms=%.0f",
+            name,
+            model.version,
+            spec.graph,
+            len(model.labels),
+            *model.size,
+            model.load_ms,
+        )
+    return models
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of a service, not yet started.
+
+    Attributes:
+        workers: what predicts.
+        http_server: what listens and answers.
+        reloader: what replaces models and settings while both run.
+    """
+
+    workers: PredictionWorkers
+    http_server: HTTPServer
+    reloader: Reloader
+
+
+def build_service(settings: Settings) -> Service:
+    """Put the parts of a service together; nothing is loaded, and nothing listens."""
+    workers = PredictionWorkers(
+        settings.limits,
+        count=settings.prediction_workers,
+        queue_size=settings.queue_size,
+        stall_timeout_s=settings.worker_stall_timeout,
+    )
+    limits = RequestLimits.of(settings)
+
+    def apply(changed: Settings) -> None:
+        limits.take(changed)
+        logging.getLogger().setLevel(changed.log_level)
+
+    reloader = Reloader(settings, workers, load=load_models, apply=apply)
+    http_server = HTTPServer(
+        (settings.host, settings.port),
+        build_application(workers, limits=limits, static_dir=static_dir(), reload=reloader.reload),
+        # Each request that waits for a worker, or is predicted, keeps a thread waiting. With
+        # fewer threads the queue would never be full, and nothing would be refused.
+        threads=settings.http_threads + settings.queue_size + workers.count,
+        timeout_s=settings.socket_timeout,
+        shutdown_timeout_s=_share_of_stop(settings.shutdown_timeout),
+        max_connections=settings.max_connections,
+        request_timeout_s=lambda: limits.timeout_s,
+        refusal=lambda: workers.refusal(limits.timeout_s),
+    )
+    return Service(workers, http_server, reloader)
+
+
+def _share_of_stop(shutdown_timeout_s: float) -> float:
+    """Tell how much of a stop's time is for requests in flight; the rest is for hanging up."""
+    return max(shutdown_timeout_s / 2, shutdown_timeout_s - _LEAVING_S)

@@ -1,0 +1,67 @@
+"""Administration: ``/v1/models/reload``. Only for callers on this machine."""
+
+from collections.abc import Callable
+
+import cherrypy
+from pydantic import BaseModel
+
+from dsapi.errors import BadParameter, Forbidden
+from dsapi.reload import ReloadReport
+from dsapi.web.answers import Milliseconds
+
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip")
+
+
+class ModelChangeAnswer(BaseModel):
+    """A model's version before and after a reload; null: it was or is not configured."""
+
+    before: str | None
+    after: str | None
+
+
+class ReloadAnswer(BaseModel):
+    """What a reload has done."""
+
+    models: dict[str, ModelChangeAnswer]
+    settings: list[str]
+    needs_restart: list[str]
+    took_ms: Milliseconds
+
+
+class Reload:
+    """``/v1/models/reload``."""
+
+    exposed = True
+
+    def __init__(self, reload: Callable[[], ReloadReport]) -> None:
+        self._reload = reload
+
+    def POST(self) -> bytes:
+        """Load models and settings anew; the old ones serve until the new ones are checked."""
+        require_loopback()
+        if query := cherrypy.serving.request.query_string:
+            raise BadParameter(f"/v1/models/reload takes no parameters, got {query[:60]!r}")
+        report = self._reload()
+        answer = ReloadAnswer(
+            models={
+                name: ModelChangeAnswer(before=change.before, after=change.after)
+                for name, change in report.models.items()
+            },
+            settings=list(report.settings),
+            needs_restart=list(report.needs_restart),
+            took_ms=report.took_ms,
+        )
+        cherrypy.serving.response.headers["Content-Type"] = "application/json"
+        return answer.model_dump_json().encode()
+
+
+def require_loopback() -> None:
+    """Let only callers on this machine pass, and none that a proxy on it passes on.
+
+    Raises:
+        Forbidden: it is another one.
+    """
+    request = cherrypy.serving.request
+    forwarded = any(name in request.headers for name in _FORWARDED)
+    if forwarded or not request.wsgi_environ["dsapi.from_this_machine"]():
+        raise Forbidden("this is for callers on the machine itself")

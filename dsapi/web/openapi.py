@@ -1,0 +1,201 @@
+"""The contract as an OpenAPI 3.1 document, from the very models that validate and answer.
+
+Served at ``/openapi.json``; ``python -m dsapi.web.openapi`` prints it, and a test holds the copy
+in ``docs/openapi.json`` to it.
+"""
+
+import json
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from dsapi import __version__
+from dsapi.errors import (
+    BadParameter,
+    BadPoint,
+    BadRequest,
+    DeadlineExceeded,
+    InternalError,
+    LengthRequired,
+    MissingImage,
+    NotReady,
+    Overloaded,
+    PathForbidden,
+    PathNotFound,
+    RateLimited,
+    RequestError,
+    TooLarge,
+    Unauthorized,
+    UnreadableImage,
+    UnsupportedMediaType,
+)
+from dsapi.web.answers import BatchAnswer, ModelsAnswer, PredictionAnswer, StatusAnswer
+from dsapi.web.openapi_requests import BINARY, describe_body, describe_query, describe_texts
+from dsapi.web.openapi_responses import (
+    HEADERS,
+    describe_answer,
+    describe_page,
+    describe_page_problems,
+    describe_problems,
+)
+from dsapi.web.parameters import BatchParameters, PointParameters
+from dsapi.web.problems import ProblemAnswer
+
+Schema = dict[str, Any]
+
+_PREDICTION_ERRORS: tuple[type[RequestError], ...] = (
+    BadRequest,
+    BadPoint,
+    BadParameter,
+    MissingImage,
+    Unauthorized,
+    PathForbidden,
+    PathNotFound,
+    LengthRequired,
+    TooLarge,
+    UnsupportedMediaType,
+    UnreadableImage,
+    RateLimited,
+    InternalError,
+    Overloaded,
+    NotReady,
+    DeadlineExceeded,
+)
+_DESCRIPTION = """\
+What a point of a picture shows: themes and colors, from the models that the service runs.
+
+- Every coordinate, width, height and box is in the frame of the **upright** picture: its EXIF
+  orientation is applied first. The origin is the top left pixel.
+- Unknown parameters are an error, not ignored: a misspelt `unit` must not silently move a point.
+- Every answer carries `X-Request-ID`: the caller's own if it is sane, else a new one.
+- Every error has the same shape, `application/problem+json`, and a stable `code`. A method that a
+  path does not take gets a 405 with `Allow`, a path that does not exist a 404.
+"""
+
+
+def build_openapi() -> Schema:
+    """Write the document."""
+    answers = (PredictionAnswer, BatchAnswer, ModelsAnswer, StatusAnswer, ProblemAnswer)
+    _, schemas = models_json_schema(
+        [(answer, "serialization") for answer in answers],
+        ref_template="#/components/schemas/{model}",
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "dsapi",
+            "version": __version__,
+            "summary": "Themes and colors of a picture at a point",
+            "description": _DESCRIPTION,
+        },
+        "servers": [{"url": ".", "description": "where this document comes from"}],
+        "security": [{}, {"key": []}],
+        "paths": _paths(),
+        "components": {
+            "schemas": schemas["$defs"],
+            "headers": HEADERS,
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Only where keys are configured.",
+                }
+            },
+        },
+    }
+
+
+def _paths() -> Schema:
+    return {
+        "/v1/predictions": {
+            "post": {
+                "operationId": "predict",
+                "tags": ["predictions"],
+                "summary": "Themes and colors at one point",
+                "description": "Without x and y: at the center of the picture. The picture comes "
+                "as the body, as an upload, by its path on the server, or as base64. With a form "
+                "or JSON the parameters belong there; with the picture as body, in the query.",
+                "parameters": describe_query(PointParameters),
+                "requestBody": describe_body(PointParameters),
+                "responses": describe_answer(PredictionAnswer)
+                | describe_problems(_PREDICTION_ERRORS),
+            }
+        },
+        "/v1/predictions/batch": {
+            "post": {
+                "operationId": "predictBatch",
+                "tags": ["predictions"],
+                "summary": "Themes and colors at many points of one picture",
+                "description": "One decode, and one run of each model, for all points.",
+                "parameters": describe_query(BatchParameters),
+                "requestBody": describe_body(BatchParameters),
+                "responses": describe_answer(BatchAnswer) | describe_problems(_PREDICTION_ERRORS),
+            }
+        },
+        "/v1/models": _get(
+            "listModels",
+            "The loaded models: version, labels, input",
+            describe_answer(ModelsAnswer)
+            | describe_problems((BadParameter, Unauthorized, RateLimited)),
+            tag="models",
+        ),
+        "/health/live": _get(
+            "live", "Whether the process serves", describe_answer(StatusAnswer), tag="health"
+        ),
+        "/health/ready": _get(
+            "ready",
+            "Whether every default model is loaded and the workers answer",
+            describe_answer(StatusAnswer) | describe_problems((NotReady,)),
+            tag="health",
+        ),
+        "/openapi.json": _get(
+            "openapi",
+            "This document",
+            describe_page("application/json", "This document"),
+            tag="pages",
+        ),
+        "/docs": _get(
+            "docs", "A page to read and try it", describe_page("text/html", "The page"), tag="pages"
+        ),
+        "/": _get("page", "The tester's page", describe_page("text/html", "The page"), tag="pages")
+        | {"post": _page_post()},
+    }
+
+
+def _get(operation_id: str, summary: str, responses: Schema, *, tag: str) -> Schema:
+    return {
+        "get": {
+            "operationId": operation_id,
+            "tags": [tag],
+            "summary": summary,
+            "responses": responses,
+        }
+    }
+
+
+def _page_post() -> Schema:
+    fields = {"image": BINARY, "path": {"type": "string"}} | describe_texts(PointParameters)
+    return {
+        "operationId": "postPage",
+        "tags": ["pages"],
+        "summary": "The page's own form, for browsers without script",
+        "description": "The fields of POST /v1/predictions; one left empty counts as not sent. The "
+        "answer is the page again, with the result or, beside its field, with what is wrong.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": {"type": "object", "properties": fields}}
+            },
+        },
+        "responses": describe_page("text/html", "The page with the answer")
+        | describe_page_problems(_PREDICTION_ERRORS),
+    }
+
+
+def main() -> None:
+    """Print the document."""
+    print(json.dumps(build_openapi(), indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

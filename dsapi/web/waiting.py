@@ -1,0 +1,206 @@
+"""Waiting connections: thousands of idle callers cost one thread, and none of those that work.
+
+One thread accepts callers, waits until one sends something, and hands it to
+`HTTPServer.process_conn`. cheroot's own gives every new connection to a working thread at once,
+where 32 callers that send nothing stop the service. Called by `dsapi.web.http_server`.
+"""
+
+import errno
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from dsapi.web.connections import Connection
+
+_LOGGER = logging.getLogger(__name__)
+_TICK_S = 0.5
+_ACCEPTS_A_ROUND = 64
+# The kernel or the process has no more of them; accepting again at once would fail again.
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE_S = 0.05
+# How long what a refused caller still sends is taken and thrown away. RFC 9112, section 9.6:
+# closing at once would reset the connection, and the caller would never see why.
+_LINGER_S = 2.0
+_SCRAP_BYTES = 256 * 1024
+# Time at a stop for a caller who has connected and whose request is on its way.
+_LAST_CALL_S = 0.25
+
+
+class WaitingConnections:
+    """The connections that no thread works on.
+
+    Args:
+        listener: the listening socket.
+        make: makes a connection of an accepted socket and its address.
+        process: takes a connection that has sent something.
+        silence_s: a connection that is silent for longer is closed.
+        limit: connections that may wait; for one more the longest silent one is closed.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        make: Callable[[socket.socket, tuple[object, ...]], Connection],
+        process: Callable[[Connection], None],
+        silence_s: float,
+        limit: int,
+    ) -> None:
+        self._listener = listener
+        self._make = make
+        self._process = process
+        self._silence_s = silence_s
+        self._limit = limit
+        self._selector = selectors.DefaultSelector()
+        # In the order in which they began to wait: the first is the longest silent one.
+        self._waiting: dict[int, Connection] = {}
+        self._lingering: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._scrap = bytearray(_SCRAP_BYTES)
+        self._stopping = False
+        self._stopped = threading.Event()
+        self._alarm, self._bell = socket.socketpair()
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._selector.register(self._alarm, selectors.EVENT_READ)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, connection: Connection) -> None:
+        """Let a connection wait for its next request; called by any thread."""
+        connection.last_used_s = time.monotonic()
+        if connection.has_data():
+            self._process(connection)
+        else:
+            self._wait(connection)
+
+    def linger(self, connection: Connection) -> None:
+        """Close a connection that still sends what nobody will read; called by any thread."""
+        try:
+            connection.socket.settimeout(0)
+            connection.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            connection.close()
+            return
+        connection.last_used_s = time.monotonic()
+        self._lingering[connection.socket.fileno()] = connection.last_used_s + _LINGER_S
+        self._wait(connection)
+
+    def run(self) -> None:
+        """Accept and wait, until `stop`."""
+        try:
+            expired_s = time.monotonic()
+            while not self._stopping:
+                self._round(_TICK_S)
+                if (now_s := time.monotonic()) - expired_s > _TICK_S:
+                    self._expire(now_s)
+                    expired_s = now_s
+            self._finish()
+        finally:
+            self._stopped.set()
+
+    def stop(self) -> None:
+        """Stop listening, hear the callers who are there already, hang up on the others."""
+        self._stopping = True
+        self._bell.close()
+        self._stopped.wait()
+
+    def _round(self, timeout_s: float) -> None:
+        """Wait for callers once, and serve those that are there."""
+        for key, _ in self._selector.select(timeout_s):
+            if key.fileobj is self._listener:
+                self._accept()
+            if key.data is None:
+                continue
+            connection: Connection = key.data
+            if key.fd in self._lingering:
+                self._throw_away(connection)
+            elif self._take(connection):
+                self._process(connection)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_A_ROUND):
+            try:
+                sock, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _SHORTAGES:
+                    _LOGGER.error("cannot accept a connection: %s", error.strerror)
+                    self._close_longest_silent()
+                    time.sleep(_PAUSE_S)
+                    return
+                continue  # this caller has gone before it was its turn
+            if len(self._waiting) >= self._limit:
+                self._close_longest_silent()
+            self._wait(self._make(sock, address))
+
+    def _wait(self, connection: Connection) -> None:
+        with self._lock:
+            fd = connection.socket.fileno()
+            if fd < 0 or self._stopped.is_set():
+                connection.close()
+                return
+            self._waiting[fd] = connection
+            self._selector.register(fd, selectors.EVENT_READ, connection)
+
+    def _take(self, connection: Connection) -> bool:
+        """Take a connection out; whether it was still waiting."""
+        with self._lock:
+            fd = connection.socket.fileno()
+            if self._waiting.get(fd) is not connection:
+                return False
+            del self._waiting[fd]
+            self._lingering.pop(fd, None)
+            self._selector.unregister(fd)
+            return True
+
+    def _throw_away(self, connection: Connection) -> None:
+        """Read what a lingering caller sends, and forget it."""
+        try:
+            gone = not connection.socket.recv_into(self._scrap)
+        except BlockingIOError:
+            return
+        except OSError:
+            gone = True
+        if gone and self._take(connection):
+            connection.close()
+
+    def _expire(self, now_s: float) -> None:
+        """Close what was silent, or lingered, for too long."""
+        with self._lock:
+            waiting = list(self._waiting.items())
+        for fd, connection in waiting:
+            end_s = self._lingering.get(fd, connection.last_used_s + self._silence_s)
+            if now_s >= end_s and self._take(connection):
+                connection.close()
+
+    def _close_longest_silent(self) -> None:
+        with self._lock:
+            longest = next(iter(self._waiting.values()), None)
+        if longest is not None and self._take(longest):
+            longest.close()
+
+    def _finish(self) -> None:
+        """Serve what has arrived, and close everything."""
+        self._accept()
+        for own in (self._listener, self._alarm):
+            self._selector.unregister(own)
+            own.close()
+        last_call_s = time.monotonic() + _LAST_CALL_S
+        while any(connection.fresh for connection in list(self._waiting.values())):
+            left_s = last_call_s - time.monotonic()
+            if left_s <= 0:
+                break
+            self._round(left_s)
+        self._round(0)
+        with self._lock:
+            self._stopped.set()
+            for connection in self._waiting.values():
+                connection.close()
+            self._waiting.clear()
+            self._selector.close()

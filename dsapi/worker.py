@@ -1,0 +1,197 @@
+"""One prediction worker: a thread that decodes and runs graphs with sessions of its own.
+
+Made, watched and replaced by `dsapi.workers`.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from dsapi.errors import BadParameter, CallerGone, InternalError
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.model import Model, OpenModel
+from dsapi.prediction.picture import Limits
+from dsapi.prediction.predictor import Prediction, PredictionRequest, predict
+
+_LOGGER = logging.getLogger(__name__)
+# An idle worker looks this often whether there are newer models, so that the old ones go.
+_IDLE_S = 0.5
+
+Sessions = Mapping[str, OpenModel]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request in the queue, and where its answer goes."""
+
+    request: PredictionRequest
+    deadline: Deadline
+    caller_gone: Callable[[], bool]
+    answer: "Future[Prediction]" = field(default_factory=Future)
+    submitted_s: float = field(default_factory=time.perf_counter)
+
+
+Jobs = queue.SimpleQueue[Job | None]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the workers predict with; a reload replaces it as a whole.
+
+    Attributes:
+        models: by name.
+        limits: what a picture may cost.
+        sessions: sessions that are open and warm, by the worker that will take them.
+    """
+
+    models: Mapping[str, Model]
+    limits: Limits
+    sessions: dict[int, Sessions]
+
+
+@dataclass
+class Tally:
+    """What the workers have counted since the start.
+
+    Attributes:
+        dropped: work that was not started, by reason: ``deadline``, ``caller_gone``.
+        replaced: workers, by reason: ``died``, ``stalled``.
+        busy_s: smoothed seconds of work a request; an average one until the first is measured.
+    """
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    replaced: Counter[str] = field(default_factory=Counter)
+    busy_s: float = 0.02
+
+
+class Worker(threading.Thread):
+    """A thread that answers jobs until it is told to stop.
+
+    Args:
+        number: which of the workers it is.
+        jobs: where work comes from.
+        current: tells the generation in force.
+        tally: where it counts.
+    """
+
+    def __init__(
+        self, number: int, *, jobs: Jobs, current: Callable[[], Generation], tally: Tally
+    ) -> None:
+        super().__init__(name=f"prediction-{number}", daemon=True)
+        self.number = number
+        # Set when another has taken its place: it leaves after its job.
+        self.retired = False
+        self._jobs = jobs
+        self._current = current
+        self._tally = tally
+        self._busy_since_s: float | None = None
+        self._generation = current()
+        self._sessions = take_sessions(self._generation, number)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works on a job."""
+        return self._busy_since_s is not None
+
+    def busy_for(self) -> float:
+        """Tell for how many seconds it has worked on its job; 0 without one."""
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    def run(self) -> None:
+        """Answer jobs."""
+        try:
+            while not self.retired:
+                try:
+                    job = self._jobs.get(timeout=_IDLE_S)
+                except queue.Empty:
+                    self._follow()
+                    continue
+                if job is None:
+                    return
+                self._busy_since_s = time.monotonic()
+                self._follow()
+                self._answer(job)
+                self._busy_since_s = None
+        except BaseException:  # whatever it is; `dsapi.workers` puts another in its place
+            _LOGGER.exception("%s died", self.name)
+        finally:
+            close_sessions(self._sessions)
+
+    def _follow(self) -> None:
+        """Go on with the models in force."""
+        current = self._current()
+        if current is not self._generation and not self.retired:
+            old = self._sessions
+            self._sessions = take_sessions(current, self.number)
+            self._generation = current
+            close_sessions(old)
+
+    def _answer(self, job: Job) -> None:
+        """Answer one job, unless nobody waits for it any more."""
+        if not job.answer.set_running_or_notify_cancel() or job.deadline.left_s <= 0:
+            self._tally.dropped["deadline"] += 1
+            if not job.answer.cancelled():
+                job.answer.set_exception(job.deadline.exceeded())
+            return
+        if job.caller_gone():
+            self._tally.dropped["caller_gone"] += 1
+            job.answer.set_exception(CallerGone("the caller has gone before its turn"))
+            return
+        try:
+            job.answer.set_result(self._predict(job))
+        except Exception as error:  # whatever it is, it belongs to the caller, not to this thread
+            job.answer.set_exception(error)
+        except BaseException:
+            # This thread ends, and is replaced; its caller need not wait for that.
+            job.answer.set_exception(InternalError("the service failed on this request"))
+            raise
+
+    def _predict(self, job: Job) -> Prediction:
+        started_s = time.perf_counter()
+        if missing := [name for name in job.request.models if name not in self._sessions]:
+            # It was configured when the request came, and a reload has taken it away since.
+            known = ", ".join(self._sessions)
+            raise BadParameter(f"models must be among {known}; got {missing[0]!r}")
+        prediction = predict(
+            job.request,
+            models=self._sessions,
+            limits=self._generation.limits,
+            deadline=job.deadline,
+        )
+        ended_s = time.perf_counter()
+        self._tally.busy_s += 0.1 * (ended_s - started_s - self._tally.busy_s)
+        timing_ms = {
+            "queue": (started_s - job.submitted_s) * 1000,
+            **prediction.timing_ms,
+            "total": (ended_s - job.submitted_s) * 1000,
+        }
+        return replace(prediction, timing_ms=timing_ms)
+
+
+def open_sessions(models: Mapping[str, Model]) -> Sessions:
+    """Open and warm up one worker's sessions.
+
+    Raises:
+        StartupError: a graph does not run.
+    """
+    return {name: model.open() for name, model in models.items()}
+
+
+def take_sessions(generation: Generation, number: int) -> Sessions:
+    """Take the sessions that were opened for a worker, or open some."""
+    return generation.sessions.pop(number, None) or open_sessions(generation.models)
+
+
+def close_sessions(sessions: Sessions) -> None:
+    """Give back what a worker's sessions hold."""
+    for model in sessions.values():
+        try:
+            model.session.close()
+        except Exception:  # each engine has its own; the memory is all that is lost
+            _LOGGER.exception("a session of %s could not be closed", model.model.name)

@@ -1,0 +1,260 @@
+"""Graphs and settings that change under a running service: all or nothing, no request lost."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dsapi.pidfile import running_pid
+from dsapi.settings import load_settings
+from tests.conftest import RunningServer, StartServer
+from tests.graphs import freeze_brightest_channel, freeze_constant
+from tests.pictures import GREEN, encode, plain
+from tests.test_daemon import Installation, installation
+
+__all__ = ["installation"]
+PICTURE = encode(plain(GREEN))
+
+
+class Site:
+    """A server with graphs and a configuration of its own."""
+
+    def __init__(self, tiny_config: Path, folder: Path, start: StartServer) -> None:
+        shutil.copytree(tiny_config.parent, folder, dirs_exist_ok=True)
+        self.folder = folder
+        self.config = folder / "dsapi.conf"
+        self.server: RunningServer = start(load_settings(self.config))
+
+    def change(self, old: str, new: str) -> None:
+        text = self.config.read_text(encoding="utf-8")
+        assert old in text
+        self.config.write_text(text.replace(old, new), encoding="utf-8")
+
+    def reload(self) -> tuple[int, dict[str, object]]:
+        answer = self.server.ask("POST", "/v1/models/reload", b"")
+        return answer.status, answer.json
+
+    def theme(self) -> str:
+        answer = self.server.post_picture(PICTURE)
+        assert answer.status == 200, answer.body
+        label: str = answer.json["predictions"]["themes"][0]["label"]
+        return label
+
+    def version(self) -> str:
+        version: str = self.server.post_picture(PICTURE).json["models"]["themes"]
+        return version
+
+
+@pytest.fixture
+def site(tiny_config: Path, tmp_path: Path, start_server: StartServer) -> Site:
+    return Site(tiny_config, tmp_path / "site", start_server)
+
+
+def test_a_new_graph_takes_over_and_the_report_names_both_versions(site: Site) -> None:
+    before = site.version()
+    freeze_constant(site.folder / "models/themes.pb", [0.9, 0.05, 0.05], side=32)
+    assert site.version() == before
+    status, report = site.reload()
+    assert status == 200
+    assert report["models"]["themes"] == {"before": before, "after": site.version()}  # type: ignore[index]
+    assert site.theme() == "red"
+    assert report["needs_restart"] == []
+
+
+def test_settings_take_over_too_and_those_that_cannot_are_named(site: Site) -> None:
+    site.change("[global]", "[global]\nmax_bytes = 1024\nqueue_size = 5")
+    report = site.reload()[1]
+    assert report["settings"] == ["max_bytes"]
+    assert report["needs_restart"] == ["queue_size"]
+    assert site.server.post_picture(b"x" * 2000).status == 413
+    assert site.server.workers.queue_size == 64
+
+
+def test_a_model_can_be_added_and_taken_away(site: Site) -> None:
+    site.change("[models.colors]", "[models.paints]")
+    report = site.reload()[1]
+    assert report["models"]["colors"]["after"] is None  # type: ignore[index]
+    assert report["models"]["paints"]["before"] is None  # type: ignore[index]
+    answer = site.server.post_picture(PICTURE)
+    assert set(answer.json["predictions"]) == {"themes", "paints"}
+    assert site.server.post_picture(PICTURE, "models=colors").status == 400
+
+
+def write_nonsense(site: Site) -> None:
+    (site.folder / "models/themes.pb").write_bytes(b"no graph at all")
+
+
+def cut_short(site: Site) -> None:
+    graph = site.folder / "models/themes.pb"
+    graph.write_bytes(graph.read_bytes()[:-40])
+
+
+def take_away(site: Site) -> None:
+    (site.folder / "models/themes.pb").unlink()
+
+
+def add_a_label(site: Site) -> None:
+    with (site.folder / "labels/three.txt").open("a") as labels:
+        labels.write("a fourth\n")
+
+
+def give_no_probabilities(site: Site) -> None:
+    freeze_constant(site.folder / "models/themes.pb", [float("nan"), 0.5, 0.5], side=32)
+
+
+def forget_the_golden_sample(site: Site) -> None:
+    (site.folder / "golden.png").write_bytes(PICTURE)
+    samples = [{"image": "golden.png", "label": "green", "min_probability": 0.5}]
+    (site.folder / "golden.json").write_text(json.dumps(samples))
+    site.change('crop = "80%"', 'crop = "80%"\ngolden = "golden.json"')
+    freeze_constant(site.folder / "models/themes.pb", [0.9, 0.05, 0.05], side=32)
+
+
+def misspell(site: Site) -> None:
+    site.change("[global]", "[global]\nqueue_sise = 5")
+
+
+WRONG = {
+    write_nonsense: "no frozen TensorFlow graph",
+    cut_short: "frozen TensorFlow graph",
+    take_away: "cannot read the graph",
+    add_a_label: "3 scores",
+    give_no_probabilities: "no probabilities",
+    forget_the_golden_sample: "must get 'green' with 0.5 or more, got 'red' with 0.900",
+    misspell: "did you mean queue_size?",
+}
+
+
+@pytest.mark.parametrize("spoil", WRONG, ids=lambda spoil: spoil.__name__)
+def test_what_is_wrong_is_named_and_nothing_changes(site: Site, spoil: object) -> None:
+    before = site.version()
+    spoil(site)  # type: ignore[operator]
+    status, problem = site.reload()
+    assert (status, problem["code"]) == (409, "reload_failed")
+    assert "nothing has changed" in str(problem["detail"])
+    assert WRONG[spoil] in str(problem["detail"])  # type: ignore[index]
+    assert (site.version(), site.theme()) == (before, "green")
+    assert site.server.ask("GET", "/health/ready").status == 200
+
+
+def test_a_golden_sample_that_is_known_lets_the_graph_in(site: Site) -> None:
+    forget_the_golden_sample(site)
+    freeze_brightest_channel(site.folder / "models/themes.pb", side=32)
+    assert site.reload()[0] == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_a_reload_passed_on_by_a_proxy_is_forbidden(site: Site, header: str) -> None:
+    answer = site.server.ask("POST", "/v1/models/reload", b"", {header: "127.0.0.1"})
+    assert (answer.status, answer.json["code"]) == (403, "forbidden")
+
+
+def test_no_request_fails_while_models_are_replaced_again_and_again(site: Site) -> None:
+    statuses: set[int] = set()
+    asked = threading.Event()
+    stop = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", site.server.port, timeout=30)
+        while not stop.is_set():
+            connection.request("POST", "/v1/predictions", PICTURE, {"Content-Type": "image/png"})
+            response = connection.getresponse()
+            response.read()
+            statuses.add(response.status)
+            asked.set()
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert asked.wait(30)
+    reloads = [site.reload()[0] for _ in range(8)]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert reloads == [200] * 8
+    assert statuses == {200}
+
+
+def test_the_command_and_a_signal_reload_a_daemon(installation: Installation) -> None:
+    assert installation.run("start").returncode == 0
+    pid = running_pid(installation.pid_file)
+    assert pid is not None
+    installation.change("[global]", "[global]\nmax_bytes = 2048")
+    reloaded = installation.run("reload")
+    assert reloaded.returncode == 0, reloaded.stderr
+    assert "changed: max_bytes" in reloaded.stdout
+    installation.change("max_bytes = 2048", "max_bytes = 4096")
+    os.kill(pid, signal.SIGHUP)
+    for _ in range(200):
+        if installation.ask("POST", "/v1/predictions", b"x" * 3000)[0] != 413:
+            break
+        time.sleep(0.1)
+    assert installation.ask("POST", "/v1/predictions", b"x" * 3000)[0] == 415
+    installation.change("three.txt", "four.txt")
+    failed = installation.run("reload")
+    assert failed.returncode == 1
+    assert "nothing has changed: [models.themes] cannot read the labels" in failed.stderr
+    assert installation.predict() == "green"
+    assert installation.run("stop").returncode == 0
+    assert installation.run("reload").returncode == 3
+
+
+def test_after_kill_9_a_start_works_at_once_on_the_same_port(installation: Installation) -> None:
+    assert installation.run("start").returncode == 0
+    held = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=20)
+    held.request("GET", "/health/live")
+    held.getresponse().read()
+    pid = running_pid(installation.pid_file)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while running_pid(installation.pid_file):
+        time.sleep(0.01)
+    started = installation.run("start")
+    assert started.returncode == 0, started.stderr
+    assert installation.predict() == "green"
+    held.close()
+
+
+def test_a_stop_answers_what_is_in_flight_and_leaves(installation: Installation) -> None:
+    installation.change("request_timeout = 20.0", "request_timeout = 20.0\nshutdown_timeout = 10")
+    assert installation.run("start").returncode == 0
+    slow = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=20)
+    slow.putrequest("POST", "/v1/predictions")
+    slow.putheader("Content-Length", str(len(PICTURE)))
+    slow.endheaders(PICTURE[:10])
+    time.sleep(0.3)
+    pid = running_pid(installation.pid_file)
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    time.sleep(0.5)
+    with pytest.raises(ConnectionRefusedError):
+        installation.ask("GET", "/health/live")
+    slow.send(PICTURE[10:])
+    response = slow.getresponse()
+    assert (response.status, response.headers["Connection"]) == (200, "close")
+    response.read()
+    for _ in range(200):
+        if running_pid(installation.pid_file) is None:
+            break
+        time.sleep(0.05)
+    assert running_pid(installation.pid_file) is None
+
+
+def test_a_stop_hangs_up_on_who_does_not_finish_in_time(installation: Installation) -> None:
+    installation.change("request_timeout = 20.0", "request_timeout = 60.0\nshutdown_timeout = 1")
+    assert installation.run("start").returncode == 0
+    stuck = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=20)
+    stuck.putrequest("POST", "/v1/predictions")
+    stuck.putheader("Content-Length", "1000")
+    stuck.endheaders(b"x")
+    time.sleep(0.3)
+    assert installation.run("stop").returncode == 0
+    assert running_pid(installation.pid_file) is None
+    stuck.close()

@@ -1,0 +1,192 @@
+"""Workers that die or stall, callers that leave, and models that are replaced under load."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dsapi.errors import CallerGone, DeadlineExceeded, InternalError, Overloaded, StartupError
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.picture import Limits
+from dsapi.prediction.predictor import Prediction, PredictionRequest
+from dsapi.workers import PredictionWorkers
+from tests.engines.gated import GatedGraph, gated_model
+from tests.pictures import GREEN, encode, plain
+
+LIMITS = Limits(max_pixels=1_000_000, working_side=0)
+PICTURE = encode(plain(GREEN))
+
+
+class Gate:
+    """What runs of a graph wait for; open at first."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.runs = 0
+        self.error: BaseException | None = None
+
+    def __call__(self) -> None:
+        self.runs += 1
+        self.open.wait(60)
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+@pytest.fixture
+def graph(gate: Gate) -> GatedGraph:
+    return GatedGraph(gate)
+
+
+@pytest.fixture
+def one(graph: GatedGraph) -> Iterator[PredictionWorkers]:
+    """One worker that counts as stalled after half a second."""
+    workers = PredictionWorkers(LIMITS, count=1, queue_size=3, stall_timeout_s=0.5)
+    workers.start({"themes": gated_model(graph)})
+    yield workers
+    workers.stop(5)
+
+
+def ask(
+    workers: PredictionWorkers,
+    timeout_s: float = 30,
+    caller_gone: Callable[[], bool] = lambda: False,
+) -> Prediction:
+    request = PredictionRequest(PICTURE, points=(None,), models=("themes",))
+    return workers.predict(request, Deadline.within(timeout_s), caller_gone=caller_gone)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    give_up_s = time.monotonic() + 20
+    while not condition() and time.monotonic() < give_up_s:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_a_worker_that_dies_is_replaced_and_counted(one: PredictionWorkers, gate: Gate) -> None:
+    gate.error = SystemExit("the engine ends its thread")
+    with pytest.raises(InternalError):
+        ask(one)
+    assert eventually(lambda: one.status.replaced == {"died": 1})
+    assert ask(one).results[0].labels["themes"][0].label == "yes"
+    assert one.ready
+
+
+def test_a_worker_that_stalls_is_replaced_and_its_sessions_go_when_it_ends(
+    one: PredictionWorkers, gate: Gate, graph: GatedGraph
+) -> None:
+    gate.open.clear()
+    with pytest.raises(DeadlineExceeded):
+        ask(one, timeout_s=0.2)
+    assert eventually(lambda: one.status.replaced == {"stalled": 1})
+    assert eventually(lambda: one.ready)
+    assert graph.open_sessions == 2
+    gate.open.set()
+    assert ask(one).results[0].labels["themes"][0].label == "yes"
+    assert eventually(lambda: graph.open_sessions == 1)
+
+
+def test_work_of_a_caller_who_left_is_never_begun(one: PredictionWorkers, gate: Gate) -> None:
+    with pytest.raises(CallerGone):
+        ask(one, caller_gone=lambda: True)
+    assert gate.runs == 0
+    assert one.status.dropped == {"caller_gone": 1}
+
+
+def test_work_past_its_deadline_is_counted_as_dropped(one: PredictionWorkers, gate: Gate) -> None:
+    gate.open.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, one)
+        assert eventually(lambda: gate.runs == 1)
+        with pytest.raises(DeadlineExceeded):
+            ask(one, timeout_s=0.1)
+        gate.open.set()
+        first.result()
+    assert eventually(lambda: one.status.dropped == {"deadline": 1})
+    assert gate.runs == 1
+
+
+def test_what_would_be_answered_too_late_is_refused_before_the_queue_is_full(
+    graph: GatedGraph, gate: Gate
+) -> None:
+    workers = PredictionWorkers(LIMITS, count=1, queue_size=100)
+    workers.start({"themes": gated_model(graph)})
+    gate.open.clear()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, workers)]
+        assert eventually(lambda: gate.runs == 1)
+        asked += [pool.submit(ask, workers) for _ in range(3)]
+        assert eventually(lambda: workers.status.waiting == 3)
+        # At 0.02 s each, the estimate before anything is measured, four take 0.08 s.
+        with pytest.raises(Overloaded, match="3 requests are waiting") as refused:
+            ask(workers, timeout_s=0.05)
+        assert refused.value.retry_after_s == math.ceil(4 * 0.02)
+        assert workers.refusal(within_s=10) is None
+        gate.open.set()
+        assert all(future.result().results for future in asked)
+    workers.stop()
+
+
+def test_models_are_replaced_between_two_requests_and_the_old_sessions_close(
+    one: PredictionWorkers, gate: Gate, graph: GatedGraph
+) -> None:
+    gate.open.clear()
+    newer = GatedGraph(lambda: None)
+    with ThreadPoolExecutor(2) as pool:
+        begun = pool.submit(ask, one)
+        assert eventually(lambda: gate.runs == 1)
+        waiting = pool.submit(ask, one)
+        assert eventually(lambda: one.status.waiting == 1)
+        one.replace({"themes": gated_model(newer, version="1" * 12)}, LIMITS)
+        gate.open.set()
+        assert begun.result().versions == {"themes": "0" * 12}
+        assert waiting.result().versions == {"themes": "1" * 12}
+    assert eventually(lambda: graph.open_sessions == 0)
+    assert newer.open_sessions == 1
+
+
+def test_an_idle_worker_lets_old_models_go(one: PredictionWorkers, graph: GatedGraph) -> None:
+    newer = GatedGraph(lambda: None)
+    for number in range(3):
+        one.replace({"themes": gated_model(newer, version=f"{number:012}")}, LIMITS)
+    assert eventually(lambda: graph.open_sessions == 0 and newer.open_sessions == 1)
+    assert ask(one).versions == {"themes": f"{2:012}"}
+
+
+def test_models_that_do_not_run_are_not_put_into_service(
+    one: PredictionWorkers, gate: Gate, graph: GatedGraph
+) -> None:
+    class Broken(GatedGraph):
+        output_size = 3
+
+    broken = Broken(lambda: None)
+    wrong = gated_model(broken)
+    vars(wrong)["labels"] = ("a", "b", "c")
+    with pytest.raises(StartupError, match="2 scores a picture"):
+        one.replace({"themes": wrong}, LIMITS)
+    assert ask(one).versions == {"themes": "0" * 12}
+    assert graph.open_sessions == 1
+
+
+def test_a_stop_that_takes_too_long_refuses_what_is_left(
+    one: PredictionWorkers, gate: Gate
+) -> None:
+    gate.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask, one, 20) for _ in range(2)]
+        assert eventually(lambda: one.status.waiting == 1 and gate.runs == 1)
+        assert not one.stop(0.1)
+        gate.open.set()
+        outcomes = [future.exception() for future in asked]
+    assert sum(outcome is None for outcome in outcomes) >= 1

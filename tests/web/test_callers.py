@@ -1,0 +1,271 @@
+"""Callers that are slow, silent, gone or too many: real sockets, and none of them harms others."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dsapi.settings import load_settings
+from tests.conftest import RunningServer, StartServer
+from tests.pictures import GREEN, encode, photo, plain
+
+PICTURE = encode(plain(GREEN))
+HEAD = b"POST /v1/predictions HTTP/1.1\r\nHost: t\r\nContent-Type: image/png\r\n"
+
+
+@pytest.fixture(scope="module")
+def hasty(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    """A server that gives requests a second, and few threads to read them."""
+    return start_server(
+        load_settings(
+            tiny_config,
+            request_timeout=1.0,
+            socket_timeout=0.6,
+            http_threads=2,
+            queue_size=2,
+            max_connections=40,
+            max_bytes=200_000,
+        )
+    )
+
+
+class Caller:
+    """A socket, and what comes out of it."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+    def send(self, *pieces: bytes, pause_s: float = 0) -> None:
+        for piece in pieces:
+            self.socket.sendall(piece)
+            time.sleep(pause_s)
+
+    def answer(self) -> tuple[int, http.client.HTTPMessage, bytes]:
+        response = http.client.HTTPResponse(self.socket)
+        response.begin()
+        return response.status, response.headers, response.read()
+
+    def problem(self) -> tuple[int, str, str]:
+        status, headers, body = self.answer()
+        assert headers["Content-Type"] == "application/problem+json"
+        problem = json.loads(body)
+        assert problem["request_id"] == headers["X-Request-ID"]
+        return status, problem["code"], problem["detail"]
+
+    def at_end(self) -> bool:
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[RunningServer], Caller]]:
+    """Make callers, all of whom hang up at the end."""
+    callers: list[Caller] = []
+
+    def connect(server: RunningServer) -> Caller:
+        callers.append(Caller(server))
+        return callers[-1]
+
+    yield connect
+    for caller in callers:
+        caller.socket.close()
+
+
+Connect = Callable[[RunningServer], Caller]
+
+
+@pytest.fixture
+def caller(hasty: RunningServer, connect: Connect) -> Caller:
+    return connect(hasty)
+
+
+def test_a_body_that_drips_gets_504_at_the_deadline_of_its_request(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: 1000\r\n\r\n")
+    with pytest.raises(OSError, match=r"[Pp]ipe|reset"):  # the server hangs up after its answer
+        caller.send(*[b"x"] * 100, pause_s=0.1)
+    caller.socket.close()
+
+
+def test_a_body_that_drips_is_told_why(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: 1000\r\n\r\n")
+    caller.send(*[b"x"] * 11, pause_s=0.1)
+    assert caller.problem() == (
+        504,
+        "deadline_exceeded",
+        "not answered within request_timeout = 1 s",
+    )
+
+
+def test_a_head_that_drips_is_told_why(caller: Caller) -> None:
+    caller.send(HEAD)
+    caller.send(*[b"X-Header: 1\r\n"] * 12, pause_s=0.1)
+    assert caller.problem()[:2] == (504, "deadline_exceeded")
+
+
+def test_a_body_that_stops_coming_gets_400(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 10)
+    assert caller.problem() == (400, "bad_request", "the body stalled after 10 bytes")
+
+
+def test_a_head_that_stops_coming_gets_400(caller: Caller) -> None:
+    caller.send(HEAD)
+    status, code, detail = caller.problem()
+    assert (status, code) == (400, "bad_request")
+    assert "socket_timeout" in detail
+
+
+def test_a_caller_that_sends_nothing_is_hung_up_on(caller: Caller) -> None:
+    assert caller.at_end()
+
+
+BAD_HEADS = {
+    "negative length": (b"Content-Length: -5\r\n", "Content-Length must be a number"),
+    "huge length": (b"Content-Length: 99999999999999999999\r\n", "Content-Length must be"),
+    "signed length": (b"Content-Length: +5\r\n", "Content-Length must be"),
+    "length and chunks": (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "came both"),
+    "two lengths": (b"Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length came twice"),
+    "space before the colon": (b"Content-Length : 5\r\n", "malformed"),
+    "folded line": (b"X-A: 1\r\n b\r\n", "malformed"),
+    "unknown coding": (b"Transfer-Encoding: gzip\r\n", "malformed"),
+    "endless head": (b"X-A: " + b"a" * 40_000 + b"\r\n", "exceed"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEADS)
+def test_a_malformed_head_gets_400(caller: Caller, name: str) -> None:
+    lines, told = BAD_HEADS[name]
+    caller.send(HEAD + lines + b"\r\n")
+    status, code, detail = caller.problem()
+    assert (status, code) == (400, "bad_request")
+    assert told in detail
+    assert caller.at_end()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "code"),
+    [
+        (b"zz\r\n", "bad_request"),
+        (b"-5\r\nabcde\r\n", "bad_request"),
+        (b"5\r\nabcdefg\r\n", "bad_request"),
+        (b"ffffffffff\r\n", "bad_request"),
+        (b"0\r\n" + b"A: b\r\n" * 40, "bad_request"),
+        (b"7fffffff\r\n" + b"x" * 300_000, "too_large"),
+    ],
+)
+def test_malformed_and_endless_chunks_are_refused(caller: Caller, chunks: bytes, code: str) -> None:
+    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert caller.problem()[1] == code
+
+
+def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
+    chunks = [b"%x;ext=1\r\n%s\r\n" % (len(p), p) for p in (PICTURE[:1], PICTURE[1:50])]
+    rest = b"%X\r\n%s\r\n0\r\nTrailer: x\r\n\r\n" % (len(PICTURE) - 50, PICTURE[50:])
+    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, rest, pause_s=0.02)
+    assert caller.answer()[0] == 200
+    caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert caller.answer()[0] == 200
+
+
+def test_an_announced_body_that_nobody_reads_costs_no_memory_and_the_answer_arrives(
+    caller: Caller,
+) -> None:
+    caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\nContent-Length: 9000000000\r\n\r\n")
+    caller.send(b"x" * 100_000)
+    status, headers, _ = caller.answer()
+    assert (status, headers["Connection"]) == (200, "close")
+
+
+def test_a_body_over_the_limit_is_refused_although_it_is_still_sent(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: 3000000\r\n\r\n", *[b"x" * 100_000] * 30)
+    assert caller.problem()[:2] == (413, "too_large")
+
+
+def test_requests_sent_together_are_answered_in_order(caller: Caller) -> None:
+    one = b"GET /health/live HTTP/1.1\r\nHost: t\r\nX-Request-ID: %d\r\n\r\n"
+    caller.send(b"".join(one % number for number in range(5)))
+    ids = []
+    with caller.socket.makefile("rb") as stream:
+        for _ in range(5):
+            lines = list(iter(stream.readline, b"\r\n"))
+            headers = dict(line.lower().rstrip().split(b": ", 1) for line in lines[1:])
+            ids.append(headers[b"x-request-id"])
+            assert json.loads(stream.read(int(headers[b"content-length"]))) == {"status": "live"}
+    assert ids == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_headers_with_underscores_cannot_pose_as_others(caller: Caller) -> None:
+    caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\nX_Request_ID: spoofed\r\n\r\n")
+    assert caller.answer()[1]["X-Request-ID"] != "spoofed"
+
+
+def test_health_answers_while_every_other_thread_waits_for_slow_bodies(
+    hasty: RunningServer, connect: Connect
+) -> None:
+    slow = [connect(hasty) for _ in range(10)]
+    for caller in slow:
+        caller.send(HEAD + b"Content-Length: 1000\r\n\r\n")
+    answers = [hasty.ask("GET", path).status for path in ("/health/live", "/health/ready")]
+    assert answers == [200, 200]
+    # Those whose turn came were silent for too long, the others waited for too long.
+    assert {caller.problem()[0] for caller in slow} <= {400, 504}
+
+
+def test_silent_connections_hold_no_thread_and_the_oldest_make_room(
+    hasty: RunningServer, connect: Connect
+) -> None:
+    silent = [connect(hasty) for _ in range(60)]
+    assert hasty.post_picture(PICTURE).status == 200
+    # 40 may wait: the first ones were hung up on before their time.
+    assert silent[0].at_end()
+
+
+def test_a_flood_is_refused_with_the_contracts_body_and_the_callers_id(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    small = start_server(load_settings(tiny_config, prediction_workers=1, queue_size=1))
+    slow = encode(photo(2500, 2000), "PNG", compress_level=1)
+    answers = []
+
+    def ask(number: int) -> None:
+        headers = {"Content-Type": "image/png", "X-Request-ID": f"caller-{number}"}
+        answers.append(small.ask("POST", "/v1/predictions", slow, headers))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    assert sorted({answer.headers["X-Request-ID"] for answer in answers}) == sorted(
+        f"caller-{number}" for number in range(12)
+    )
+    refused = [answer for answer in answers if answer.status != 200]
+    assert refused
+    assert {answer.json["code"] for answer in refused} == {"overloaded"}
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+
+
+def test_a_caller_who_hangs_up_while_waiting_is_not_worked_for(
+    tiny_config: Path, start_server: StartServer, connect: Connect
+) -> None:
+    small = start_server(load_settings(tiny_config, prediction_workers=1))
+    slow = encode(photo(3000, 2000), "PNG", compress_level=1)
+    busy = threading.Thread(target=lambda: small.post_picture(slow))
+    busy.start()
+    while not small.workers.status.busy:
+        time.sleep(0.001)
+    gone = connect(small)
+    gone.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE)
+    while not small.workers.status.waiting:
+        time.sleep(0.001)
+    gone.socket.close()
+    busy.join()
+    assert small.post_picture(PICTURE).status == 200
+    assert small.workers.status.dropped == {"caller_gone": 1}
