@@ -70,7 +70,7 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
     """Serve in the forked child, tell the pipe how the start went, and never return."""
     code = 0
     try:
-        configure_logs(settings.log_level, folder=settings.log_dir)
+        configure_logs(settings, folder=settings.log_dir)
         serve(
             settings,
             on_ready=lambda url: _tell(writer, f"{_READY}{url}"),

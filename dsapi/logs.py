@@ -1,57 +1,128 @@
-"""Logs: where each kind of line goes. Called once, when a process knows its settings."""
+"""Logs: where each kind of line goes, and in what form. Set up once, when a process starts.
+
+A record's message may be an object with `fields`, such as `dsapi.web.journal.RequestRecord`: as
+text it is what `str` makes of it, as JSON its fields.
+"""
 
 import logging.config
+import logging.handlers
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from dsapi.settings import Settings
 
 # Logger name → file of the daemon. Everything else goes to `SERVICE_LOG`.
 _OWN_FILES = {"dsapi.access": "access.log", "dsapi.predictions": "predictions.log"}
 SERVICE_LOG = "dsapi.log"
 
 
-def configure_logs(level: str, *, folder: Path | None = None) -> None:
+def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
     """Send log lines to standard error, or to files.
 
     Args:
-        level: least severe level to log.
+        settings: level, form and rotation.
         folder: where the daemon's ``dsapi.log``, ``access.log`` and ``predictions.log`` go;
             ``None``: standard error. The files may be moved away at any time (logrotate).
 
     Raises:
         OSError: a file cannot be written.
     """
-    handlers: dict[str, Any] = {"service": _handler(folder, SERVICE_LOG)}
-    loggers: dict[str, Any] = {
-        # CherryPy's own access log; `dsapi.access` is the one that knows request ids.
-        "cherrypy.access": {"level": "CRITICAL", "propagate": False},
-    }
+    handlers = {"service": _describe_handler(settings, folder, SERVICE_LOG)}
+    loggers: dict[str, Any] = {}
     for name, file in _OWN_FILES.items() if folder else ():
-        handlers[name] = _handler(folder, file)
+        handlers[name] = _describe_handler(settings, folder, file)
         loggers[name] = {"handlers": [name], "propagate": False}
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {
-                "line": {
+                "text": {
                     "format": "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s",
                     "datefmt": "%Y-%m-%dT%H:%M:%S",
-                }
+                },
+                "json": {"()": _JsonLines},
             },
             "handlers": handlers,
             "loggers": loggers,
-            "root": {"level": level, "handlers": ["service"]},
+            "root": {"level": settings.log_level, "handlers": ["service"]},
         }
     )
 
 
-def _handler(folder: Path | None, file: str) -> dict[str, Any]:
+def _describe_handler(settings: Settings, folder: Path | None, file: str) -> dict[str, Any]:
+    described: dict[str, Any] = {"formatter": settings.log_format}
     if folder is None:
-        return {"class": "logging.StreamHandler", "formatter": "line"}
-    return {
-        # Reopens a file that logrotate has moved away.
-        "class": "logging.handlers.WatchedFileHandler",
-        "filename": str(folder / file),
-        "formatter": "line",
-        "encoding": "utf-8",
-    }
+        return described | {"()": StandardError}
+    described |= {"filename": str(folder / file), "encoding": "utf-8"}
+    if settings.log_max_bytes:
+        return described | {
+            "()": SizedFile,
+            "maxBytes": settings.log_max_bytes,
+            "backupCount": settings.log_backups,
+        }
+    return described | {"()": WatchedFile}
+
+
+class _Lenient(logging.Handler):
+    """A handler on a disk that may be full: it loses lines and counts them, and nothing else.
+
+    Python's own prints a traceback to standard error for every line that is lost, which in a
+    daemon ends on the same disk.
+    """
+
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Count a line that could not be written."""
+        self.lost += 1
+
+
+class StandardError(_Lenient, logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to standard error."""
+
+
+class WatchedFile(_Lenient, logging.handlers.WatchedFileHandler):
+    """Writes to a file, and to a new one when logrotate has moved it away."""
+
+
+class SizedFile(_Lenient, logging.handlers.RotatingFileHandler):
+    """Writes to a file, and begins a new one when it has grown too large."""
+
+
+class _JsonLines(JsonFormatter):
+    """One JSON object a line: time, level, logger, then the message or the fields of its object."""
+
+    def __init__(self) -> None:
+        super().__init__(timestamp="time", reserved_attrs=[*RESERVED_ATTRS, "taskName"])
+
+    def add_fields(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],
+    ) -> None:
+        """Gather a line's fields."""
+        super().add_fields(log_data, record, message_dict)
+        log_data |= {"level": record.levelname, "logger": record.name}
+        fields: Callable[[], dict[str, object]] | None = getattr(record.msg, "fields", None)
+        if fields is None:
+            log_data["message"] = record.getMessage()
+        else:
+            del log_data["message"]
+            log_data |= fields()
+
+
+def count_lost_lines() -> int:
+    """Count the lines that no handler could write, since the start."""
+    handlers = {handler for name in ("", *_OWN_FILES) for handler in _handlers(name)}
+    return sum(handler.lost for handler in handlers)
+
+
+def _handlers(name: str) -> list[_Lenient]:
+    found = logging.getLogger(name).handlers
+    return [handler for handler in found if isinstance(handler, _Lenient)]

@@ -29,6 +29,9 @@ NEEDS_RESTART = (
     "worker_stall_timeout",
     "queue_size",
     "log_dir",
+    "log_format",
+    "log_max_bytes",
+    "log_backups",
     "pid_file",
 )
 

@@ -7,11 +7,14 @@ import logging
 from dataclasses import dataclass
 
 from dsapi.errors import StartupError
+from dsapi.logs import count_lost_lines
+from dsapi.metrics import Metrics
 from dsapi.prediction.model import Model, load_model
 from dsapi.reload import Reloader
 from dsapi.settings import Settings, static_dir
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
+from dsapi.web.journal import Journal
 from dsapi.web.predictions import RequestLimits
 from dsapi.workers import PredictionWorkers
 
@@ -75,9 +78,31 @@ def build_service(settings: Settings) -> Service:
         logging.getLogger().setLevel(changed.log_level)
 
     reloader = Reloader(settings, workers, load=load_models, apply=apply)
+    metrics = Metrics(
+        workers,
+        reloader,
+        gauges={
+            "dsapi_log_lines_lost": ("Log lines that could not be written", count_lost_lines),
+            "dsapi_connections_waiting": (
+                "Connections that wait for a request",
+                lambda: http_server.waiting_connections,
+            ),
+            "dsapi_http_threads_busy": (
+                "Request threads that serve a connection",
+                lambda: http_server.busy_threads,
+            ),
+        },
+    )
+    journal = Journal(metrics)
     http_server = HTTPServer(
         (settings.host, settings.port),
-        build_application(workers, limits=limits, static_dir=static_dir(), reload=reloader.reload),
+        build_application(
+            workers,
+            limits=limits,
+            static_dir=static_dir(),
+            reload=reloader.reload,
+            journal=journal,
+        ),
         # Each request that waits for a worker, or is predicted, keeps a thread waiting. With
         # fewer threads the queue would never be full, and nothing would be refused.
         threads=settings.http_threads + settings.queue_size + workers.count,
@@ -86,6 +111,7 @@ def build_service(settings: Settings) -> Service:
         max_connections=settings.max_connections,
         request_timeout_s=lambda: limits.timeout_s,
         refusal=lambda: workers.refusal(limits.timeout_s),
+        journal=journal,
     )
     return Service(workers, http_server, reloader)
 

@@ -94,6 +94,15 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe messages to log: DEBUG, INFO, WARNING, ERROR"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the log lines: text, or json (one object a line)"
+    )
+    log_max_bytes: int = Field(
+        0, ge=0, description="Size at which a daemon's log file is rotated; 0: logrotate does it"
+    )
+    log_backups: int = Field(
+        5, ge=1, le=1000, description="Rotated log files that are kept, if log_max_bytes is set"
+    )
     log_dir: Path = Field(
         Path("log"), description="Folder of the daemon's log files (made if missing)"
     )

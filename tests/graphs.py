@@ -49,6 +49,22 @@ def freeze_constant(path: Path, scores: list[float], *, side: int = 9) -> Path:
     return write_graph(path, graph.as_graph_def())
 
 
+def freeze_failing(path: Path, *, side: int = 9) -> Path:
+    """Freeze a graph that passes the golden check and gives NaN for most other pictures.
+
+    Black, white and noise, which that check uses, are all black, all white or 127.5 on average.
+    """
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, side, side, 3], name="image")
+        distance = tf.abs(tf.reduce_mean(pixels, axis=[1, 2, 3]) - 127.5)[:, None]
+        unusual = tf.logical_and(distance > 20.0, distance < 127.0)
+        scores = tf.where(unusual, tf.constant(float("nan")), tf.constant(1 / 3))
+        tf.tile(scores, [1, 3], name="scores")
+    return write_graph(path, graph.as_graph_def())
+
+
 def write_graph(path: Path, definition: object) -> Path:
     """Write a ``GraphDef``."""
     path.parent.mkdir(parents=True, exist_ok=True)

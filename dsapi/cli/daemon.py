@@ -1,11 +1,15 @@
-"""``dsapi start``, ``stop``, ``restart``, ``reload``, ``status``: the service as a daemon."""
+"""``dsapi start``, ``stop``, ``restart``, ``reload``, ``status``, ``top``: the daemon."""
 
-import http.client
 import json
-from typing import Any
+import time
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.live import Live
 
+from dsapi.cli.live import ask, build_table, read_numbers
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
 from dsapi.errors import StartupError
 from dsapi.pidfile import running_pid
@@ -19,7 +23,7 @@ _RELOAD_S = 600.0
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (start, stop, restart, reload, status):
+    for command in (start, stop, restart, reload, status, top):
         app.command()(command)
 
 
@@ -69,7 +73,8 @@ def reload(config: Config = None) -> None:
     if running_pid(settings.pid_file) is None:
         typer.echo("dsapi is not running")
         raise typer.Exit(_NOT_RUNNING)
-    status, answer = _ask(settings, "POST", "/v1/models/reload", timeout_s=_RELOAD_S)
+    status, body = ask(settings, "POST", "/v1/models/reload", timeout_s=_RELOAD_S)
+    answer: dict[str, Any] = json.loads(body)
     if status != 200:
         typer.echo(f"dsapi: reload failed: {answer.get('detail', answer)}", err=True)
         raise typer.Exit(1)
@@ -90,6 +95,29 @@ def status(config: Config = None) -> None:
         raise typer.Exit(_NOT_RUNNING)
     ready = "ready" if _is_ready(settings) else "not ready"
     typer.echo(f"dsapi runs: PID {pid}, port {settings.port}, {ready}")
+    Console(soft_wrap=True).print(build_table(read_numbers(settings)))
+
+
+def top(
+    config: Config = None,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    count: Annotated[int, typer.Option(min=0, help="How many looks; 0: until Ctrl-C.")] = 0,
+) -> None:
+    """Watch the running service: rates and times since the last look, until Ctrl-C.
+
+    It need not be a daemon: any service on this machine with this host and port is watched.
+    """
+    settings = load_settings(config)
+    before, before_s = read_numbers(settings), time.monotonic()
+    looks = 0
+    with Live(console=Console(), auto_refresh=False) as view, suppress(KeyboardInterrupt):
+        view.update(build_table(before), refresh=True)
+        while not count or looks < count:
+            time.sleep(interval)
+            now, now_s = read_numbers(settings), time.monotonic()
+            view.update(build_table(now, before, period_s=now_s - before_s), refresh=True)
+            before, before_s = now, now_s
+            looks += 1
 
 
 def _start(settings: Settings) -> None:
@@ -106,26 +134,6 @@ def _stop(settings: Settings) -> None:
 
 def _is_ready(settings: Settings) -> bool:
     try:
-        return _ask(settings, "GET", "/health/ready", timeout_s=5)[0] == 200
+        return ask(settings, "GET", "/health/ready", timeout_s=5)[0] == 200
     except StartupError:
         return False
-
-
-def _ask(
-    settings: Settings, method: str, path: str, *, timeout_s: float
-) -> tuple[int, dict[str, Any]]:
-    """Ask the daemon: status and JSON of its answer.
-
-    Raises:
-        StartupError: it does not answer.
-    """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    connection = http.client.HTTPConnection(host, settings.port, timeout=timeout_s)
-    try:
-        connection.request(method, path, headers={"Content-Length": "0"})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise StartupError(f"dsapi does not answer on {host}:{settings.port}: {error}") from error
-    finally:
-        connection.close()

@@ -41,7 +41,7 @@ def serve(
         prediction_workers=workers,
         log_level=log_level,
     )
-    configure_logs(settings.log_level)
+    configure_logs(settings)
     server.serve(
         settings,
         on_ready=lambda url: typer.echo(f"dsapi answers on {url} - open it, or stop with Ctrl-C"),

@@ -6,6 +6,7 @@ process that loads it and then daemonizes hangs at its first prediction.
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -27,10 +28,27 @@ def _tensorflow() -> Any:
     """Import TensorFlow quietly (once)."""
     # Its errors come as exceptions; what it writes besides is about GPUs that are not there.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _native_stderr_to_log():
+    with _native_stderr_to_log(), _without_keras():
         import tensorflow
 
     return tensorflow
+
+
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """Make the import of Keras fail for a while.
+
+    TensorFlow loads all of it at its end, optionally. Frozen graphs do not need it, and without it
+    the import takes half as long and 100 MB less. Whoever wants Keras imports it afterwards.
+    """
+    blocked = "keras" not in sys.modules
+    if blocked:
+        sys.modules["keras"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if blocked:
+            del sys.modules["keras"]
 
 
 @contextmanager
@@ -59,9 +77,10 @@ class TensorFlowSession:
         """Open a session on a loaded graph."""
         tf = _tensorflow()
         # Workers give the parallelism, one thread each. The first session of a process fixes
-        # the size of its thread pools for good.
+        # the size of its thread pools for good. -1: operations run in the calling thread. With 1
+        # all sessions would share a single thread, whatever the number of workers.
         config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1
+            intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1
         )
         # By itself TensorFlow takes all of a GPU's memory, whatever else wants to use it.
         config.gpu_options.allow_growth = True

@@ -28,6 +28,11 @@ class Deadline:
         """Seconds left, never negative."""
         return max(0.0, self.at_s - time.monotonic())
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the clock was started."""
+        return time.monotonic() - self.at_s + self.timeout_s
+
     def check(self) -> None:
         """Give up if the time is over.
 

@@ -3,8 +3,6 @@
 Called by `dsapi.server` and, in tests, mounted on a server of its own.
 """
 
-import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,17 @@ import cherrypy
 from cherrypy._cprequest import Request
 
 from dsapi.errors import BadParameter, NotReady
+from dsapi.metrics import CONTENT_TYPE
 from dsapi.reload import ReloadReport
 from dsapi.web.admin import Reload
 from dsapi.web.answers import answer_models
+from dsapi.web.journal import Journal, RequestRecord
 from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import Predictions, RequestLimits
 from dsapi.web.problems import respond_to_exception, respond_to_status
 from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
 from dsapi.web.request_ids import choose_request_id
 from dsapi.workers import PredictionWorkers
-
-_ACCESS_LOGGER = logging.getLogger("dsapi.access")
 
 
 class ApiRequest(Request):  # type: ignore[misc]
@@ -38,10 +36,9 @@ class ApiRequest(Request):  # type: ignore[misc]
     # `dsapi.web.bodies` reads body and query, once and strictly.
     process_request_body = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Start the clock of the access log."""
-        super().__init__(*args, **kwargs)
-        self._started_s = time.perf_counter()
+    # What the journal tells of the request: the error's code, and how the picture came.
+    error_code = ""
+    picture_form = ""
 
     def process_query_string(self) -> None:
         """Leave the query to `dsapi.web.bodies`."""
@@ -63,19 +60,37 @@ class ApiRequest(Request):  # type: ignore[misc]
         cherrypy.serving.response.finalize()
 
     def close(self) -> None:
-        """Log the request when its answer is out."""
+        """Write the request into the journal when its answer is out."""
         if not self.closed:
             response = cherrypy.serving.response
-            _ACCESS_LOGGER.info(
-                '%s %s "%s" %s %s %.1fms',
-                self.unique_id,
-                self.remote.ip,
-                self.request_line[:200],
-                (response.output_status or b"-").decode("latin-1")[:3],
-                response.headers.get("Content-Length", "-"),
-                (time.perf_counter() - self._started_s) * 1000,
+            length = response.headers.get("Content-Length")
+            self.app.journal.write(
+                RequestRecord(
+                    request_id=self.unique_id,
+                    client=self.remote.ip,
+                    request=self.request_line[:200],
+                    status=int((response.output_status or b"500")[:3]),
+                    code=self.error_code,
+                    form=self.picture_form,
+                    size=None if length is None else int(length),
+                    took_ms=self.wsgi_environ["dsapi.deadline"].spent_s * 1000,
+                )
             )
         super().close()
+
+
+class Metrics:
+    """``/metrics``."""
+
+    exposed = True
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def GET(self) -> bytes:
+        """Write every number in Prometheus's text format."""
+        cherrypy.serving.response.headers["Content-Type"] = CONTENT_TYPE
+        return self._journal.metrics.render()
 
 
 class Models:
@@ -156,6 +171,7 @@ def build_application(
     limits: RequestLimits,
     static_dir: Path,
     reload: Callable[[], ReloadReport],
+    journal: Journal,
 ) -> cherrypy.Application:
     """Build the WSGI application.
 
@@ -164,10 +180,12 @@ def build_application(
         limits: what a request may use.
         static_dir: folder of the page, its script and its style.
         reload: loads models and settings anew.
+        journal: where every request is written down.
     """
     root = Page(workers, limits, static_dir=static_dir)
     tree: dict[str, Any] = {
         "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers, reload)),
+        "metrics": Metrics(journal),
         "health": _Folder(live=Live(), ready=Ready(workers)),
     }
     # CherryPy's dispatcher finds /openapi.json under this name.
@@ -175,7 +193,14 @@ def build_application(
     vars(root).update(tree)
     application = cherrypy.Application(root, script_name="", config=_config(static_dir))
     application.request_class = ApiRequest
+    application.journal = journal
+    # CherryPy's own access log knows no request ids, and takes its time also where nobody reads it.
+    application.log.access = _log_nothing
     return application
+
+
+def _log_nothing() -> None:
+    pass
 
 
 def _config(static_dir: Path) -> dict[str, dict[str, Any]]:

@@ -19,13 +19,14 @@ from dsapi.errors import BadRequest, InternalError, Overloaded, RequestError
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
 from dsapi.web.framing import ChunkedBody, LengthBody
+from dsapi.web.heads import HeadReader
+from dsapi.web.journal import Journal, RequestRecord
 from dsapi.web.problems import raw_problem
 from dsapi.web.request_ids import choose_request_id
 from dsapi.web.threads import RequestThreads
 from dsapi.web.waiting import WaitingConnections
 
 _LOGGER = logging.getLogger(__name__)
-_ACCESS_LOGGER = logging.getLogger("dsapi.access")
 _MAX_HEAD_BYTES = 32 * 1024
 _BACKLOG = 1024
 # Connections that may wait for a thread, per thread.
@@ -34,45 +35,12 @@ _PEEK_BYTES = 2048
 _FAST = (b"GET /health/", b"GET /metrics")
 _PREDICTION = b"POST /v1/predictions"
 _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-class _HeadReader:
-    """Reads a request's head as strictly as RFC 9112 permits.
-
-    Two servers that read a head differently can be made to see different requests in it. Names
-    with underscores are dropped, as WSGI could not tell them from those with hyphens.
-    """
-
-    def __call__(self, rfile: Any, hdict: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Read headers until the empty line.
-
-        Raises:
-            ValueError: malformed, or a length that is missing its meaning.
-        """
-        while (line := rfile.readline()) != b"\r\n":
-            name, colon, value = line.partition(b":")
-            if not (colon and line.endswith(b"\r\n") and _TOKEN.fullmatch(name)):
-                raise ValueError("a header line is malformed or cut short")
-            if b"_" in name:
-                continue
-            name, value = name.title(), value.strip()
-            if name in (b"Content-Length", b"Transfer-Encoding", b"Host") and name in hdict:
-                raise ValueError(f"{name.decode()} came twice")
-            # RFC 9110, section 5.3: lines of one name are one list.
-            hdict[name] = hdict[name] + b", " + value if name in hdict else value
-        length = hdict.get(b"Content-Length")
-        if length is not None and not (length.isdigit() and len(length) < 19):
-            raise ValueError(f"Content-Length must be a number of bytes, got {length[:40]!r}")
-        if length is not None and b"Transfer-Encoding" in hdict:
-            raise ValueError("Content-Length and Transfer-Encoding came both")
-        return hdict
 
 
 class _Request(cheroot.HTTPRequest):
     """A request whose malformed head is answered with the contract's error body."""
 
-    header_reader = _HeadReader()
+    header_reader = HeadReader()
 
     def respond(self) -> None:
         """Call the application and send its answer."""
@@ -101,13 +69,13 @@ class _Request(cheroot.HTTPRequest):
         )
         self.close_connection = self.conn.unread = True
         self.sent_headers = True
-        method = getattr(self, "method", b"-").decode("latin-1")
-        _log_refusal(self.conn, request_id=request_id, line=method, status=error.status)
+        line = b" ".join(getattr(self, name, b"-") for name in ("method", "uri"))
+        self.server.write_refusal(self.conn, error, request_id=request_id, line=line)
         try:
             self.conn.wfile.write(raw_problem(error, request_id=request_id))
             self.conn.wfile.flush()
-        except OSError as error:
-            _LOGGER.debug("request %s: the caller has gone: %s", request_id, error)
+        except OSError as gone:
+            _LOGGER.debug("request %s: the caller has gone: %s", request_id, gone)
 
 
 class _Connection(Connection):
@@ -124,6 +92,12 @@ class _Gateway(wsgi.Gateway_10):
         environ["dsapi.caller_gone"] = self.req.conn.caller_gone
         return environ
 
+    def write(self, chunk: bytes) -> None:
+        """Write a part of the answer; send it before the journal is written if it is the last."""
+        super().write(chunk)
+        if len(chunk) == self.remaining_bytes_out:
+            self.req.conn.wfile.flush()
+
 
 class HTTPServer(wsgi.Server):
     """A threaded HTTP/1.1 server of a WSGI application.
@@ -137,6 +111,7 @@ class HTTPServer(wsgi.Server):
         max_connections: connections that may wait for a request.
         request_timeout_s: tells the seconds that the next request gets, from its first byte.
         refusal: tells whether predictions would be refused now, and how.
+        journal: where requests are written down that no handler sees.
     """
 
     ConnectionClass = _Connection
@@ -152,6 +127,7 @@ class HTTPServer(wsgi.Server):
         max_connections: int,
         request_timeout_s: Callable[[], float],
         refusal: Callable[[], RequestError | None],
+        journal: Journal,
     ) -> None:
         super().__init__(
             bind_addr,
@@ -172,6 +148,7 @@ class HTTPServer(wsgi.Server):
         self._max_connections = max_connections
         self._request_timeout_s = request_timeout_s
         self._refusal = refusal
+        self._journal = journal
 
     def prepare(self) -> None:
         """Listen and start the threads.
@@ -202,6 +179,16 @@ class HTTPServer(wsgi.Server):
             self._waiting.stop()
             if not self._threads.stop(self.shutdown_timeout):
                 _LOGGER.warning("hung up on requests that did not end within shutdown_timeout")
+
+    @property
+    def waiting_connections(self) -> int:
+        """Connections that wait for a request."""
+        return len(self._waiting)
+
+    @property
+    def busy_threads(self) -> int:
+        """Request threads that serve a connection."""
+        return self._threads.busy
 
     @property
     def can_add_keepalive_connection(self) -> bool:
@@ -235,6 +222,23 @@ class HTTPServer(wsgi.Server):
         """Log what cheroot has to say where everything else is logged."""
         _LOGGER.log(level, "%s", msg, exc_info=traceback)
 
+    def write_refusal(
+        self, conn: Connection, error: RequestError, *, request_id: str, line: bytes
+    ) -> None:
+        """Write a request into the journal that no handler saw."""
+        self._journal.write(
+            RequestRecord(
+                request_id=request_id,
+                client=str(conn.remote_addr),
+                request=line[:200].decode("latin-1"),
+                status=error.status,
+                code=error.code,
+                form="",
+                size=None,
+                took_ms=conn.deadline.spent_s * 1000,
+            )
+        )
+
     def _make_connection(self, sock: socket.socket, address: tuple[object, ...]) -> Connection:
         return _Connection(self, sock, address=address, silence_s=self.timeout)
 
@@ -247,12 +251,7 @@ class HTTPServer(wsgi.Server):
     def _refuse(self, conn: Connection, head: bytes, error: RequestError) -> None:
         found = _REQUEST_ID.search(head)
         request_id = choose_request_id(found[1].decode("latin-1") if found else "")
-        _log_refusal(
-            conn,
-            request_id=request_id,
-            line=head.partition(b"\r\n")[0].decode("latin-1"),
-            status=error.status,
-        )
+        self.write_refusal(conn, error, request_id=request_id, line=head.partition(b"\r\n")[0])
         try:
             conn.socket.settimeout(0)
             conn.socket.send(raw_problem(error, request_id=request_id))
@@ -271,8 +270,3 @@ def _transport_error(status: int, detail: str, *, deadline: Deadline) -> Request
     if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InternalError("the service failed on this request")
     return BadRequest(f"the request's head is malformed: {detail}")
-
-
-def _log_refusal(conn: Connection, *, request_id: str, line: str, status: int) -> None:
-    """Log a request that no handler saw, as `dsapi.web.application` logs the others."""
-    _ACCESS_LOGGER.info('%s %s "%s" %s - 0.0ms', request_id, conn.remote_addr, line[:200], status)

@@ -111,6 +111,7 @@ class Page:
             )
         except RequestError as error:
             response = cherrypy.serving.response
+            cherrypy.serving.request.error_code = error.code
             response.status = error.status
             if error.retry_after_s is not None:
                 response.headers["Retry-After"] = str(error.retry_after_s)

@@ -1,7 +1,6 @@
 """``/v1/predictions``: themes and colors at one point, or at many points of one picture."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from dsapi.web.parameters import (
 from dsapi.workers import PredictionWorkers
 
 _LOGGER = logging.getLogger("dsapi.predictions")
+_TEXT_FORMS = ("application/json", "application/x-www-form-urlencoded")
 
 
 @dataclass
@@ -48,6 +48,54 @@ class RequestLimits:
     def take(self, settings: Settings) -> None:
         """Take them from changed settings."""
         vars(self).update(vars(RequestLimits.of(settings)))
+
+
+@dataclass(frozen=True)
+class PredictionRecord:
+    """The log line of a prediction: what was asked, answered, and the time of every step."""
+
+    prediction: Prediction
+    request_id: str
+    source: str
+
+    def fields(self) -> dict[str, object]:
+        """Give the fields of a JSON log line."""
+        picture, first = self.prediction.picture, self.prediction.results[0]
+        return {
+            "request_id": self.request_id,
+            "source": self.source,
+            "format": picture.format,
+            "bytes": picture.bytes,
+            "width": picture.width,
+            "height": picture.height,
+            "points": len(self.prediction.results),
+            "point": [first.point.x, first.point.y],
+            "models": {
+                name: {
+                    "version": version,
+                    "label": best[0].label if (best := first.labels[name]) else None,
+                    "probability": round(best[0].probability, 4) if best else None,
+                }
+                for name, version in self.prediction.versions.items()
+            },
+            "timing_ms": {
+                step: round(value, 1) for step, value in self.prediction.timing_ms.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        picture, first = self.prediction.picture, self.prediction.results[0]
+        parts = [
+            f"{self.request_id} source={self.source} format={picture.format} "
+            f"bytes={picture.bytes} size={picture.width}x{picture.height} "
+            f"points={len(self.prediction.results)} point={first.point.x},{first.point.y}"
+        ]
+        for name, version in self.prediction.versions.items():
+            best = first.labels[name]
+            told = f'"{best[0].label}":{best[0].probability:.4f}' if best else "-"
+            parts.append(f"{name}={version}:{told}")
+        parts += [f"{step}_ms={value:.1f}" for step, value in self.prediction.timing_ms.items()]
+        return " ".join(parts)
 
 
 class BatchPredictions:
@@ -88,7 +136,9 @@ def _predict(
     request = cherrypy.serving.request
     deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
     body = read_body(max_bytes=limits.max_bytes, deadline=deadline)
-    form = parse_form(request.headers.get("Content-Type", ""), body, request.query_string)
+    content_type = request.headers.get("Content-Type", "")
+    form = parse_form(content_type, body, request.query_string)
+    request.picture_form = _name_form(form, content_type)
     parameters = read_parameters(kind, form.parameters)
     return predict_form(form, parameters, workers=workers, limits=limits, deadline=deadline)
 
@@ -117,8 +167,19 @@ def predict_form(
     request = cherrypy.serving.request
     caller_gone = request.wsgi_environ["dsapi.caller_gone"]
     prediction = workers.predict(asked, deadline, caller_gone=caller_gone)
-    _log(prediction, request_id=str(request.unique_id), source=form.path or "body")
+    _LOGGER.info(PredictionRecord(prediction, str(request.unique_id), source=form.path or "body"))
+    request.app.journal.metrics.observe_stages(prediction.timing_ms)
     return prediction, str(uuid_utils.uuid7())
+
+
+def _name_form(form: Form, content_type: str) -> str:
+    """Say how the picture came."""
+    if form.path is not None:
+        return "path"
+    if content_type.startswith("multipart/"):
+        return "upload"
+    # Only these two carry a picture as text.
+    return "base64" if content_type.startswith(_TEXT_FORMS) else "raw"
 
 
 def _image(form: Form, limits: RequestLimits) -> bytes:
@@ -141,36 +202,3 @@ def _choose_models(names: list[str] | None, workers: PredictionWorkers) -> tuple
 def _json(text: str) -> bytes:
     cherrypy.serving.response.headers["Content-Type"] = "application/json"
     return text.encode()
-
-
-def _log(prediction: Prediction, *, request_id: str, source: str) -> None:
-    """Log one line with what was asked, answered, and the time of every step."""
-    picture, first = prediction.picture, prediction.results[0]
-    best = " ".join(
-        _best(name, first.labels[name][0].label, first.labels[name][0].probability, version)
-        if first.labels[name]
-        else f"{name}={version}:-"
-        for name, version in prediction.versions.items()
-    )
-    _LOGGER.info(
-        "%s source=%s format=%s bytes=%d size=%dx%d points=%d point=%d,%d %s %s",
-        request_id,
-        source,
-        picture.format,
-        picture.bytes,
-        picture.width,
-        picture.height,
-        len(prediction.results),
-        first.point.x,
-        first.point.y,
-        best,
-        _steps(prediction.timing_ms),
-    )
-
-
-def _best(name: str, label: str, probability: float, version: str) -> str:
-    return f'{name}={version}:"{label}":{probability:.4f}'
-
-
-def _steps(timing_ms: Mapping[str, float]) -> str:
-    return " ".join(f"{step}_ms={value:.1f}" for step, value in timing_ms.items())

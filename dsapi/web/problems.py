@@ -78,11 +78,13 @@ def respond_to_status(status: str, message: str, **_: Any) -> bytes:
     elif number >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         code, detail = InternalError.code, "the service failed on this request"
     response.headers["Content-Type"] = CONTENT_TYPE
+    request.error_code = code
     return problem_body(status=number, code=code, detail=detail, request_id=str(request.unique_id))
 
 
 def _respond(error: RequestError) -> None:
     response = cherrypy.serving.response
+    cherrypy.serving.request.error_code = error.code
     response.status = error.status
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers.pop("Content-Length", None)

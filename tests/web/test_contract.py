@@ -1,7 +1,6 @@
 """The running server against its own OpenAPI document, with requests made up by Schemathesis."""
 
 import base64
-import math
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +19,8 @@ from schemathesis.transport.serialization import Binary
 from dsapi.settings import Settings, load_settings
 from dsapi.web.openapi import build_openapi
 from tests.conftest import RunningServer, StartServer
-from tests.graphs import freeze_constant
-from tests.pictures import encode, halves, photo, plain
+from tests.graphs import freeze_failing
+from tests.pictures import GREEN, encode, halves, photo, plain
 
 _PICTURES = [
     encode(halves()),
@@ -135,13 +134,14 @@ def _busy(config: Path) -> Settings:
 def _failing(config: Path) -> Settings:
     for name, side in (("themes", 32), ("colors", 9)):
         graph = config.parent / f"failing/{name}.pb"
-        freeze_constant(graph, [math.nan, 0.0, 0.0], side=side)
+        freeze_failing(graph, side=side)
     text = config.read_text(encoding="utf-8").replace('"models/', '"failing/')
     failing = config.with_name("failing.conf")
     failing.write_text(text, encoding="utf-8")
     return load_settings(failing)
 
 
+_GREEN = encode(plain(GREEN))
 # How to get each code that the document names: the service, the request.
 _PROVOKED: dict[str, tuple[Callable[[Path], Settings], dict[str, Any]]] = {
     "bad_request": (load_settings, {"data": "{", "headers": {"Content-Type": "application/json"}}),
@@ -153,7 +153,7 @@ _PROVOKED: dict[str, tuple[Callable[[Path], Settings], dict[str, Any]]] = {
     "unreadable_image": (load_settings, {"data": _PICTURES[0][:100]}),
     "path_forbidden": (_strict, {"data": {"path": "a.jpg"}}),
     "too_large": (_strict, {"data": b"x" * 5001}),
-    "internal_error": (_failing, {"data": _PICTURES[0]}),
+    "internal_error": (_failing, {"data": _GREEN}),
     "overloaded": (_busy, {"data": _SLOW}),
     "not_ready": (_busy, {"data": _PICTURES[0]}),
     "deadline_exceeded": (_hasty, {"data": _SLOW}),

@@ -1,0 +1,45 @@
+"""Heads: the lines of a request before its body, in; header names and values, out.
+
+cheroot's own reader takes what two servers may understand differently, such as two lengths of one
+body. Used by `dsapi.web.http_server`.
+"""
+
+import re
+from typing import Any
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Of these a second one would change what the request is.
+_ONCE = (b"Content-Length", b"Transfer-Encoding", b"Host")
+_MAX_LENGTH_DIGITS = 18
+
+
+class HeadReader:
+    """Reads a request's head as strictly as RFC 9112 permits.
+
+    Two servers that read a head differently can be made to see different requests in it. Names
+    with underscores are dropped, as WSGI could not tell them from those with hyphens.
+    """
+
+    def __call__(self, rfile: Any, hdict: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Read headers until the empty line.
+
+        Raises:
+            ValueError: malformed, or a length that is missing its meaning.
+        """
+        while (line := rfile.readline()) != b"\r\n":
+            name, colon, value = line.partition(b":")
+            if not (colon and line.endswith(b"\r\n") and _TOKEN.fullmatch(name)):
+                raise ValueError("a header line is malformed or cut short")
+            if b"_" in name:
+                continue
+            name, value = name.title(), value.strip()
+            if name in _ONCE and name in hdict:
+                raise ValueError(f"{name.decode()} came twice")
+            # RFC 9110, section 5.3: lines of one name are one list.
+            hdict[name] = hdict[name] + b", " + value if name in hdict else value
+        length = hdict.get(b"Content-Length")
+        if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
+            raise ValueError(f"Content-Length must be a number of bytes, got {length[:40]!r}")
+        if length is not None and b"Transfer-Encoding" in hdict:
+            raise ValueError("Content-Length and Transfer-Encoding came both")
+        return hdict

@@ -1,0 +1,148 @@
+"""Log lines: text or JSON, rotated or not, and a full disk loses lines but no request."""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dsapi.logs import configure_logs, count_lost_lines
+from dsapi.settings import Settings, load_settings
+from tests.conftest import RunningServer, StartServer
+from tests.pictures import GREEN, encode, plain
+
+PICTURE = encode(plain(GREEN))
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """Give the loggers back to pytest."""
+    loggers = [logging.getLogger(name) for name in ("", "dsapi.access", "dsapi.predictions")]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        for handler in logger.handlers:
+            if handler not in handlers:
+                with suppress(OSError):  # what is left for a full disk
+                    handler.close()
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def quiet(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    return start_server(load_settings(tiny_config))
+
+
+def log_to(folder: Path, quiet: RunningServer, **changes: object) -> Settings:
+    settings = quiet.settings.model_copy(update=changes)
+    configure_logs(settings, folder=folder)
+    return settings
+
+
+def read_lines(file: Path, count: int) -> list[str]:
+    """Read a log when it has that many lines: the last is written after the answer is out."""
+    for _ in range(200):
+        if len(lines := file.read_text(encoding="utf-8").splitlines()) >= count:
+            break
+        time.sleep(0.02)
+    return lines
+
+
+def read_json(file: Path, count: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in read_lines(file, count)]
+
+
+def test_json_lines_carry_fields_and_the_request_id(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet, log_format="json")
+    answer = quiet.ask(
+        "POST",
+        "/v1/predictions?x=3&y=4",
+        PICTURE,
+        {"X-Request-ID": "mine", "Content-Type": "image/png"},
+    )
+    logging.getLogger("dsapi.service").warning("a %s message", "plain")
+    [access] = read_json(tmp_path / "access.log", 1)
+    [prediction] = read_json(tmp_path / "predictions.log", 1)
+    [service] = read_json(tmp_path / "dsapi.log", 1)
+    assert access["request_id"] == prediction["request_id"] == "mine"
+    assert (access["status"], access["form"]) == (200, "raw")
+    assert access["request"] == "POST /v1/predictions?x=3&y=4 HTTP/1.1"
+    assert prediction["point"] == [3, 4]
+    assert prediction["timing_ms"] == answer.json["timing_ms"]
+    models = prediction["models"]
+    assert isinstance(models, dict)
+    assert models["themes"]["label"] == "green"
+    assert service["message"] == "a plain message"
+    assert {"time", "level", "logger"} <= access.keys() & prediction.keys() & service.keys()
+
+
+def test_text_lines_say_the_same_for_people(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet)
+    quiet.ask("POST", "/v1/predictions?x=900&y=4", PICTURE, {"X-Request-ID": "mine"})
+    quiet.ask("POST", "/v1/predictions?x=3&y=4", PICTURE, {"X-Request-ID": "other"})
+    refused, answered = read_lines(tmp_path / "access.log", 2)
+    assert 'mine 127.0.0.1 "POST /v1/predictions?x=900&y=4 HTTP/1.1" 400' in refused
+    assert refused.endswith(" bad_point")
+    assert "other" in answered
+    prediction = (tmp_path / "predictions.log").read_text(encoding="utf-8")
+    assert "other source=body format=PNG" in prediction
+    assert "themes=" in prediction
+    assert '"green":' in prediction
+    assert "total_ms=" in prediction
+
+
+def test_no_log_holds_bytes_of_a_picture(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet, log_level="DEBUG")
+    quiet.post_picture(PICTURE)
+    quiet.post_picture(PICTURE[:40])
+    quiet.ask("POST", "/v1/predictions", PICTURE, {"Content-Type": "application/json"})
+    logged = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"PNG\\r" not in logged
+    assert PICTURE[:8] not in logged
+    assert len(logged) < 4000
+
+
+def test_files_that_grow_are_rotated_and_a_few_kept(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet, log_max_bytes=500, log_backups=2)
+    for _ in range(20):
+        quiet.ask("GET", "/health/live")
+    kept = sorted(file.name for file in tmp_path.glob("access.log*"))
+    assert kept == ["access.log", "access.log.1", "access.log.2"]
+    assert all(file.stat().st_size <= 500 for file in tmp_path.glob("access.log*"))
+
+
+def test_a_file_that_logrotate_has_moved_is_made_anew(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet)
+    quiet.ask("GET", "/health/live")
+    assert read_lines(tmp_path / "access.log", 1)
+    (tmp_path / "access.log").rename(tmp_path / "access.log.1")
+    quiet.ask("GET", "/health/ready")
+    for _ in range(200):
+        if (tmp_path / "access.log").exists():
+            break
+        time.sleep(0.02)
+    assert any("/health/ready" in line for line in read_lines(tmp_path / "access.log", 1))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, by the kernel")
+def test_a_full_disk_loses_lines_and_counts_them_and_nothing_else(
+    tmp_path: Path, quiet: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("access.log", "predictions.log", "dsapi.log"):
+        (tmp_path / name).symlink_to("/dev/full")
+    log_to(tmp_path, quiet)
+    answers = [quiet.post_picture(PICTURE).status for _ in range(5)]
+    assert answers == [200] * 5
+    for _ in range(200):
+        if count_lost_lines() >= 10:
+            break
+        time.sleep(0.02)
+    told = re.search(rb"^dsapi_log_lines_lost (\d+)", quiet.ask("GET", "/metrics").body, re.M)
+    assert told is not None
+    assert int(told[1]) >= 10
+    assert "Traceback" not in capsys.readouterr().err

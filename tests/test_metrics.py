@@ -1,0 +1,106 @@
+"""Metrics: every number is there, right, and known to the dashboard and the alert rules."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from dsapi.settings import load_settings
+from tests.conftest import RunningServer, StartServer
+from tests.pictures import GREEN, encode, plain
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+PICTURE = encode(plain(GREEN))
+
+
+@pytest.fixture
+def watched(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    return start_server(load_settings(tiny_config))
+
+
+def numbers(server: RunningServer) -> dict[str, float]:
+    """Read the metrics as ``name{label="value"}`` to value."""
+    answer = server.ask("GET", "/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].replace(" ", "") == (
+        "text/plain;version=0.0.4;charset=utf-8"
+    )
+    found = {}
+    for family in text_string_to_metric_families(answer.body.decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
+
+
+def numbers_when(server: RunningServer, *, requests: int) -> dict[str, float]:
+    """Read them when that many predictions are counted, which is after each has its answer."""
+    name = 'dsapi_request_seconds_count{endpoint="/v1/predictions"}'
+    for _ in range(200):
+        if (found := numbers(server)).get(name) == requests:
+            break
+        time.sleep(0.02)
+    return found
+
+
+def test_requests_are_counted_by_endpoint_form_and_status(watched: RunningServer) -> None:
+    watched.post_picture(PICTURE)
+    watched.post_picture(PICTURE, "x=9999&y=0")
+    watched.ask("POST", "/v1/predictions", "path=a.jpg", {"Content-Type": "application/json"})
+    watched.ask("GET", "/made/up")
+    counted = numbers_when(watched, requests=3)
+    prediction = 'endpoint="/v1/predictions",form="raw",status='
+    assert counted[f'dsapi_requests_total{{{prediction}"200"}}'] == 1
+    assert counted[f'dsapi_requests_total{{{prediction}"400"}}'] == 1
+    assert counted['dsapi_requests_total{endpoint="other",form="",status="404"}'] == 1
+    assert counted['dsapi_errors_total{code="bad_point"}'] == 1
+    assert counted['dsapi_errors_total{code="bad_request"}'] == 1
+    assert counted['dsapi_request_seconds_count{endpoint="/v1/predictions"}'] == 3
+
+
+def test_each_step_of_a_prediction_is_observed(watched: RunningServer) -> None:
+    answer = watched.post_picture(PICTURE)
+    counted = numbers(watched)
+    for stage, took_ms in answer.json["timing_ms"].items():
+        assert counted[f'dsapi_stage_seconds_count{{stage="{stage}"}}'] == 1
+        seconds = counted[f'dsapi_stage_seconds_sum{{stage="{stage}"}}']
+        assert seconds == pytest.approx(took_ms / 1000, abs=1e-4)
+
+
+def test_workers_queue_and_models_are_told(watched: RunningServer) -> None:
+    counted = numbers(watched)
+    assert counted["dsapi_workers_alive{}"] == counted["dsapi_workers{}"] == 2
+    assert counted["dsapi_ready{}"] == 1
+    assert counted["dsapi_queue_waiting{}"] == 0
+    assert counted["dsapi_queue_size{}"] == 64
+    for name, model in watched.workers.models.items():
+        labels = f'engine="tensorflow",model="{name}",version="{model.version}"'
+        assert counted[f"dsapi_model{{{labels}}}"] == 1
+    assert counted["process_resident_memory_bytes{}"] > 1e7
+
+
+def test_a_reload_is_counted(watched: RunningServer) -> None:
+    watched.ask("POST", "/v1/models/reload", b"")
+    assert numbers(watched)['dsapi_reloads_total{result="succeeded"}'] == 1
+
+
+def test_the_dashboard_and_the_alerts_ask_only_for_numbers_that_exist(
+    watched: RunningServer,
+) -> None:
+    watched.post_picture(PICTURE)
+    watched.post_picture(b"no picture")
+    answer = watched.ask("GET", "/metrics").body.decode()
+    # Counters without an event yet have no sample, but their type is told.
+    told = set(re.findall(r"^(?:# TYPE )?(\w+)", answer, re.M))
+    dashboard = json.loads((DEPLOY / "grafana/dsapi.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked.append((DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8"))
+    names = {
+        name for text in asked for name in re.findall(r"\b((?:dsapi|process)_\w+)\s*[{\[ )]", text)
+    }
+    assert len(names) > 15
+    assert names <= told
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
