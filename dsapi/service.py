@@ -12,6 +12,7 @@ from dsapi.metrics import Metrics
 from dsapi.prediction.model import Model, load_model
 from dsapi.reload import Reloader
 from dsapi.settings import Settings, static_dir
+from dsapi.web.access import Access
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
 from dsapi.web.journal import Journal
@@ -72,9 +73,11 @@ def build_service(settings: Settings) -> Service:
         stall_timeout_s=settings.worker_stall_timeout,
     )
     limits = RequestLimits.of(settings)
+    access = Access(settings)
 
     def apply(changed: Settings) -> None:
         limits.take(changed)
+        access.take(changed)
         logging.getLogger().setLevel(changed.log_level)
 
     reloader = Reloader(settings, workers, load=load_models, apply=apply)
@@ -102,6 +105,7 @@ def build_service(settings: Settings) -> Service:
             static_dir=static_dir(),
             reload=reloader.reload,
             journal=journal,
+            access=access,
         ),
         # Each request that waits for a worker, or is predicted, keeps a thread waiting. With
         # fewer threads the queue would never be full, and nothing would be refused.

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cherrypy.lib.reprconf import Parser
-from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,12 +19,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dsapi.config_file import (
+    check_keys,
+    check_networks,
+    check_rate_limit,
+    read_config,
+    split_words,
+)
 from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
 from dsapi.prediction.model import ModelSpec
 from dsapi.prediction.picture import Limits
 
 _ENV_PREFIX = "DSAPI_"
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
 _MODEL_PATHS = ("graph", "labels", "golden")
 
 
@@ -117,6 +124,48 @@ class Settings(BaseSettings):
         """Take ``a:b`` from the environment, a string or a list from the file."""
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
+    api_keys: Words = Field(
+        (),
+        description='Keys that callers must send, each as "NAME=HASH"; `dsapi key NAME` makes one. '
+        "None: no key is needed",
+    )
+    admin_keys: Words = Field(
+        (), description="Likewise, for callers who may also reload models and settings"
+    )
+    admin_loopback: bool = Field(
+        True, description="Whether callers on the machine itself need no key for that"
+    )
+    allowed_networks: Words = Field(
+        (), description='Networks that may ask, such as "10.0.0.0/8"; none: all'
+    )
+    trusted_proxies: Words = Field(
+        (), description="Networks of proxies whose X-Forwarded-For tells the caller's address"
+    )
+    rate_limit: str = Field(
+        "", description='Requests per key or address, such as "20/second; 1000/hour"; empty: any'
+    )
+    rate_limit_storage: str = Field(
+        "memory://", description="Where they are counted: memory://, or redis://HOST:PORT for all"
+    )
+    cors_origins: Words = Field(
+        (), description='Origins whose pages may read answers, such as "https://example.org"'
+    )
+
+    @field_validator("api_keys", "admin_keys")
+    @classmethod
+    def _check_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        return check_keys(keys)
+
+    @field_validator("allowed_networks", "trusted_proxies")
+    @classmethod
+    def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return check_networks(networks)
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _check_rate_limit(cls, rate_limit: str) -> str:
+        return check_rate_limit(rate_limit)
+
     # The file and the flags that these settings came from.
     _source: tuple[Path, Mapping[str, Any]] = PrivateAttr((Path(), {}))
 
@@ -188,37 +237,12 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        settings = Settings(_config=_read_config(path), **given)  # type: ignore[call-arg]
+        settings = Settings(_config=read_config(path), **given)  # type: ignore[call-arg]
     except ValidationError as error:
         raise StartupError("\n".join(_explain(error, path))) from error
     anchored = _anchored(settings, path.parent, _state_dir(path))
     anchored._source = (path, given)
     return anchored
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """Read the file into one mapping: the keys of ``[global]``, and ``models``."""
-    try:
-        parser = Parser()
-        parser.read(str(path))
-        # Raw: a '%' is a percent sign here, not an interpolation.
-        sections = parser.as_dict(raw=True)
-    except OSError as error:
-        raise StartupError(
-            f"cannot read the configuration {path}: {error.strerror}; name another with --config"
-        ) from error
-    except Exception as error:  # configparser, and whatever evaluating a value raises
-        raise StartupError(f"the configuration {path} is malformed: {error}") from error
-    values = dict(sections.pop("global", {}))
-    values["models"] = {}
-    for section, keys in sections.items():
-        kind, _, name = section.partition(".")
-        if kind != "models" or not name:
-            raise StartupError(
-                f"{path}: unknown section [{section}]; there are [global] and [models.NAME]"
-            )
-        values["models"][name] = keys
-    return values
 
 
 def _explain(error: ValidationError, path: Path) -> list[str]:

@@ -171,8 +171,9 @@
     return fields;
   }
 
-  // Ask about the point in the fields. Only one request is under way: while dragging, the next
-  // one leaves when it ends; anything else takes its place at once. So no answer comes too late.
+  // Ask about the point in the fields. Only one request is under way: while the point is dragged,
+  // the next one leaves when it ends; anything else takes its place at once. So no answer comes
+  // too late.
   async function ask({ dragging = false } = {}) {
     if (!source) return;
     if (flight && dragging) {
@@ -514,7 +515,7 @@
     drag = { id: event.pointerId, touch };
     stage.setPointerCapture(event.pointerId);
     stage.classList.add("dragging");
-    if (!touch) movePoint(pointUnder(event), { dragging: true });
+    if (!touch) movePoint(pointUnder(event));
   });
   stage.addEventListener("pointermove", (event) => {
     if (drag?.id === event.pointerId) movePoint(pointUnder(event), { dragging: true });
@@ -524,6 +525,7 @@
       if (drag?.id !== event.pointerId) return;
       drag = null;
       stage.classList.remove("dragging");
+      if (waiting) ask();
     });
   }
   stage.addEventListener("click", (event) => {
@@ -540,13 +542,17 @@
     movePoint({ x: Math.floor(point.x) + way[0] * step, y: Math.floor(point.y) + way[1] * step }, { dragging: true });
   });
 
+  stage.addEventListener("keyup", () => {
+    if (waiting) ask();
+  });
+
   for (const id of ["x", "y", "top"]) {
     $(id).addEventListener("input", () => {
       // Half of a point is no mistake yet.
       if (id !== "top" && ($("x").value.trim() === "") !== ($("y").value.trim() === "")) return;
       if ($(id).value.trim() === "" && id === "top") return;
       draw();
-      ask({ dragging: true });
+      ask();
     });
   }
   $("unit").addEventListener("change", () => {

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dsapi.prediction.picture import Picture
+from dsapi.prediction.picture import Picture, find_spare_factor
 from dsapi.prediction.points import Point
 
 Resize = Literal["stretch", "center-crop", "letterbox"]
 Box = tuple[int, int, int, int]
 _FloatBox = tuple[float, float, float, float]
+# A picture is decoded at a fraction of its size as long as a crop keeps twice the model's input on
+# both sides. Measured with the shipped themes graph: docs/pictures.md, "Speed".
+_DECODING_DETAIL = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,23 @@ def parse_crop(text: str) -> Crop:
     if amount < 1 or not amount.is_integer():
         raise ValueError(f"a crop's size is a whole number of pixels from 1px, not {text!r}")
     return Crop(amount, "px")
+
+
+def coarsest_factor(crop: Crop, *, picture: tuple[int, int], size: tuple[int, int]) -> int:
+    """Find by which power of two a picture may be reduced before a model sees any less in it.
+
+    Pixels are looked at as they are: 1. A share may be reduced as long as twice the model's
+    input is left on both sides.
+
+    Args:
+        crop: how much the model sees.
+        picture: width and height of the full upright picture.
+        size: height and width of the model's input.
+    """
+    if crop.unit == "px":
+        return 1
+    width, height = (_share(side, crop.amount) for side in picture)
+    return find_spare_factor((width, height), (size[1], size[0]), detail=_DECODING_DETAIL)
 
 
 def locate_crop(crop: Crop, point: Point, picture: Picture) -> Box:

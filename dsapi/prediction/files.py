@@ -1,10 +1,24 @@
-"""Server paths: a path below the image roots in, the bytes of that file out."""
+"""Server paths: a path below the image roots in, the bytes of that file out.
 
+Links are followed once, when the path is resolved. What is then opened is exactly the resolved
+path, one folder after the other and never through a link: what is swapped in between is not
+followed. Called by `dsapi.web`.
+"""
+
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from dsapi.errors import BadParameter, PathForbidden, PathNotFound, TooLarge
+
+# Linux: O_PATH needs no permission to list a folder, as no path does.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Non-blocking: a FIFO put in place of a file must not hold a thread until someone writes to it.
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_PIECE_BYTES = 1 << 20
+# Linux: PATH_MAX. Longer ones name no file.
+_MAX_PATH_BYTES = 4096
 
 
 def read_image_file(path: str, *, roots: Sequence[Path], max_bytes: int) -> bytes:
@@ -12,7 +26,7 @@ def read_image_file(path: str, *, roots: Sequence[Path], max_bytes: int) -> byte
 
     Args:
         path: relative to a root, or absolute inside one.
-        roots: folders that callers may read; none: server paths are off.
+        roots: folders that callers may read, resolved; none: server paths are off.
         max_bytes: largest file that is read.
 
     Raises:
@@ -23,38 +37,94 @@ def read_image_file(path: str, *, roots: Sequence[Path], max_bytes: int) -> byte
     """
     if not roots:
         raise PathForbidden("server paths are off: no image_roots are configured")
-    if not path or "\0" in path:
-        raise BadParameter(f"path must name a file below the image roots, got {path!r}")
+    _check_text(path)
     inside = [
-        resolved
+        (root, resolved.relative_to(root))
         for root in roots
-        if (resolved := _resolve(root, path)) is not None and resolved.is_relative_to(root)
+        if (resolved := _resolve(root, path)).is_relative_to(root)
     ]
     if not inside:
-        raise PathForbidden(f"path must stay below the image roots, got {path!r}")
-    for candidate in inside:
-        if (data := _read_regular(candidate, path, max_bytes)) is not None:
+        raise PathForbidden(f"path must stay below the image roots, got {_shown(path)}")
+    for root, below in inside:
+        if (data := _read_below(root, below, asked=path, max_bytes=max_bytes)) is not None:
             return data
-    raise PathNotFound(f"no such picture below the image roots: {path!r}")
+    raise _not_found(path)
 
 
-def _resolve(root: Path, path: str) -> Path | None:
-    """Follow links and dots; ``None`` where that never ends."""
+def _check_text(path: str) -> None:
+    """Refuse what no file system takes as a path."""
+    if not path or "\0" in path:
+        raise BadParameter(f"path must name a file below the image roots, got {_shown(path)}")
+    try:
+        length = len(os.fsencode(path))
+    except UnicodeEncodeError as error:  # half of a UTF-16 pair, from JSON
+        raise BadParameter(f"path must be text, got {_shown(path)}") from error
+    if length > _MAX_PATH_BYTES:
+        raise _not_found(path)
+
+
+def _resolve(root: Path, path: str) -> Path:
+    """Follow links and dots; where that never ends, to the root, which is no file."""
     try:
         return (root / path).resolve()
     except (OSError, RuntimeError):
-        return None
+        return root
 
 
-def _read_regular(file: Path, asked: str, max_bytes: int) -> bytes | None:
+def _read_below(root: Path, below: Path, *, asked: str, max_bytes: int) -> bytes | None:
     """Read a regular file, ``None`` if it is none or cannot be opened."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            return None
-        with file.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
+        folder = os.open(root, _FOLDER)
+        try:
+            for name in below.parts[:-1]:
+                deeper = os.open(name, _FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = deeper
+            return _read_regular(folder, below.name, asked=asked, max_bytes=max_bytes)
+        finally:
+            os.close(folder)
     except OSError:
         return None
-    if len(data) > max_bytes:
-        raise TooLarge(f"{asked!r} is over max_bytes = {max_bytes} bytes")
-    return data
+
+
+def _read_regular(folder: int, name: str, *, asked: str, max_bytes: int) -> bytes | None:
+    """Read a file of an open folder, if it is a regular one."""
+    # Looked at before it is opened, as opening some devices does something, and after.
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        return None
+    file = os.open(name, _FILE, dir_fd=folder)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size > max_bytes:
+            raise _too_large(asked, status.st_size, max_bytes)
+        return _read_all(file, asked=asked, max_bytes=max_bytes)
+    finally:
+        os.close(file)
+
+
+def _read_all(file: int, *, asked: str, max_bytes: int) -> bytes:
+    """Read to the end; the file may grow or shrink meanwhile."""
+    pieces = []
+    count = 0
+    while piece := os.read(file, _PIECE_BYTES):
+        pieces.append(piece)
+        count += len(piece)
+        if count > max_bytes:
+            raise _too_large(asked, count, max_bytes)
+    return b"".join(pieces)
+
+
+def _too_large(path: str, size: int, max_bytes: int) -> TooLarge:
+    return TooLarge(f"{_shown(path)} has {size} bytes, max_bytes is {max_bytes}")
+
+
+def _not_found(path: str) -> PathNotFound:
+    return PathNotFound(f"no such picture below the image roots: {_shown(path)}")
+
+
+def _shown(path: str) -> str:
+    """Show a path in a message, cut where a caller sent too much of it."""
+    text = repr(path)
+    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -2,17 +2,17 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from dsapi.errors import InternalError, ModelError
-from dsapi.prediction.crops import Box, cut_crop, locate_crop
+from dsapi.prediction.crops import Box, coarsest_factor, cut_crop, locate_crop
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.model import OpenModel
-from dsapi.prediction.picture import Limits, Picture, read_picture
+from dsapi.prediction.model import Model, OpenModel
+from dsapi.prediction.picture import Limits, OpenPicture, Picture, open_picture
 from dsapi.prediction.points import Point, Unit, locate_point
 from dsapi.prediction.ranking import RankedLabel, rank_labels
 
@@ -113,11 +113,13 @@ def predict(
     """
     watch = Stopwatch()
     with watch.time("decode"):
-        picture = read_picture(request.image, limits)
-    points = tuple(
-        locate_point(asked, unit=request.unit, width=picture.width, height=picture.height)
-        for asked in request.points
-    )
+        opened = open_picture(request.image, limits)
+        points = tuple(
+            locate_point(asked, unit=request.unit, width=opened.width, height=opened.height)
+            for asked in request.points
+        )
+        factor = _coarsest_factor(opened, [models[name].model for name in request.models])
+        picture = opened.decode(factor, deadline)
     answers = {}
     for name in request.models:
         deadline.check()
@@ -131,6 +133,12 @@ def predict(
         versions={name: models[name].model.version for name in request.models},
         timing_ms=watch.timing_ms,
     )
+
+
+def _coarsest_factor(opened: OpenPicture, models: Sequence[Model]) -> int:
+    """Find by how much the picture may be reduced for all of these models."""
+    size = (opened.width, opened.height)
+    return min(coarsest_factor(model.spec.crop, picture=size, size=model.size) for model in models)
 
 
 def _ask_model(

@@ -1,15 +1,13 @@
-"""Administration: ``/v1/models/reload``. Only for callers on this machine."""
+"""Administration: ``/v1/models/reload``. `dsapi.web.access` decides who may."""
 
 from collections.abc import Callable
 
 import cherrypy
 from pydantic import BaseModel
 
-from dsapi.errors import BadParameter, Forbidden
+from dsapi.errors import BadParameter
 from dsapi.reload import ReloadReport
 from dsapi.web.answers import Milliseconds
-
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip")
 
 
 class ModelChangeAnswer(BaseModel):
@@ -38,7 +36,6 @@ class Reload:
 
     def POST(self) -> bytes:
         """Load models and settings anew; the old ones serve until the new ones are checked."""
-        require_loopback()
         if query := cherrypy.serving.request.query_string:
             raise BadParameter(f"/v1/models/reload takes no parameters, got {query[:60]!r}")
         report = self._reload()
@@ -53,15 +50,3 @@ class Reload:
         )
         cherrypy.serving.response.headers["Content-Type"] = "application/json"
         return answer.model_dump_json().encode()
-
-
-def require_loopback() -> None:
-    """Let only callers on this machine pass, and none that a proxy on it passes on.
-
-    Raises:
-        Forbidden: it is another one.
-    """
-    request = cherrypy.serving.request
-    forwarded = any(name in request.headers for name in _FORWARDED)
-    if forwarded or not request.wsgi_environ["dsapi.from_this_machine"]():
-        raise Forbidden("this is for callers on the machine itself")

@@ -13,6 +13,7 @@ from cherrypy._cprequest import Request
 from dsapi.errors import BadParameter, NotReady
 from dsapi.metrics import CONTENT_TYPE
 from dsapi.reload import ReloadReport
+from dsapi.web.access import Access
 from dsapi.web.admin import Reload
 from dsapi.web.answers import answer_models
 from dsapi.web.journal import Journal, RequestRecord
@@ -39,6 +40,8 @@ class ApiRequest(Request):  # type: ignore[misc]
     # What the journal tells of the request: the error's code, and how the picture came.
     error_code = ""
     picture_form = ""
+    # Whether it is a browser's question before the request of another origin's page.
+    preflight = False
 
     def process_query_string(self) -> None:
         """Leave the query to `dsapi.web.bodies`."""
@@ -52,6 +55,13 @@ class ApiRequest(Request):  # type: ignore[misc]
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
+        if origin := self.app.access.allowed_origin(self.wsgi_environ.get("HTTP_ORIGIN", "")):
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
+            headers["Vary"] = "Origin"
+            self.preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ
+        if not self.preflight:  # browsers ask without a key whether they may send one
+            self.remote.ip = self.app.access.check(self.wsgi_environ).address
         super().process_headers()
 
     def handle_error(self) -> None:
@@ -159,6 +169,13 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
     unknown path the page's.
     """
 
+    def __call__(self, path_info: str) -> Any:
+        """Answer a preflight for every path alike, and dispatch anything else."""
+        super().__call__(path_info)
+        request = cherrypy.serving.request
+        if request.preflight and request.method == "OPTIONS":
+            request.handler = _answer_preflight
+
     def find_handler(self, path: str) -> tuple[Any, list[str]]:
         """Find the resource of exactly this path."""
         resource, rest = super().find_handler(path)
@@ -172,6 +189,7 @@ def build_application(
     static_dir: Path,
     reload: Callable[[], ReloadReport],
     journal: Journal,
+    access: Access,
 ) -> cherrypy.Application:
     """Build the WSGI application.
 
@@ -181,6 +199,7 @@ def build_application(
         static_dir: folder of the page, its script and its style.
         reload: loads models and settings anew.
         journal: where every request is written down.
+        access: who may ask.
     """
     root = Page(workers, limits, static_dir=static_dir)
     tree: dict[str, Any] = {
@@ -194,9 +213,20 @@ def build_application(
     application = cherrypy.Application(root, script_name="", config=_config(static_dir))
     application.request_class = ApiRequest
     application.journal = journal
+    application.access = access
     # CherryPy's own access log knows no request ids, and takes its time also where nobody reads it.
     application.log.access = _log_nothing
     return application
+
+
+def _answer_preflight() -> bytes:
+    """Say to a browser what a page of a permitted origin may send (Fetch standard)."""
+    response = cherrypy.serving.response
+    response.status = 204
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Request-ID"
+    response.headers["Access-Control-Max-Age"] = "600"
+    return b""
 
 
 def _log_nothing() -> None:

@@ -7,6 +7,7 @@ in ``docs/openapi.json`` to it.
 import json
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from dsapi import __version__
@@ -15,6 +16,7 @@ from dsapi.errors import (
     BadPoint,
     BadRequest,
     DeadlineExceeded,
+    Forbidden,
     InternalError,
     LengthRequired,
     MissingImage,
@@ -23,12 +25,14 @@ from dsapi.errors import (
     PathForbidden,
     PathNotFound,
     RateLimited,
+    ReloadFailed,
     RequestError,
     TooLarge,
     Unauthorized,
     UnreadableImage,
     UnsupportedMediaType,
 )
+from dsapi.web.admin import ReloadAnswer
 from dsapi.web.answers import BatchAnswer, ModelsAnswer, PredictionAnswer, StatusAnswer
 from dsapi.web.openapi_requests import BINARY, describe_body, describe_query, describe_texts
 from dsapi.web.openapi_responses import (
@@ -61,6 +65,14 @@ _PREDICTION_ERRORS: tuple[type[RequestError], ...] = (
     NotReady,
     DeadlineExceeded,
 )
+_ANSWERS: tuple[type[BaseModel], ...] = (
+    PredictionAnswer,
+    BatchAnswer,
+    ModelsAnswer,
+    ReloadAnswer,
+    StatusAnswer,
+    ProblemAnswer,
+)
 _DESCRIPTION = """\
 What a point of a picture shows: themes and colors, from the models that the service runs.
 
@@ -75,9 +87,8 @@ What a point of a picture shows: themes and colors, from the models that the ser
 
 def build_openapi() -> Schema:
     """Write the document."""
-    answers = (PredictionAnswer, BatchAnswer, ModelsAnswer, StatusAnswer, ProblemAnswer)
     _, schemas = models_json_schema(
-        [(answer, "serialization") for answer in answers],
+        [(answer, "serialization") for answer in _ANSWERS],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -139,6 +150,17 @@ def _paths() -> Schema:
             | describe_problems((BadParameter, Unauthorized, RateLimited)),
             tag="models",
         ),
+        "/v1/models/reload": {
+            "post": {
+                "operationId": "reloadModels",
+                "tags": ["models"],
+                "summary": "Load models and settings anew, without a pause",
+                "description": "Only for callers on the machine itself. The old ones serve until "
+                "the new ones are checked, and go on if anything is wrong with those.",
+                "responses": describe_answer(ReloadAnswer)
+                | describe_problems((BadParameter, Forbidden, ReloadFailed)),
+            }
+        },
         "/health/live": _get(
             "live", "Whether the process serves", describe_answer(StatusAnswer), tag="health"
         ),
@@ -146,6 +168,12 @@ def _paths() -> Schema:
             "ready",
             "Whether every default model is loaded and the workers answer",
             describe_answer(StatusAnswer) | describe_problems((NotReady,)),
+            tag="health",
+        ),
+        "/metrics": _get(
+            "metrics",
+            "Every number, in Prometheus's text format",
+            describe_page("text/plain", "The numbers"),
             tag="health",
         ),
         "/openapi.json": _get(

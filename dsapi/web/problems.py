@@ -8,7 +8,7 @@ from typing import Any
 import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
 
-from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError
+from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError, Unauthorized
 
 _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -88,6 +88,8 @@ def _respond(error: RequestError) -> None:
     response.status = error.status
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers.pop("Content-Length", None)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     response.body = problem_body(

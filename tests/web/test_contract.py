@@ -49,7 +49,7 @@ _BASE64 = st.sampled_from([base64.b64encode(picture).decode() for picture in _PI
 
 _DOCUMENT: Any = schemathesis.openapi.from_dict(build_openapi())
 _OPERATIONS = {found.ok().label: found.ok() for found in _DOCUMENT.get_all_operations()}
-_TAKE_PARAMETERS = [label for label in _OPERATIONS if label.startswith("POST")]
+_TAKE_PARAMETERS = [label for label, operation in _OPERATIONS.items() if operation.body]
 # Not what a schema can tell: whether a point lies inside the picture, say; and text counts as a
 # number in JSON too, as it does in a form.
 _CHECKS = [

@@ -86,22 +86,29 @@ def _primary_image(data: bytes) -> pillow_heif.HeifImage:
 
 
 def _hide_exif(data: bytes, what: str) -> bytes:
-    """Rename the EXIF item in the ``meta`` box, so that its content is never parsed."""
+    """Rename the EXIF item in the ``meta`` box, so that its content is never parsed.
+
+    Raises:
+        UnreadableImage: the boxes are malformed, or the file ends within the coded data: libheif
+            would show what there is of it.
+    """
     reader = Reader(data, what)
+    hidden = data
     offset = 0
     for _ in range(MAX_PARTS):
         if offset + 8 > len(data):
-            return data
-        length = reader.number(offset, 4)
-        header = 16 if length == 1 else 8
+            return hidden
+        length, kind, header = reader.number(offset, 4), data[offset + 4 : offset + 8], 8
         if length == 1:
-            length = reader.number(offset + 8, 8)
+            length, header = reader.number(offset + 8, 8), 16
         end = offset + length if length else len(data)
-        if reader.bytes(offset + 4, 4) == b"meta":
+        if kind == b"mdat" and end > len(data):
+            raise reader.unreadable("ends within its coded data")
+        if kind == b"meta":
             meta = data[offset:end].replace(b"Exif", b"skip")
-            return b"".join((data[:offset], meta, data[end:]))
+            hidden = b"".join((data[:offset], meta, data[end:]))
         if end < offset + header:
-            raise reader.unreadable("has a malformed box")
+            return hidden
         offset = end
     raise reader.unreadable(f"has over {MAX_PARTS} boxes")
 

@@ -14,7 +14,7 @@ import simplejpeg
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from dsapi.errors import TooLarge
+from dsapi.errors import TooLarge, UnreadableImage
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.formats.header import (
     MAX_PARTS,
@@ -186,17 +186,19 @@ def _check_scans(data: bytes, offset: int, frame: _Frame) -> None:
 def _decode(data: bytes, segments: _Segments, factor: int, *, deadline: Deadline) -> Pixels:
     """Decode, at up to 1/8 of the size directly in the decoder."""
     frame = segments.frame
+    ends = data.find(_END_MARKER, segments.scan) >= 0
+    if frame is not None and frame.marker in _ARITHMETIC and not ends:
+        raise UnreadableImage("the JPEG picture is truncated: it has no end marker")
     if frame is not None and len(frame.sampling) in _COLORSPACES:
         with suppress(ValueError):  # subsampling that it has no name for, or corrupt: Pillow tells
-            return _decode_fast(data, frame, factor=min(factor, 8), start=segments.scan)
+            return _decode_fast(data, frame, factor=min(factor, 8), ends=ends)
     return _decode_cleaned(data, segments, factor, deadline=deadline)
 
 
-def _decode_fast(data: bytes, frame: _Frame, *, factor: int, start: int) -> Pixels:
+def _decode_fast(data: bytes, frame: _Frame, *, factor: int, ends: bool) -> Pixels:
     mode = _COLORSPACES[len(frame.sampling)]
     # Small damage is shown, as by every viewer. But without an end marker only a picture to which
-    # nothing else is wrong is complete; any other is truncated.
-    ends = data.find(_END_MARKER, start) >= 0
+    # nothing else is wrong is complete; any other is truncated. (Arithmetic decoding cannot tell.)
     pixels = simplejpeg.decode_jpeg(
         data if ends else data + _END_MARKER,
         {"L": "GRAY"}.get(mode, mode),

@@ -30,6 +30,8 @@ _MAX_LZMA_PIXELS = 20_000_000
 # A strip or tile costs up to 30 µs. A row each is common: 12,000 rows are a large scan.
 _MAX_TILES = 16_384
 _MAX_DIRECTORY = 1024
+# CMYK and two more are the most that Pillow takes.
+_MAX_SAMPLES = 6
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ def read_header(data: bytes) -> Header:
 
     width, height = value(_WIDTH, 0), value(_HEIGHT, 0)
     _check_tiles(tags)
-    sample_bytes = value(_SAMPLES, 1) * -(-max(value(_BITS, 1), 8) // 8)
+    samples = value(_SAMPLES, 1)
+    if samples > _MAX_SAMPLES:
+        raise reader.unreadable(f"has {samples} samples a pixel, over {_MAX_SAMPLES}")
+    sample_bytes = samples * -(-max(value(_BITS, 1), 8) // 8)
     rows = min(value(_ROWS_PER_STRIP, height), height)
     tile = value(_TILE_WIDTH, width) * value(_TILE_HEIGHT, rows)
     cleaned = _write(data, tags, byteorder=byteorder, big=big)

@@ -1,0 +1,92 @@
+"""The configuration file, and the values in it that have a form of their own.
+
+Called by `dsapi.settings`.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+from cherrypy.lib.reprconf import Parser
+
+from dsapi.errors import StartupError
+
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,40}=[0-9a-f]{64}")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the file into one mapping: the keys of ``[global]``, and ``models``."""
+    try:
+        parser = Parser()
+        parser.read(str(path))
+        # Raw: a '%' is a percent sign here, not an interpolation.
+        sections = parser.as_dict(raw=True)
+    except OSError as error:
+        raise StartupError(
+            f"cannot read the configuration {path}: {error.strerror}; name another with --config"
+        ) from error
+    except Exception as error:  # configparser, and whatever evaluating a value raises
+        raise StartupError(f"the configuration {path} is malformed: {error}") from error
+    values = dict(sections.pop("global", {}))
+    values["models"] = {}
+    for section, keys in sections.items():
+        kind, _, name = section.partition(".")
+        if kind != "models" or not name:
+            raise StartupError(
+                f"{path}: unknown section [{section}]; there are [global] and [models.NAME]"
+            )
+        values["models"][name] = keys
+    return values
+
+
+def split_words(value: Any) -> Any:
+    """Take ``a,b`` from the environment, a string or a list from the file."""
+    if isinstance(value, str):
+        return tuple(filter(None, (word.strip() for word in value.split(","))))
+    return value
+
+
+def check_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that keys are hashed and their names differ.
+
+    Raises:
+        ValueError: they are not; no key is repeated in the message.
+    """
+    for number, key in enumerate(keys, start=1):
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"key {number} is not NAME=HASH; make it with: dsapi key NAME")
+    names = [key.partition("=")[0] for key in keys]
+    if len(set(names)) < len(names):
+        raise ValueError("two keys have the same name; give each its own, to take one back later")
+    return keys
+
+
+def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that networks are addresses with a length.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"{error}; write 10.0.0.0/8, or one address") from error
+    return networks
+
+
+def check_rate_limit(rate_limit: str) -> str:
+    """Check a rate in the notation of the package limits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if rate_limit:
+        from limits import parse_many
+
+        try:
+            parse_many(rate_limit)
+        except ValueError as error:
+            raise ValueError("must be like 20/second or 20/second; 1000/hour") from error
+    return rate_limit

@@ -1,0 +1,226 @@
+"""Access: who may ask, how often, and from which pages. Off by default, key by key by setting.
+
+Called by `dsapi.web.application` when a request's head is there, before its body is read.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import math
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from dsapi.errors import Forbidden, RateLimited, Unauthorized
+from dsapi.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+# Probes ask without keys, and the page and its parts may be read by everybody.
+_FREE = ("/health/", "/static/", "/docs/")
+_FREE_EXACT = frozenset({"/", "/docs", "/openapi.json"})
+_ADMIN = frozenset({"/v1/models/reload"})
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
+# Whoever has an IPv6 address has a network of them: RFC 6177.
+_IPV6_CLIENT_BITS = 64
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        address: the caller's, past the trusted proxies.
+        key: name of its key, ``None`` without one.
+    """
+
+    address: str
+    key: str | None = None
+
+
+class Access:
+    """Decides over each request; a reload changes the rules.
+
+    Args:
+        settings: the rules.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._rules = settings
+        self._limiter = _Limiter(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Take changed rules; what callers have used of their rate stays, unless that changed."""
+        if not self._limiter.is_for(settings):
+            self._limiter = _Limiter(settings)
+        self._rules = settings
+
+    def check(self, environ: dict[str, Any]) -> Caller:
+        """Let a request pass.
+
+        Args:
+            environ: its WSGI environment.
+
+        Raises:
+            Forbidden: the caller's network is not among those allowed, or this is for
+                administrators.
+            Unauthorized: keys are configured and none or a wrong one came.
+            RateLimited: the caller asks more often than it may.
+        """
+        rules, path, method = self._rules, environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        caller = Caller(find_client(environ, trusted=rules.trusted_proxies))
+        _check_network(caller, rules)
+        if path in _ADMIN:
+            return self._check_admin(environ, caller)
+        free = path.startswith(_FREE) or (path in _FREE_EXACT and method in ("GET", "HEAD"))
+        if free:
+            return caller
+        if rules.api_keys or rules.admin_keys:
+            caller = self._check_key(environ, caller)
+        if path != "/metrics":
+            self._limiter.hit(caller)
+        return caller
+
+    def allowed_origin(self, origin: str) -> str | None:
+        """Tell whether pages of an origin may read answers: the origin, or ``None``."""
+        origins = self._rules.cors_origins
+        return origin if origin and (origin in origins or "*" in origins) else None
+
+    def _check_key(self, environ: dict[str, Any], caller: Caller) -> Caller:
+        rules = self._rules
+        if environ["PATH_INFO"] == "/metrics" and _is_local(environ):
+            return caller
+        return Caller(caller.address, _find_key(environ, rules.api_keys + rules.admin_keys))
+
+    def _check_admin(self, environ: dict[str, Any], caller: Caller) -> Caller:
+        if self._rules.admin_loopback and _is_local(environ):
+            return caller
+        if not self._rules.admin_keys:
+            raise Forbidden("this is for callers on the machine itself: no admin_keys are set")
+        return Caller(caller.address, _find_key(environ, self._rules.admin_keys))
+
+
+class _Limiter:
+    """Counts what each caller has used of its rate."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._configured = (settings.rate_limit, settings.rate_limit_storage)
+        self._limits: tuple[Any, ...] = ()
+        if settings.rate_limit:
+            # Imported only where it is used: that takes 0.2 s.
+            from limits import parse_many
+            from limits.storage import storage_from_string
+            from limits.strategies import MovingWindowRateLimiter
+
+            self._limits = tuple(parse_many(settings.rate_limit))
+            storage: Any = storage_from_string(settings.rate_limit_storage)
+            self._window = MovingWindowRateLimiter(storage)
+
+    def is_for(self, settings: Settings) -> bool:
+        """Tell whether settings ask for the same limits."""
+        return self._configured == (settings.rate_limit, settings.rate_limit_storage)
+
+    def hit(self, caller: Caller) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimited: it is one too many.
+        """
+        who = caller.key or _client_network(caller.address)
+        for limit in self._limits:
+            try:
+                permitted = self._window.hit(limit, who)
+                reset_s = 0.0 if permitted else self._window.get_window_stats(limit, who).reset_time
+            except Exception:  # of the store: its absence must not stop the service
+                _LOGGER.exception("rate_limit_storage does not answer: nobody is limited")
+                return
+            if not permitted:
+                raise RateLimited(
+                    f"more than {limit} for {who}",
+                    retry_after_s=max(1, math.ceil(reset_s - time.time())),
+                )
+
+
+def find_client(environ: dict[str, Any], *, trusted: tuple[str, ...]) -> str:
+    """Find the caller's address: the last one in the chain of proxies that is not trusted.
+
+    What an untrusted peer says in ``X-Forwarded-For`` counts for nothing.
+    """
+    address: str = environ.get("REMOTE_ADDR", "")
+    if not trusted:
+        return address
+    chain = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while chain and _is_in(address, trusted):
+        before = _normalize(chain.pop())
+        if before is None:
+            break
+        address = before
+    return address
+
+
+def hash_key(key: str) -> str:
+    """Hash a key. It is long and random, so that one round of SHA-256 is as good as many."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _find_key(environ: dict[str, Any], keys: tuple[str, ...]) -> str:
+    """Find the name of the key that came, in the same time whichever it is or is not.
+
+    Raises:
+        Unauthorized: none came, or a wrong one.
+    """
+    scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorized("send a key: Authorization: Bearer KEY")
+    came = hash_key(key.strip())
+    found = None
+    for configured in keys:
+        name, _, digest = configured.partition("=")
+        if hmac.compare_digest(came, digest):
+            found = name
+    if found is None:
+        raise Unauthorized("the key is wrong, or has been taken back")
+    return found
+
+
+def _check_network(caller: Caller, rules: Settings) -> None:
+    if rules.allowed_networks and not _is_in(caller.address, rules.allowed_networks):
+        raise Forbidden(f"{caller.address} is in none of the networks that may ask")
+
+
+def _is_local(environ: dict[str, Any]) -> bool:
+    """Tell whether a caller is on this machine, and is no proxy that asks for another."""
+    forwarded = any(name in environ for name in _FORWARDED)
+    return not forwarded and environ["dsapi.from_this_machine"]()
+
+
+@lru_cache(maxsize=4096)
+def _is_in(address: str, networks: tuple[str, ...]) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in ipaddress.ip_network(one) for one in networks)
+
+
+@lru_cache(maxsize=4096)
+def _client_network(address: str) -> str:
+    """Name what counts as one client."""
+    parsed = _parse(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, _IPV6_CLIENT_BITS), strict=False))
+    return address
+
+
+def _normalize(text: str) -> str | None:
+    parsed = _parse(text.strip())
+    return None if parsed is None else str(parsed)
+
+
+def _parse(text: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # An IPv4 caller of a socket that listens on both.
+    return getattr(address, "ipv4_mapped", None) or address

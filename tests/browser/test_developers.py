@@ -1,0 +1,97 @@
+"""What the page shows to developers, and the reference."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.actions import file, open_sample, read_answer, wait_for_answer, wait_for_picture
+from tests.browser.conftest import Visit
+from tests.pictures import encode, halves
+
+SAMPLES = Path(__file__).parents[2] / "static/samples"
+
+
+def run_in_shell(command: str, folder: Path) -> dict[str, object]:
+    """Run what the page says, as somebody who copied it would."""
+    if shutil.which("curl") is None:
+        pytest.fail("install curl: this runs the command that the page shows")
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=True
+    )
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_curl_command_gets_the_same_answer(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Color card")
+    page.get_by_label("Labels each").fill("2")
+    page.fill("#x", "230")
+    page.fill("#y", "330")
+    wait_for_answer(page)
+    page.get_by_label("themes").uncheck()
+    expect(page.locator("#current .model")).to_have_count(1)
+    answer = run_in_shell(page.locator("#curl").inner_text(), SAMPLES)
+    shown = read_answer(page)
+    for part in ("point", "predictions", "crops", "image"):
+        assert answer[part] == shown[part]
+
+
+@pytest.mark.parametrize("name", ['it\'s a; "photo", $HOME.png', "a b.png"])
+def test_the_curl_command_survives_awkward_names(visit: Visit, tmp_path: Path, name: str) -> None:
+    picture = encode(halves(640, 480))
+    (tmp_path / name).write_bytes(picture)
+    page = visit()
+    page.get_by_label("Choose a picture").set_input_files(file(name, picture))
+    wait_for_picture(page)
+    answer = run_in_shell(page.locator("#curl").inner_text(), tmp_path)
+    assert answer["predictions"] == read_answer(page)["predictions"]
+
+
+def test_the_curl_command_for_a_path_on_the_server(visit: Visit, tmp_path: Path) -> None:
+    page = visit()
+    page.get_by_label("Or its path on the server").fill("halves.png")
+    page.get_by_role("button", name="Open").click()
+    wait_for_picture(page)
+    page.select_option("#unit", "percent")
+    wait_for_answer(page)
+    answer = run_in_shell(page.locator("#curl").inner_text(), tmp_path)
+    assert answer["point"] == read_answer(page)["point"]
+
+
+def test_the_command_is_copied(visit: Visit) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    open_sample(page, "Garden")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator("#curl").inner_text()
+
+
+def test_the_answer_is_shown_as_json(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    page.get_by_text("The answer as JSON").click()
+    expect(page.locator("#json")).to_be_visible()
+    assert json.loads(page.locator("#json").inner_text())["point"] == {"x": 480, "y": 360}
+
+
+def test_the_reference_is_read_and_tried_without_leaving_it(visit: Visit) -> None:
+    page = visit("/docs")
+    expect(page.get_by_text("Themes and colors at one point")).to_be_visible()
+    page.locator("#operations-models-listModels .opblock-summary-control").click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    answer = page.locator(".live-responses-table .response-col_status").last
+    expect(answer).to_contain_text("200")
+
+
+def test_the_page_leads_to_the_reference(visit: Visit) -> None:
+    page = visit()
+    page.get_by_role("link", name="API reference").click()
+    expect(page).to_have_title("dsapi: API reference")
+    expect(page.get_by_text("Themes and colors at one point")).to_be_visible()

@@ -1,0 +1,154 @@
+"""How a picture comes to the page, and what is shown of it."""
+
+from io import BytesIO
+
+import pillow_heif
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.actions import (
+    file,
+    hand_over,
+    on_picture,
+    open_sample,
+    read_answer,
+    read_best,
+    read_point,
+    wait_for_answer,
+    wait_for_picture,
+)
+from tests.browser.conftest import Visit
+from tests.pictures import encode, halves, plain
+
+HALVES = encode(halves(640, 480))
+
+
+def test_a_sample_shows_picture_point_crops_patch_bars_and_timing(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    assert read_point(page) == ("480", "360")
+    expect(page.locator("#marker")).to_be_visible()
+    boxes = [
+        [float(box.get_attribute(name) or "nan") for name in ("x", "y", "width", "height")]
+        for box in page.locator("#boxes rect.line").all()
+    ]
+    assert boxes == [[96, 72, 768, 576], [476, 356, 9, 9]]
+    expect(page.locator("#boxes .outside")).to_have_count(1)
+    patch = page.locator("#current canvas.patch:visible")
+    expect(patch).to_have_attribute("aria-label", "The 9 × 9 pixels that colors sees, enlarged")
+    assert page.locator("#current .labels li").count() == 6
+    steps = page.locator("#current .legend li").all_inner_texts()
+    assert [step.split(" ")[0] for step in steps] == [
+        "queue", "decode", "themes", "colors", "other", "way",
+    ]  # fmt: skip
+
+
+def test_a_chosen_file_appears_and_is_asked_about(visit: Visit) -> None:
+    page = visit()
+    page.get_by_label("Choose a picture").set_input_files(file("halves.png", HALVES))
+    wait_for_picture(page)
+    assert read_answer(page)["image"] == {
+        "width": 640, "height": 480, "format": "PNG", "bytes": len(HALVES),
+    }  # fmt: skip
+    assert page.evaluate("document.getElementById('picture').naturalWidth") == 640
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_dropped_or_pasted_file_is_asked_about(visit: Visit, event: str) -> None:
+    page = visit()
+    hand_over(page, event, "halves.png", HALVES)
+    wait_for_picture(page)
+    assert read_answer(page)["image"]["bytes"] == len(HALVES)
+
+
+def test_another_picture_replaces_the_first_and_all_that_was_kept(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    page.get_by_role("button", name="Keep this point").click()
+    hand_over(page, "drop", "green.png", encode(plain((0, 200, 0), 50, 40)))
+    expect(page.locator("#current h3")).to_have_text("Current point: 25, 20")
+    assert read_best(page, "colors") == "green"
+    assert read_point(page) == ("25", "20")
+    expect(page.locator("#kept")).to_be_hidden()
+    expect(page.locator(".pin")).to_have_count(0)
+
+
+def test_a_photo_stored_on_its_side_is_shown_and_asked_upright(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Harbor at dusk")
+    assert read_answer(page)["image"]["width"] == 720
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    assert box["height"] / box["width"] == pytest.approx(960 / 720, rel=0.01)
+
+
+def test_the_patch_shows_the_pixels_that_the_model_sees(visit: Visit) -> None:
+    page = visit()
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    page.mouse.click(*on_picture(page, 0.25, 0.5))
+    wait_for_answer(page)
+    colors = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#current canvas.patch:not([hidden])");
+          return [...canvas.getContext("2d").getImageData(0, 0, 9, 9).data.slice(0, 3)];
+        }"""
+    )
+    assert colors == [220, 20, 30]
+    assert read_best(page, "colors") == "red"
+
+
+def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Visit) -> None:
+    pillow_heif.register_heif_opener()
+    stream = BytesIO()
+    halves(640, 480).save(stream, "HEIF")
+    page = visit()
+    page.get_by_label("Choose a picture").set_input_files(
+        file("photo.heic", stream.getvalue(), "image/heic")
+    )
+    wait_for_picture(page)
+    expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
+    assert read_answer(page)["image"]["format"] == "HEIC"
+    page.mouse.click(*on_picture(page, 0.9, 0.5))
+    wait_for_answer(page)
+    assert read_best(page, "colors") == "blue"
+
+
+def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:
+    page = visit()
+    page.get_by_label("Or its path on the server").fill("halves.png")
+    page.get_by_role("button", name="Open").click()
+    wait_for_picture(page)
+    expect(page.get_by_text("The picture stays on the server")).to_be_visible()
+    page.mouse.click(*on_picture(page, 0.1, 0.1))
+    wait_for_answer(page)
+    assert read_best(page, "colors") == "red"
+
+
+def test_a_tiny_picture_is_enlarged(visit: Visit) -> None:
+    page = visit()
+    buffer = BytesIO()
+    Image.new("RGB", (3, 2), (0, 0, 250)).save(buffer, "PNG")
+    hand_over(page, "drop", "tiny.png", buffer.getvalue())
+    wait_for_picture(page)
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    assert box["width"] > 300
+    assert read_best(page, "colors") == "blue"
+
+
+def _lacks_script(page: Page) -> bool:
+    return page.locator(".script-only:visible").count() == 0
+
+
+def test_without_script_the_form_is_posted_and_answered(visit: Visit) -> None:
+    page = visit(java_script_enabled=False)
+    assert _lacks_script(page)
+    page.get_by_label("File").set_input_files(file("halves.png", HALVES))
+    page.get_by_label("X", exact=True).fill("600")
+    page.get_by_label("Y", exact=True).fill("10")
+    page.get_by_role("button", name="Ask the models").click()
+    expect(page.get_by_text("At 600, 10 of a PNG with 640 × 480 pixels")).to_be_visible()
+    assert page.locator(".swatch[data-label=blue]").count() == 2
+    expect(page).to_have_title("Answer · dsapi: what a picture shows at a point")

@@ -1,0 +1,233 @@
+"""Keys, rates, networks, proxies and origins: who is let in, and who is told why not."""
+
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dsapi.cli import app
+from dsapi.errors import StartupError
+from dsapi.settings import load_settings
+from dsapi.web.access import find_client, hash_key
+from tests.conftest import Answer, RunningServer, StartServer
+from tests.pictures import GREEN, encode, plain
+
+PICTURE = encode(plain(GREEN))
+KEY, OTHER, ADMIN = "key-of-the-app", "key-of-another", "key-of-an-admin"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", "Content-Type": "image/png"}
+
+
+def predict(server: RunningServer, headers: dict[str, str]) -> Answer:
+    return server.ask("POST", "/v1/predictions", PICTURE, headers)
+
+
+@pytest.fixture(scope="module")
+def locked(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    """A server with two keys and an administrator's, who needs it even on this machine."""
+    return start_server(
+        load_settings(
+            tiny_config,
+            api_keys=(f"app={hash_key(KEY)}", f"other={hash_key(OTHER)}"),
+            admin_keys=(f"admin={hash_key(ADMIN)}",),
+            admin_loopback=False,
+        )
+    )
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER, ADMIN])
+def test_every_configured_key_is_let_in(locked: RunningServer, key: str) -> None:
+    assert predict(locked, bearer(key)).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": KEY},
+        {"Authorization": f"Basic {KEY}"},
+        {"Authorization": "Bearer "},
+        bearer("wrong"),
+        bearer(hash_key(KEY)),
+        bearer(f"app={hash_key(KEY)}"),
+    ],
+)
+def test_without_a_right_key_nothing_is_answered(
+    locked: RunningServer, headers: dict[str, str]
+) -> None:
+    for method, path in (("POST", "/v1/predictions"), ("GET", "/v1/models"), ("POST", "/")):
+        answer = locked.ask(method, path, PICTURE if method == "POST" else None, headers)
+        assert (answer.status, answer.json["code"]) == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert KEY not in answer.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/docs", "/openapi.json"])
+def test_probes_and_pages_need_no_key(locked: RunningServer, path: str) -> None:
+    assert locked.ask("GET", path).status == 200
+
+
+def test_metrics_need_a_key_unless_asked_for_on_the_machine(locked: RunningServer) -> None:
+    assert locked.ask("GET", "/metrics").status == 200
+    passed_on = {"X-Forwarded-For": "127.0.0.1"}
+    assert locked.ask("GET", "/metrics", None, passed_on).status == 401
+    assert locked.ask("GET", "/metrics", None, passed_on | bearer(KEY)).status == 200
+
+
+def test_only_an_administrators_key_reloads(locked: RunningServer) -> None:
+    def reload(headers: dict[str, str]) -> int:
+        return locked.ask("POST", "/v1/models/reload", b"", headers).status
+
+    assert [reload(headers) for headers in ({}, bearer(KEY), bearer(ADMIN))] == [401, 401, 200]
+
+
+def test_a_key_is_exchanged_without_a_restart(
+    tiny_config: Path, tmp_path: Path, start_server: StartServer
+) -> None:
+    config = tiny_config.with_name("rotating.conf")
+    text = tiny_config.read_text(encoding="utf-8")
+    old, new = (f'api_keys = ["app={hash_key(key)}"]' for key in (KEY, OTHER))
+    config.write_text(text.replace("[global]", f"[global]\n{old}"), encoding="utf-8")
+    server = start_server(load_settings(config))
+    assert predict(server, bearer(KEY)).status == 200
+    config.write_text(text.replace("[global]", f"[global]\n{new}"), encoding="utf-8")
+    assert server.ask("POST", "/v1/models/reload", b"").json["settings"] == ["api_keys"]
+    assert predict(server, bearer(KEY)).status == 401
+    assert predict(server, bearer(OTHER)).status == 200
+
+
+def test_the_command_makes_a_key_that_fits_its_hash(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    told = CliRunner().invoke(app, ["key", "app"]).output.splitlines()
+    key, line = told[0].split()[-1], told[1].split()[-1].strip('"')
+    server = start_server(load_settings(tiny_config, api_keys=(line,)))
+    assert predict(server, bearer(key)).status == 200
+
+
+def test_who_asks_too_often_gets_429_and_is_told_when_to_come_back(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(
+        load_settings(
+            tiny_config,
+            rate_limit="3/hour",
+            api_keys=(f"app={hash_key(KEY)}", f"other={hash_key(OTHER)}"),
+        )
+    )
+    assert [predict(server, bearer(KEY)).status for _ in range(4)] == [200, 200, 200, 429]
+    refused = predict(server, bearer(KEY))
+    assert refused.json["code"] == "rate_limited"
+    assert "3 per 1 hour" in refused.json["detail"]
+    assert 1 <= int(refused.headers["Retry-After"]) <= 3600
+    assert predict(server, bearer(OTHER)).status == 200
+    assert server.ask("GET", "/health/live").status == 200
+
+
+def test_a_rate_store_that_does_not_answer_stops_nobody(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    pytest.importorskip("redis")
+    server = start_server(
+        load_settings(tiny_config, rate_limit="1/hour", rate_limit_storage="redis://127.0.0.1:1")
+    )
+    assert [predict(server, {}).status for _ in range(3)] == [200] * 3
+
+
+def test_a_rate_is_free_again_when_its_time_has_passed(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, rate_limit="1/second"))
+    for _ in range(2):
+        assert predict(server, {}).status == 200
+        while predict(server, {}).status == 429:
+            time.sleep(0.1)
+        time.sleep(1.1)
+
+
+def test_only_allowed_networks_are_answered(tiny_config: Path, start_server: StartServer) -> None:
+    server = start_server(
+        load_settings(tiny_config, allowed_networks=("10.0.0.0/8",), trusted_proxies=("127.0.0.1",))
+    )
+    assert predict(server, {}).json["code"] == "forbidden"
+    assert predict(server, {"X-Forwarded-For": "192.168.1.1"}).status == 403
+    assert predict(server, {"X-Forwarded-For": "10.1.2.3"}).status == 200
+    assert predict(server, {"X-Forwarded-For": "10.1.2.3, 192.168.1.1"}).status == 403
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("192.0.2.1", "10.0.0.1", "192.0.2.1"),
+        ("127.0.0.1", "192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", "192.0.2.9, 192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", "192.0.2.9, 10.1.1.1", "192.0.2.9"),
+        ("127.0.0.1", "192.0.2.9, nonsense", "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "10.1.1.1", "10.1.1.1"),
+        ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_the_caller_is_the_last_one_before_the_trusted_proxies(
+    peer: str, forwarded: str, client: str
+) -> None:
+    environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
+    assert find_client(environ, trusted=("127.0.0.0/8", "10.0.0.0/8")) == client
+
+
+def test_pages_of_other_origins_read_nothing_by_default(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config))
+    answer = predict(server, {"Origin": "https://example.org"})
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    preflight = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    assert server.ask("OPTIONS", "/v1/predictions", None, preflight).status == 405
+
+
+def test_pages_of_a_permitted_origin_may_ask_and_read(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(
+        load_settings(
+            tiny_config,
+            cors_origins=("https://example.org",),
+            api_keys=(f"app={hash_key(KEY)}",),
+        )
+    )
+    origin = {"Origin": "https://example.org"}
+    preflight = server.ask(
+        "OPTIONS", "/v1/predictions", None, origin | {"Access-Control-Request-Method": "POST"}
+    )
+    assert preflight.status == 204
+    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    answer = predict(server, origin | bearer(KEY))
+    assert answer.status == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
+    refused = predict(server, origin)
+    assert refused.status == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://example.org"
+    asked_without_key = server.ask("OPTIONS", "/v1/predictions", None, origin)
+    assert asked_without_key.status in (401, 405)
+    elsewhere = predict(server, {"Origin": "https://example.net"} | bearer(KEY))
+    assert "Access-Control-Allow-Origin" not in elsewhere.headers
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('api_keys = ["secret"]', "key 1 is not NAME=HASH; make it with: dsapi key NAME"),
+        ('allowed_networks = ["10.0.0.1/8"]', "has host bits set; write 10.0.0.0/8"),
+        ('trusted_proxies = ["proxy"]', "'proxy' does not appear to be"),
+        ('rate_limit = "often"', "must be like 20/second"),
+    ],
+)
+def test_rules_that_make_no_sense_stop_the_start(tmp_path: Path, line: str, told: str) -> None:
+    config = tmp_path / "dsapi.conf"
+    config.write_text(f"[global]\n{line}\n", encoding="utf-8")
+    with pytest.raises(StartupError) as refused:
+        load_settings(config)
+    assert told in str(refused.value)
