@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Where `make models` finds the labeled data and the starting weights.
+DATA ?= ../shared
+WEIGHTS ?= $(DATA)/pretrained/mobilenet_v2_imagenet.npz
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint models bench clean
 
@@ -22,6 +26,10 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+models: $(VENV)/.installed-dev  ## Train both models anew from $(DATA) (about 90 minutes on two cores)
+	$(BIN)/dsapi train colors --data $(DATA)/colors
+	$(BIN)/dsapi train themes --data $(DATA)/themes --weights $(WEIGHTS)
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info .coverage*

@@ -32,9 +32,7 @@ def themes(
     work_dir: WorkDir = Path("var/train-themes"),
     leave_sources_out: Annotated[
         bool,
-        typer.Option(
-            "--leave-sources-out", help="Only measure on left-out sources; write no graph."
-        ),
+        typer.Option("--leave-sources-out", help="Only measure on left-out sources."),
     ] = False,
 ) -> None:
     """Train the themes classifier and write graph, labels, card and figures.

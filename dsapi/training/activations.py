@@ -68,7 +68,13 @@ class Cache:
         self._networks: tuple[Any, Any] | None = None
 
     def measured(
-        self, name: str, photos: Sequence[Photo], *, seed: int, advance: Advance
+        self,
+        name: str,
+        photos: Sequence[Photo],
+        *,
+        seed: int,
+        advance: Advance,
+        scored: bool = False,
     ) -> Activations:
         """Give activations of crops as the server makes them, at a random point each."""
 
@@ -77,7 +83,7 @@ class Cache:
             image = read_upright(photos[index].path)
             return augmentation.crop_as_the_server(image, rng, side_px=self.side_px)
 
-        return self._get(name, len(photos), crop, advance, scored=True)
+        return self._get(name, len(photos), crop, advance, scored=scored)
 
     def augmented(
         self, name: str, photos: Sequence[Photo], *, seed: int, advance: Advance

@@ -21,6 +21,9 @@ from dsapi.training.calibration import softmax
 TABLE = Path(__file__).with_name("imagenet_themes.yaml")
 CLASSES = 1000
 
+PRIOR = 30.0
+"""Photos of a class that the table written by hand counts as (docs/training.md: tried 3 to 30)."""
+
 LEAST_SHARE = 1e-3
 """Added before the logarithm, so that no theme is ever ruled out by its classes alone."""
 
@@ -48,7 +51,7 @@ def learn_shares(
     labels: NDArray[np.int64],
     *,
     weights: NDArray[np.float64],
-    prior: float,
+    prior: float = PRIOR,
 ) -> NDArray[np.float32]:
     """Give each class's shares of themes, float32 ``[1000, themes]``, rows summing to 1.
 

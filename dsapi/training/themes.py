@@ -13,10 +13,8 @@ answers about left-out sources.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +39,7 @@ from dsapi.training.themes_fits import (
     Plan,
     ask,
     cache_activations,
+    digest,
     fit_folds,
     fit_last,
     label_indices,
@@ -50,7 +49,7 @@ from dsapi.training.themes_fits import (
 from dsapi.training.themes_network import Fusion, freeze_themes
 from dsapi.training.themes_progress import Progress
 
-SHARE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+SHARE_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5)
 CALIBRATION_GOAL = 0.035
 
 
@@ -91,7 +90,7 @@ def train_themes(
         side_px=plan.side_px,
         inner_px=plan.inner_px,
     )
-    checkpoints = work_dir / f"fits-{key}-{_digest(asdict(plan))}"
+    checkpoints = work_dir / f"fits-{key}"
     with Progress() as progress:
         variants, val = cache_activations(cache, collection, plan=plan, progress=progress)
         material = prepare(collection, variants, folded=folded, plan=plan)
@@ -110,13 +109,9 @@ def train_themes(
     return Trained(frozen, measured)
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
-
-
 def _fingerprint(collection: Collection, plan: Plan) -> str:
     names = [[photo.path.name for photo in part] for part in (collection.train, collection.val)]
-    return _digest([names, plan.first_block, plan.side_px, plan.inner_px, plan.seed])
+    return digest([names, plan.first_block, plan.side_px, plan.inner_px, plan.seed])
 
 
 def _measure(

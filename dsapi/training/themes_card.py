@@ -116,7 +116,7 @@ are not part of the product.
 
 Took {minutes:.0f} minutes on this run (less where cached activations or fits were there already).
 {plan.folds} networks, each trained for {recipe.epochs} epochs without a part of the sources;
-their mean is trained for {plan.last_epochs} more epochs on all of them. Seed {plan.seed}.
+their mean is trained for {plan.last_recipe.epochs} more epochs on all of them. Seed {plan.seed}.
 
 ## Figures
 

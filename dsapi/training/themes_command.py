@@ -6,8 +6,8 @@ terminal. Called by the command line only.
 
 from __future__ import annotations
 
-import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +26,8 @@ def run(
     """Train on ``data`` and write below ``output``; see `dsapi.training.themes`."""
     started = time.monotonic()
     plan = Plan()
+    if only_measure:
+        plan = replace(plan, last_recipe=replace(plan.last_recipe, epochs=0))
     collection = read_photos(data)
     graph = (work_dir if only_measure else output / "models") / "themeClassifier.pb"
     trained = themes.train_themes(
@@ -34,16 +36,14 @@ def run(
     minutes = (time.monotonic() - started) / 60
     console = Console()
     show_figures(trained.measured, collection.labels, console)
+    if only_measure:
+        return
     card = themes_card.write_card(
         trained, collection, plan=plan, minutes=minutes, weights=weights.name
     )
-    folder = graph.parent
-    write_atomically(folder / "themeClassifier.md", card.encode())
-    if not only_measure:
-        lines = "".join(f"{label}\n" for label in collection.labels)
-        write_atomically(output / "labels" / "themes.txt", lines.encode())
-    if (work_dir / "curves.png").is_file() and work_dir != folder:
-        shutil.copy(work_dir / "curves.png", work_dir / "themeClassifier-curves.png")
+    write_atomically(graph.with_suffix(".md"), card.encode())
+    lines = "".join(f"{label}\n" for label in collection.labels)
+    write_atomically(output / "labels" / "themes.txt", lines.encode())
     console.print(f"{graph} written in {minutes:.0f} minutes; curves in {work_dir}/curves.png")
 
 

@@ -6,9 +6,11 @@ about the photos it has not seen. Called by `dsapi.training.themes`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +26,25 @@ from dsapi.training.sources import assign_folds, sampling_weights
 from dsapi.training.themes_network import average
 from dsapi.training.themes_progress import Progress
 
+LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
+"""Longer and freer than the folds': it starts from their mean and sees every source."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What one training of the themes does; the defaults made the shipped graph."""
+    """What one training of the themes does; the defaults made the shipped graph.
+
+    ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
+    each photo the folds' networks and the last one learn from.
+    """
 
     recipe: Recipe = field(default_factory=Recipe)
-    last_epochs: int = 3
+    last_recipe: Recipe = LAST_RECIPE
     first_block: int = 7
-    plain_variants: int = 1
-    augmented_variants: int = 2
+    fold_variants: tuple[int, int] = (1, 2)
+    last_variants: tuple[int, int] = (3, 2)
     folds: int = 5
     balance: float = 0.5
-    prior: float = 10.0
     side_px: int = 224
     inner_px: int = 160
     seed: int = 7
@@ -57,16 +65,37 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Variants:
+    """Cached activations of the training photos, plain and changed at random."""
+
+    plain: tuple[Activations, ...]
+    changed: tuple[Activations, ...]
+
+    def take(self, plain: int, changed: int) -> list[NDArray[np.float16]]:
+        """Give the activations of the first so many of both."""
+        return [variant.blocks for variant in (*self.plain[:plain], *self.changed[:changed])]
+
+
+@dataclass(frozen=True)
 class Material:
     """What every fit of a training shares."""
 
     plan: Plan
     folded: mobilenet.Folded
-    variants: list[Activations]
+    variants: Variants
     labels: NDArray[np.int64]
     sources: list[str]
     scores: NDArray[np.float16]
     class_table: NDArray[np.float32]
+
+
+def digest(value: object) -> str:
+    """Shorten settings or file names to 12 letters that change when they do."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
+def _digest_of_folds(plan: Plan) -> str:
+    return digest([value for name, value in asdict(plan).items() if not name.startswith("last_")])
 
 
 def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
@@ -76,40 +105,46 @@ def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
 
 def cache_activations(
     cache: Cache, collection: Collection, *, plan: Plan, progress: Progress
-) -> tuple[list[Activations], Activations]:
+) -> tuple[Variants, Activations]:
     """Give the training photos' variants, and the val photos at one random point each."""
-    count = plan.plain_variants + plan.augmented_variants
-    total = count * len(collection.train) + len(collection.val)
+    plain, changed = (
+        max(pair) for pair in zip(plan.fold_variants, plan.last_variants, strict=True)
+    )
+    total = (plain + changed) * len(collection.train) + len(collection.val)
     advance = progress.start("photos through the lower blocks", total)
-    val = cache.measured("val", collection.val, seed=plan.seed + 1000, advance=advance)
-    variants = [
-        cache.measured(f"plain-{n}", collection.train, seed=plan.seed + n, advance=advance)
-        for n in range(plan.plain_variants)
-    ]
-    variants += [
-        cache.augmented(f"changed-{n}", collection.train, seed=plan.seed + 100 + n, advance=advance)
-        for n in range(plan.augmented_variants)
-    ]
+    photos, seed = collection.train, plan.seed
+    val = cache.measured("val", collection.val, seed=seed + 1000, advance=advance)
+    variants = Variants(
+        tuple(
+            cache.measured(f"plain-{n}", photos, seed=seed + n, advance=advance, scored=n == 0)
+            for n in range(plain)
+        ),
+        tuple(
+            cache.augmented(f"changed-{n}", photos, seed=seed + 100 + n, advance=advance)
+            for n in range(changed)
+        ),
+    )
     return variants, val
 
 
 def prepare(
     collection: Collection,
-    variants: list[Activations],
+    variants: Variants,
     *,
     folded: mobilenet.Folded,
     plan: Plan,
 ) -> Material:
     """Put together what every fit shares."""
-    plain = [v.class_scores for v in variants if v.class_scores is not None]
-    mean: NDArray[np.float32] = np.mean(np.stack(plain), axis=0, dtype=np.float32)
+    scores = variants.plain[0].class_scores
+    if scores is None:
+        raise ValueError("the first plain variant has no class scores")
     return Material(
         plan=plan,
         folded=folded,
         variants=variants,
         labels=label_indices(collection.train),
         sources=[photo.source for photo in collection.train],
-        scores=mean.astype(np.float16),
+        scores=scores,
         class_table=read_class_table(collection.labels),
     )
 
@@ -130,13 +165,14 @@ def _fit(
     kept: NDArray[np.int64],
     *,
     recipe: Recipe,
+    counts: tuple[int, int],
     start: Fitted | None,
     progress: Progress,
     name: str,
 ) -> Fitted:
     plan = material.plan
     table = Table(
-        [variant.blocks for variant in material.variants],
+        material.variants.take(*counts),
         material.scores,
         material.labels,
         weigh(material, kept),
@@ -159,18 +195,19 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
     fold_of = assign_folds(material.labels, material.sources, folds=plan.folds)
     folds = []
     for number in range(plan.folds):
-        saved = checkpoints / f"fold-{number}.pickle"
+        saved = checkpoints / f"folds-{_digest_of_folds(plan)}" / f"{number}.pickle"
         if not saved.is_file():
             fitted = _fit(
                 material,
                 np.flatnonzero(fold_of != number),
                 recipe=replace(plan.recipe, seed=plan.seed + number),
+                counts=plan.fold_variants,
                 start=None,
                 progress=progress,
                 name=f"fold {number + 1} of {plan.folds}",
             )
             rows = np.flatnonzero(fold_of == number)
-            plain = material.variants[0].blocks[rows]
+            plain = material.variants.plain[0].blocks[rows]
             write_atomically(saved, pickle.dumps(ask(material, fitted, rows, plain)))
         folds.append(pickle.loads(saved.read_bytes()))
     return folds
@@ -197,14 +234,15 @@ def fit_last(
     """Average the folds' networks and fine-tune the mean on all sources."""
     plan = material.plan
     soup = average([fold.fitted for fold in folds])
-    if not plan.last_epochs:
+    if not plan.last_recipe.epochs:
         return soup
-    saved = checkpoints / "last.pickle"
+    saved = checkpoints / f"last-{digest(asdict(plan))}.pickle"
     if not saved.is_file():
         fitted = _fit(
             material,
             np.arange(len(material.labels)),
-            recipe=replace(plan.recipe, epochs=plan.last_epochs, seed=plan.seed + 99),
+            recipe=replace(plan.last_recipe, seed=plan.seed + 99),
+            counts=plan.last_variants,
             start=soup,
             progress=progress,
             name="all sources",
@@ -221,5 +259,4 @@ def learn(material: Material, kept: NDArray[np.int64]) -> NDArray[np.float32]:
         material.scores[kept],
         material.labels[kept],
         weights=weigh(material, kept)[kept],
-        prior=material.plan.prior,
     )

@@ -14,9 +14,9 @@ from dsapi.training.images_network import build_classifier, find_backbone
 TINY = """\
 backbone: MobileNetV2
 backbone_options: {alpha: 0.35}
-size: 96
-epochs: 6
-frozen_epochs: 6
+size: 64
+epochs: 4
+frozen_epochs: 4
 learning_rate: 0.02
 augmentation: crop
 batch_size: 16

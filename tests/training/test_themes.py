@@ -14,9 +14,10 @@ LABELS = ("Beach & Ocean", "Forests", "Toys")
 COLORS = ((40, 80, 200), (30, 120, 40), (220, 60, 50))
 PLAN = Plan(
     recipe=Recipe(epochs=3, batch_size=8, head_rate=0.02),
-    last_epochs=1,
+    last_recipe=Recipe(epochs=1, batch_size=8),
     first_block=13,
-    augmented_variants=1,
+    fold_variants=(1, 1),
+    last_variants=(1, 1),
     folds=2,
     side_px=64,
     inner_px=32,
@@ -117,10 +118,10 @@ def test_an_interrupted_training_goes_on_from_its_checkpoints(
         )
 
     whole = train()
-    for name in ("fold-1.pickle", "last.pickle"):
+    for name in ("1.pickle", "last-*.pickle"):
         for saved in (tmp_path / "work").rglob(name):
             saved.unlink()
-    kept = next((tmp_path / "work").rglob("fold-0.pickle"))
+    kept = next((tmp_path / "work").rglob("0.pickle"))
     before = kept.stat().st_mtime_ns
     resumed = train()
     assert kept.stat().st_mtime_ns == before
