@@ -8,10 +8,10 @@ DATA ?= ../shared
 WEIGHTS ?= $(DATA)/pretrained/mobilenet_v2_imagenet.npz
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models bench clean
+.PHONY: help serve test lint models bench bench-peers clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 serve: $(VENV)/.installed  ## Install into .venv and serve on http://127.0.0.1:9000
 	$(BIN)/dsapi serve
@@ -30,6 +30,15 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 models: $(VENV)/.installed-dev  ## Train both models anew from $(DATA) (about 90 minutes on two cores)
 	$(BIN)/dsapi train colors --data $(DATA)/colors
 	$(BIN)/dsapi train themes --data $(DATA)/themes --weights $(WEIGHTS)
+
+bench: $(VENV)/.installed-dev  ## Measure speed against the bare loop and the peers (about 10 minutes)
+	$(BIN)/python -m benchmarks.bench
+
+bench-peers:  ## Install the peers that `make bench` compares with (some 10 GB)
+	for peer in benchmarks/peers/*/; do \
+	  $(PYTHON) -m venv $$peer.venv && \
+	  $$peer.venv/bin/pip install --quiet --disable-pip-version-check -r $$peer/requirements.txt || exit 1; \
+	done
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info .coverage*
