@@ -8,7 +8,7 @@ DATA ?= ../shared
 WEIGHTS ?= $(DATA)/pretrained/mobilenet_v2_imagenet.npz
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models bench bench-peers clean
+.PHONY: help serve test lint fuzz models bench bench-peers clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -30,6 +30,13 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 models: $(VENV)/.installed-dev  ## Train both models anew from $(DATA) (about 90 minutes on two cores)
 	$(BIN)/dsapi train colors --data $(DATA)/colors
 	$(BIN)/dsapi train themes --data $(DATA)/themes --weights $(WEIGHTS)
+
+FUZZ_SECONDS ?= 30
+fuzz: $(VENV)/.installed-dev  ## Fuzz what reads pictures for FUZZ_SECONDS
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python -m fuzz.pictures --write-seeds build/fuzz
+	$(BIN)/python -m fuzz.pictures -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
+		-rss_limit_mb=1024 -timeout=120 -artifact_prefix=build/ -print_final_stats=1 build/fuzz
 
 bench: $(VENV)/.installed-dev  ## Measure speed against the bare loop and the peers (about 10 minutes)
 	$(BIN)/python -m benchmarks.bench
