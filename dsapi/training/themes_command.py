@@ -38,9 +38,7 @@ def run(
     show_figures(trained.measured, collection.labels, console)
     if only_measure:
         return
-    card = themes_card.write_card(
-        trained, collection, plan=plan, minutes=minutes, weights=weights.name
-    )
+    card = themes_card.write_card(trained, collection, plan=plan, weights=weights.name)
     write_atomically(graph.with_suffix(".md"), card.encode())
     lines = "".join(f"{label}\n" for label in collection.labels)
     write_atomically(output / "labels" / "themes.txt", lines.encode())

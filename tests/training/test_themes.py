@@ -124,9 +124,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoints(
 
 
 def test_the_card_has_the_figures_and_the_command(trained: themes.Trained, data: Path) -> None:
-    card = themes_card.write_card(
-        trained, read_photos(data), plan=PLAN, minutes=1.0, weights="imagenet.npz"
-    )
+    card = themes_card.write_card(trained, read_photos(data), plan=PLAN, weights="imagenet.npz")
     figures = themes_card.summarize(trained.measured)
     assert f"{figures.top1:.1%}" in card
     assert "dsapi train themes --data DIR --weights imagenet.npz" in card
