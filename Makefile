@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models bench clean
+.PHONY: help serve test lint models bench soak clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: $(VENV)/.installed-dev  ## Run the long form of tests/soak: 50,000 requests, 100 reloads
+	DSAPI_SOAK=long $(BIN)/python -m pytest -v -s tests/soak
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info .coverage*

@@ -12,6 +12,7 @@ The priorities on the bus's ``start`` channel are the design::
 
 import logging
 import os
+import resource
 import socket
 import threading
 from collections.abc import Callable
@@ -173,6 +174,7 @@ class _Listener(_Plugin):
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
+        _raise_file_limit()
         try:
             self._http_server.prepare()
         except OSError as error:
@@ -202,6 +204,16 @@ class _Announcer(_Plugin):
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         _LOGGER.info("dsapi %s answers on %s", __version__, url)
         self._on_ready(url)
+
+
+def _raise_file_limit() -> None:
+    """Open as many files as the system permits: each connection is one, and 1024 is a common limit.
+
+    Whoever needs select(2), which fails beyond that, is not here: waiting uses epoll.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_port(host: str, port: int) -> None:
