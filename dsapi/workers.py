@@ -222,6 +222,8 @@ class PredictionWorkers:
         except TimeoutError:
             job.answer.cancel()
             raise deadline.exceeded() from None
+        finally:
+            del job  # as in `dsapi.worker`: no circle of an error, this frame, and the job
 
     def _prepare(
         self, models: Mapping[str, Model], limits: Limits, *, at_a_time: int
