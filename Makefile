@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models bench soak clean
+.PHONY: help serve test lint models bench bench-peers soak clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 serve: $(VENV)/.installed  ## Install into .venv and serve on http://127.0.0.1:9000
 	$(BIN)/dsapi serve
@@ -25,6 +25,15 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 
 soak: $(VENV)/.installed-dev  ## Run the long form of tests/soak: 50,000 requests, 100 reloads
 	DSAPI_SOAK=long $(BIN)/python -m pytest -v -s tests/soak
+
+bench: $(VENV)/.installed-dev  ## Measure speed against the bare loop and the peers (about 10 minutes)
+	$(BIN)/python -m benchmarks.bench
+
+bench-peers:  ## Install the peers that `make bench` compares with (some 10 GB)
+	for peer in benchmarks/peers/*/; do \
+	  $(PYTHON) -m venv $$peer.venv && \
+	  $$peer.venv/bin/pip install --quiet --disable-pip-version-check -r $$peer/requirements.txt || exit 1; \
+	done
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info .coverage*

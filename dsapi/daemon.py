@@ -18,6 +18,7 @@ from dsapi.server import serve
 from dsapi.settings import Settings
 
 _READY = "ready "
+_TOLD = "\0"
 _POLL_S = 0.05
 
 
@@ -35,8 +36,7 @@ def start(settings: Settings) -> str:
         os.close(reader)
         _serve_and_exit(settings, writer)
     os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as pipe:
-        told = pipe.read()
+    told = _read_told(reader)
     os.waitpid(child, 0)
     if told.startswith(_READY):
         return told.removeprefix(_READY)
@@ -92,7 +92,20 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
 def _tell(writer: int, message: str) -> None:
     """Write to the one who waits, and let go of the pipe."""
     with os.fdopen(writer, "w", encoding="utf-8") as pipe:
-        pipe.write(message)
+        pipe.write(f"{message}{_TOLD}")
+
+
+def _read_told(reader: int) -> str:
+    """Read what is told; nothing if the daemon dies before.
+
+    The end of the pipe does not show that all is told: processes of the daemon hold it too.
+    """
+    told = b""
+    end = _TOLD.encode()
+    while not told.endswith(end) and (piece := os.read(reader, 4096)):
+        told += piece
+    os.close(reader)
+    return told.removesuffix(end).decode()
 
 
 def _check_not_running(pid_file: Path) -> None:

@@ -25,6 +25,7 @@ NEEDS_RESTART = (
     "shutdown_timeout",
     "http_threads",
     "max_connections",
+    "processes",
     "prediction_workers",
     "worker_stall_timeout",
     "queue_size",

@@ -3,7 +3,7 @@
 The priorities on the bus's ``start`` channel are the design::
 
     65  Daemonizer     forks (`dsapi start` only)
-    70  _OnlyProcess   takes the PID file (likewise)
+    70  OnlyProcess    takes the PID file (likewise)
     72  _Predictions   loads the graphs in the process that will use them: TensorFlow does not
                        survive a fork
     75  _Listener      listens, so that whoever connects gets an answer
@@ -11,9 +11,7 @@ The priorities on the bus's ``start`` channel are the design::
 """
 
 import logging
-import os
 import resource
-import socket
 import threading
 from collections.abc import Callable
 
@@ -21,10 +19,13 @@ from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
-from dsapi.errors import StartupError
+from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.notify import notify
 from dsapi.pidfile import PidFile
-from dsapi.service import build_service, load_models
+from dsapi.ports import cannot_listen, check_port
+from dsapi.service import Service, build_service, load_models
 from dsapi.settings import Settings
+from dsapi.supervisor import supervise
 from dsapi.web.http_server import HTTPServer
 from dsapi.workers import PredictionWorkers
 
@@ -47,16 +48,44 @@ def serve(
     Raises:
         StartupError: it cannot start; what had started is stopped.
     """
-    bus = _ServiceBus()
-    service = build_service(settings)
+    if settings.processes > 1:
+        supervise(settings, serve_one, on_ready=on_ready, daemonize_to=daemonize_to)
+    else:
+        _serve(settings, build_service(settings), on_ready=on_ready, daemonize_to=daemonize_to)
+
+
+def serve_one(
+    settings: Settings, *, on_ready: Callable[[str], None], tell_others: Callable[[], None]
+) -> None:
+    """Serve in one of several processes on the same port, until a signal ends it.
+
+    Args:
+        settings: everything.
+        on_ready: called with the URL once this process answers.
+        tell_others: called when this one has reloaded because a caller asked it to.
+
+    Raises:
+        StartupError: it cannot start.
+    """
+    _serve(settings, build_service(settings, tell_others=tell_others), on_ready=on_ready)
+
+
+def _serve(
+    settings: Settings,
+    service: Service,
+    *,
+    on_ready: Callable[[str], None],
+    daemonize_to: str | None = None,
+) -> None:
+    bus = ServiceBus()
     signals = plugins.SignalHandler(bus)
     signals.handlers = {
         "SIGTERM": bus.exit_once,
         "SIGHUP": service.reloader.reload_in_background,
     }
     if daemonize_to is not None:
-        _Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
-        _OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
+        Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
+        OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
     _Predictions(bus, settings, service.workers).subscribe()
     _Listener(bus, service.http_server).subscribe()
     _Announcer(bus, service.http_server, on_ready).subscribe()
@@ -64,86 +93,7 @@ def serve(
     bus.run()
 
 
-class _ServiceBus(Bus):  # type: ignore[misc]
-    """CherryPy's bus, which keeps a start that failed apart from a crash."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.subscribe("log", _log)
-        self._leaving = False
-
-    def exit_once(self) -> None:
-        """Stop everything and leave; a second signal does not disturb that."""
-        if not self._leaving:
-            self._leaving = True
-            self.exit()
-
-    def run(self) -> None:
-        """Start everything, wait for the end, stop everything."""
-        try:
-            self.start()
-        except SystemExit as error:
-            # From a _Plugin. exit() during a start would end the process on the spot.
-            self.stop()
-            self.exit()
-            raise error.__cause__ or error from None
-        self.block()
-
-
-class _Plugin(plugins.SimplePlugin):  # type: ignore[misc]
-    """A plugin whose `StartupError` ends the start at once.
-
-    The bus goes on with the other plugins after an exception, but not after SystemExit.
-    """
-
-    start_priority = 50
-    stop_priority = 50
-
-    def subscribe(self) -> None:
-        super().subscribe()
-        self.bus.subscribe("start", self.start, self.start_priority)
-        if hasattr(self, "stop"):
-            self.bus.subscribe("stop", self.stop, self.stop_priority)
-
-    def start(self) -> None:
-        try:
-            self.begin()
-        except StartupError as error:
-            raise SystemExit(2) from error
-
-    def begin(self) -> None:
-        """Do what the plugin is for."""
-        raise NotImplementedError
-
-
-class _Daemonizer(plugins.Daemonizer):  # type: ignore[misc]
-    """CherryPy's, without the umask of 0 that it leaves behind: log files are not for everyone."""
-
-    def start(self) -> None:
-        umask = os.umask(0o022)
-        super().start()
-        os.umask(umask)
-
-    start.priority = 65  # type: ignore[attr-defined]
-
-
-class _OnlyProcess(_Plugin):
-    """Holds the PID file."""
-
-    start_priority = 70
-
-    def __init__(self, bus: Bus, pid_file: PidFile) -> None:
-        super().__init__(bus)
-        self._pid_file = pid_file
-
-    def begin(self) -> None:
-        self._pid_file.acquire()
-
-    def exit(self) -> None:
-        self._pid_file.release()
-
-
-class _Predictions(_Plugin):
+class _Predictions(Plugin):
     """Loads the models and starts the workers; stops them when the server has stopped."""
 
     start_priority = 72
@@ -154,7 +104,8 @@ class _Predictions(_Plugin):
         self._workers = workers
 
     def begin(self) -> None:
-        check_port(self._settings.host, self._settings.port)
+        if self._settings.processes == 1:
+            check_port(self._settings.host, self._settings.port)
         self._workers.start(load_models(self._settings))
 
     def stop(self) -> None:
@@ -162,7 +113,7 @@ class _Predictions(_Plugin):
             _LOGGER.warning("a prediction was not finished at the stop")
 
 
-class _Listener(_Plugin):
+class _Listener(Plugin):
     """Listens and serves. Unlike CherryPy's adapter it binds in the starting thread."""
 
     start_priority = 75
@@ -178,7 +129,7 @@ class _Listener(_Plugin):
         try:
             self._http_server.prepare()
         except OSError as error:
-            raise _cannot_listen(*self._http_server.bind_addr, error=error) from error
+            raise cannot_listen(*self._http_server.bind_addr, error=error) from error
         self._thread = threading.Thread(target=self._http_server.serve, name="http-acceptor")
         self._thread.start()
 
@@ -189,7 +140,7 @@ class _Listener(_Plugin):
             self._thread = None
 
 
-class _Announcer(_Plugin):
+class _Announcer(Plugin):
     """Says that the server answers, and where."""
 
     start_priority = 80
@@ -204,6 +155,10 @@ class _Announcer(_Plugin):
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         _LOGGER.info("dsapi %s answers on %s", __version__, url)
         self._on_ready(url)
+        notify("READY=1")
+
+    def stop(self) -> None:
+        notify("STOPPING=1")
 
 
 def _raise_file_limit() -> None:
@@ -214,28 +169,3 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def check_port(host: str, port: int) -> None:
-    """Fail before seconds of loading if the port is taken.
-
-    Raises:
-        StartupError: it is, or the address is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise _cannot_listen(host, port, error=error) from error
-
-
-def _cannot_listen(host: str, port: int, *, error: OSError) -> StartupError:
-    return StartupError(
-        f"cannot listen on {host}:{port}: {error.strerror or error}; "
-        "stop what uses it, or choose another host or port"
-    )
-
-
-def _log(message: str, level: int) -> None:
-    """Log what the bus says; its every step only for those who debug."""
-    _LOGGER.log(level if level >= logging.WARNING else logging.DEBUG, "%s", message)

@@ -4,13 +4,15 @@ Called by `dsapi.server`, which starts and stops the parts, and by the command l
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsapi.errors import StartupError
 from dsapi.logs import count_lost_lines
 from dsapi.metrics import Metrics
 from dsapi.prediction.model import Model, load_model
-from dsapi.reload import Reloader
+from dsapi.registry import fetch_graphs
+from dsapi.reload import Reloader, ReloadReport
 from dsapi.settings import Settings, static_dir
 from dsapi.web.access import Access
 from dsapi.web.application import build_application
@@ -25,13 +27,14 @@ _LEAVING_S = 1.0
 
 
 def load_models(settings: Settings) -> dict[str, Model]:
-    """Load every configured model and log how long each took.
+    """Load every configured model, downloaded if need be, and log how long each took.
 
     Raises:
         StartupError: there is none, or one cannot be loaded.
     """
     if not settings.models:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
+    fetch_graphs(settings.models)
     models = {}
     for name, spec in settings.models.items():
         models[name] = model = load_model(
@@ -64,11 +67,16 @@ class Service:
     reloader: Reloader
 
 
-def build_service(settings: Settings) -> Service:
-    """Put the parts of a service together; nothing is loaded, and nothing listens."""
+def build_service(settings: Settings, *, tell_others: Callable[[], None] | None = None) -> Service:
+    """Put the parts of a service together; nothing is loaded, and nothing listens.
+
+    Args:
+        settings: everything.
+        tell_others: called after a reload that a caller asked for, in one of several processes.
+    """
     workers = PredictionWorkers(
         settings.limits,
-        count=settings.prediction_workers,
+        count=settings.worker_count,
         queue_size=settings.queue_size,
         stall_timeout_s=settings.worker_stall_timeout,
     )
@@ -81,6 +89,13 @@ def build_service(settings: Settings) -> Service:
         logging.getLogger().setLevel(changed.log_level)
 
     reloader = Reloader(settings, workers, load=load_models, apply=apply)
+
+    def reload() -> ReloadReport:
+        report = reloader.reload()
+        if tell_others is not None:
+            tell_others()
+        return report
+
     metrics = Metrics(
         workers,
         reloader,
@@ -103,7 +118,7 @@ def build_service(settings: Settings) -> Service:
             workers,
             limits=limits,
             static_dir=static_dir(),
-            reload=reloader.reload,
+            reload=reload,
             journal=journal,
             access=access,
         ),
@@ -116,6 +131,7 @@ def build_service(settings: Settings) -> Service:
         request_timeout_s=lambda: limits.timeout_s,
         refusal=lambda: workers.refusal(limits.timeout_s),
         journal=journal,
+        reuse_port=settings.processes > 1,
     )
     return Service(workers, http_server, reloader)
 

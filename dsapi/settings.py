@@ -76,8 +76,11 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         4096, ge=16, description="Connections that may be idle; for one more, the oldest is closed"
     )
+    processes: int = Field(
+        1, ge=1, le=256, description="Processes that share the port, each with models of its own"
+    )
     prediction_workers: int = Field(
-        0, ge=0, le=256, description="Threads that run the models; 0: as many as cores"
+        0, ge=0, le=256, description="Threads that run the models in a process; 0: as many as cores"
     )
     worker_stall_timeout: float = Field(
         60.0, gt=0, le=3600, description="Seconds after which a worker stuck on one is replaced"
@@ -89,14 +92,10 @@ class Settings(BaseSettings):
         "tensorflow", description="What runs the graphs: tensorflow, or openvino (an extra)"
     )
     precision: Precision = Field(
-        "f32",
-        description="Of the arithmetic: f32; with openvino also bf16 or f16, which is faster on "
-        "processors that have it and changes probabilities by up to 0.02",
+        "f32", description="Of the arithmetic: f32; openvino also bf16, f16, which change results"
     )
     batching: Batching = Field(
-        "auto",
-        description="Whether pictures that wait at the same time run as one batch: on, off, "
-        "auto: on a GPU, which gains from it",
+        "auto", description="Whether waiting pictures run as one batch: on, off, auto (on a GPU)"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe messages to log: DEBUG, INFO, WARNING, ERROR"
@@ -179,10 +178,15 @@ class Settings(BaseSettings):
         return load_settings(config, **flags)
 
     @property
+    def worker_count(self) -> int:
+        """Threads that run the models in each process."""
+        return self.prediction_workers or -(-len(os.sched_getaffinity(0)) // self.processes)
+
+    @property
     def engine_options(self) -> EngineOptions:
         """How the engine is to run the graphs."""
         return EngineOptions(
-            sessions=self.prediction_workers or len(os.sched_getaffinity(0)),
+            sessions=self.worker_count,
             precision=self.precision,
             batching=self.batching,
         )

@@ -248,6 +248,9 @@
     if (place === "key") $("key-field").hidden = false;
     showProblem(place, detail ?? "The service answered with an error it did not explain.");
     $("again").hidden = place !== "answer";
+    // What is still shown belongs to another point now.
+    const where = $("current").querySelector(".where");
+    if (where) where.textContent = where.textContent.replace("Current point", "Last answer");
     if (place === "image" || place === "path") {
       $("current").replaceChildren();
       $("exchange").hidden = true;

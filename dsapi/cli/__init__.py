@@ -5,7 +5,7 @@ import sys
 import typer
 
 from dsapi import __version__
-from dsapi.cli import daemon, key, predict, serve, settings, train
+from dsapi.cli import daemon, evaluate, key, predict, serve, settings, train
 from dsapi.errors import DsapiError, StartupError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for group in (serve, daemon, settings, predict, train, key):
+for group in (serve, daemon, settings, predict, evaluate, train, key):
     group.add_commands(app)
 
 

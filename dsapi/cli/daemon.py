@@ -13,6 +13,7 @@ from dsapi.cli.live import ask, build_table, read_numbers
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
 from dsapi.errors import StartupError
 from dsapi.pidfile import running_pid
+from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, load_settings
 
 # The init scripts' convention (LSB): a status of 3 says that the program is not running.
@@ -123,6 +124,8 @@ def top(
 def _start(settings: Settings) -> None:
     from dsapi import daemon
 
+    # Here, not only in the daemon: whoever waits sees how far it is.
+    fetch_graphs(settings.models)
     typer.echo(f"dsapi answers on {daemon.start(settings)}")
 
 

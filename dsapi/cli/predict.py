@@ -15,6 +15,7 @@ from dsapi.prediction.model import load_model
 from dsapi.prediction.points import Unit
 from dsapi.prediction.predictor import Prediction, PredictionRequest
 from dsapi.prediction.predictor import predict as predict_picture
+from dsapi.registry import fetch_graphs
 from dsapi.settings import load_settings
 
 _BAR_WIDTH = 30
@@ -53,6 +54,7 @@ def predict(
         data = image.read_bytes()
     except OSError as error:
         raise MissingImage(f"cannot read {image}: {error.strerror}") from error
+    fetch_graphs({name: settings.models[name] for name in names})
     models = {
         name: load_model(
             name, settings.models[name], engine=settings.engine, options=settings.engine_options

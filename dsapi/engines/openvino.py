@@ -33,6 +33,9 @@ def _openvino() -> Any:
         ) from error
     finally:
         del sys.modules[_CONVERTER]
+    # The first use of an array prepares the binding's access to NumPy. When two threads come to
+    # that at once, each waits for what the other holds, forever (OpenVINO 2026.4).
+    openvino.Tensor(np.zeros(1, np.float32))
     return openvino
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
 from dsapi.errors import ModelError, StartupError
@@ -78,6 +78,18 @@ class ModelSpec(BaseModel):
         pattern="^[0-9a-f]{64}$",
         description="Expected hash of the graph file; another file stops the start",
     )
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="Where the graph is downloaded from if it is missing; needs sha256",
+    )
+
+    @model_validator(mode="after")
+    def _check_download(self) -> "ModelSpec":
+        """Nothing is downloaded that cannot be verified."""
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("url needs sha256: a download that cannot be verified is not used")
+        return self
 
 
 @dataclass(frozen=True)

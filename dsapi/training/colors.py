@@ -24,7 +24,7 @@ from rich.console import Console
 from dsapi.training.colors_bars import ColorFigures, measure_figures
 from dsapi.training.colors_card import write_card
 from dsapi.training.colors_names import COLOR_LABELS, read_survey
-from dsapi.training.colors_network import build_color_network
+from dsapi.training.colors_network import build_color_network, unroll_network
 from dsapi.training.colors_palette import build_palette
 from dsapi.training.colors_patches import PatchSet, generate_patches, join_patches
 from dsapi.training.curves import EpochFigures, plot_curves
@@ -92,7 +92,7 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
     seen = PatchSet(patches.patches[held:], patches.shares[held:])
     network, history = _fit_network(training, seen=seen, fresh=fresh, console=console)
     graph = freeze_network(
-        network,
+        unroll_network(network),
         training.models / "colorClassifier.pb",
         input_shape=(None, 9, 9, 3),
         input_name="patch",

@@ -35,7 +35,7 @@ class Camera:
     strong_cast_share: float = 0.10
     strong_cast_sigma: float = 0.10
     blur_sigmas_px: tuple[float, ...] = (0.0, 0.4, 0.7, 1.1)
-    noise_max: float = 0.05
+    noise_max: float = 0.07
     contrast_sigma: float = 0.05
     saturation_sigma: float = 0.08
     sharpening_max: float = 0.9
@@ -72,8 +72,11 @@ class Camera:
         amount = self.noise_max * rng.random((count, 1, 1, 1)) ** 2
         white = rng.normal(size=light.shape).astype(np.float32)
         gray = rng.normal(size=(*light.shape[:3], 1)).astype(np.float32)
-        noise = 0.6 * white + 0.8 * gray
-        soft = blur(noise, rng.choice((0.0, 0.6, 0.9), count))
+        share = rng.uniform(0.2, 0.9, (count, 1, 1, 1))
+        noise = np.sqrt(share) * white + np.sqrt(1 - share) * gray
+        # Small sensors and denoising leave blotches rather than grains, as strong as these.
+        soft = blur(noise, rng.choice((0.0, 0.6, 0.9, 1.5), count))
+        soft = soft / soft.std(axis=(1, 2, 3), keepdims=True)
         return np.asarray(soft * amount * np.sqrt(light + 0.01), np.float32)
 
     def _develop(self, rng: np.random.Generator, pixels: FloatArray) -> FloatArray:

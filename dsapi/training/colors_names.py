@@ -238,7 +238,9 @@ class NameSurface:
         answers = np.einsum("nk,nkl->nl", weights, self._answers[indices])
         shares = answers / answers.sum(axis=1, keepdims=True)
         chroma = np.hypot(lab[:, 1], lab[:, 2])
-        blend = 0.8 * np.exp(-((chroma / 5.0) ** 2))[:, None]
+        # Relative to lightness, as a shadow takes from both: less light makes nothing whiter.
+        relative = chroma * 95 / np.maximum(lab[:, 0], 50)
+        blend = 0.9 * np.exp(-((relative / 5.0) ** 2))[:, None]
         shares = (1 - blend) * shares + blend * _name_achromatic(lab[:, 0])
         cream = 0.6 * _measure_creaminess(lab)[:, None]
         neutral = np.eye(len(COLOR_LABELS))[COLOR_LABELS.index("neutral")]

@@ -32,8 +32,9 @@ _METALS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
     "gold": ((37.0, 51.0), (0.38, 0.82), (0.60, 1.0)),
     "copper": ((12.0, 28.0), (0.46, 0.78), (0.58, 1.0)),
     "rose gold": ((-14.0, 24.0), (0.18, 0.42), (0.68, 1.0)),
-    "silver": ((0.0, 360.0), (0.0, 0.07), (0.50, 0.95)),
+    "silver": ((0.0, 360.0), (0.0, 0.07), (0.58, 0.97)),
 }
+METALS = tuple(_METALS)
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,9 @@ def draw_metals(rng: np.random.Generator, count: int) -> tuple[FloatArray, IntAr
 
 
 def _draw_any_metals(rng: np.random.Generator, count: int) -> tuple[FloatArray, IntArray]:
-    names = list(_METALS)
     # More silver: gray things it has to stand out from are commoner than any other color.
-    kinds = rng.choice(len(names), count, p=(0.22, 0.22, 0.22, 0.34))
-    ranges = np.array([_METALS[name] for name in names])[kinds]
+    kinds = rng.choice(len(METALS), count, p=(0.22, 0.22, 0.22, 0.34))
+    ranges = np.array([_METALS[name] for name in METALS])[kinds]
     hue, saturation, value = rng.uniform(ranges[..., 0], ranges[..., 1]).T
     rgb = np.array(
         [
@@ -135,7 +135,7 @@ def _draw_any_metals(rng: np.random.Generator, count: int) -> tuple[FloatArray, 
         ],
         np.float32,
     )
-    return decode_srgb(rgb), np.array([COLOR_LABELS.index(name) for name in names])[kinds]
+    return decode_srgb(rgb), np.array([COLOR_LABELS.index(name) for name in METALS])[kinds]
 
 
 def build_palette(survey: ColorSurvey) -> Palette:

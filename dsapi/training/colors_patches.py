@@ -16,7 +16,7 @@ import numpy as np
 
 from dsapi.training.colors_camera import ByteArray, Camera
 from dsapi.training.colors_names import COLOR_LABELS
-from dsapi.training.colors_palette import Palette, measure_mean_lab
+from dsapi.training.colors_palette import METALS, Palette, measure_mean_lab
 from dsapi.training.colors_scenes import (
     Scenes,
     draw_black_white,
@@ -30,11 +30,11 @@ from dsapi.training.colors_science import FloatArray, decode_srgb, measure_lab
 # Kinds of scene and their share. Metals, black & white and multi-colored get about the share
 # that one of the 18 labels has among the plain colors, so that no label is favored.
 _KINDS: tuple[tuple[float, Callable[[np.random.Generator, Palette, int], Scenes]], ...] = (
-    (0.56, draw_plain),
+    (0.58, draw_plain),
     (0.11, draw_edges),
     (0.05, draw_black_white),
     (0.06, draw_multi),
-    (0.22, draw_metal),
+    (0.20, draw_metal),
 )
 _CHUNK = 4096
 
@@ -88,20 +88,23 @@ def _generate_chunk(palette: Palette, start: int, count: int, *, seed: int) -> P
     observed = np.concatenate([scene.observed for scene in scenes])[:, None]
     shares = np.concatenate([scene.shares for scene in scenes])
     shares = (1 - observed) * shares + observed * seen
-    shares = _rename_blurred(patches, shares=shares, seen=seen)
+    shares = _rename_faint(patches, shares=shares, seen=seen)
     order = rng.permutation(count)
     return PatchSet(patches=patches[order], shares=np.asarray(shares[order], np.float32))
 
 
-def _rename_blurred(patches: ByteArray, *, shares: FloatArray, seen: FloatArray) -> FloatArray:
-    """Black & white that the lens blurred away is called by the color that is left.
+def _rename_faint(patches: ByteArray, *, shares: FloatArray, seen: FloatArray) -> FloatArray:
+    """What lens and exposure left nothing of is called by the color that is to be seen.
 
-    Below a deviation of 10 in lightness nothing of two tones is to be seen, above 20 all of it.
+    Black & white needs a deviation in lightness of 10 to 20, metal one of 1 to 4: below the
+    first number it is lost, above the second all of it is kept.
     """
     lightness = measure_lab(decode_srgb(patches.astype(np.float32) / 255))[..., 0]
-    kept = np.clip((lightness.std(axis=(1, 2)) - 10) / 10, 0, 1)
-    column = COLOR_LABELS.index("black & white")
-    lost = shares[:, column] * (1 - kept)
-    result = shares + lost[:, None] * seen
-    result[:, column] -= lost
-    return np.asarray(result)
+    spread = lightness.std(axis=(1, 2))[:, None]
+    lost = np.zeros_like(shares)
+    for least, most, labels in ((10, 20, ("black & white",)), (1, 4, METALS)):
+        columns = [COLOR_LABELS.index(label) for label in labels]
+        lost[:, columns] = shares[:, columns] * (
+            1 - np.clip((spread - least) / (most - least), 0, 1)
+        )
+    return np.asarray(shares - lost + lost.sum(axis=1, keepdims=True) * seen)

@@ -128,10 +128,12 @@ class HTTPServer(wsgi.Server):
         request_timeout_s: Callable[[], float],
         refusal: Callable[[], RequestError | None],
         journal: Journal,
+        reuse_port: bool = False,
     ) -> None:
         super().__init__(
             bind_addr,
             wsgi_app,
+            reuse_port=reuse_port,
             server_name="dsapi",
             request_queue_size=_BACKLOG,
             timeout=timeout_s,  # type: ignore[arg-type] # fractions are fine

@@ -53,6 +53,7 @@ _PREDICTION_ERRORS: tuple[type[RequestError], ...] = (
     BadParameter,
     MissingImage,
     Unauthorized,
+    Forbidden,
     PathForbidden,
     PathNotFound,
     LengthRequired,
@@ -158,11 +159,14 @@ def _paths() -> Schema:
                 "description": "Only for callers on the machine itself. The old ones serve until "
                 "the new ones are checked, and go on if anything is wrong with those.",
                 "responses": describe_answer(ReloadAnswer)
-                | describe_problems((BadParameter, Forbidden, ReloadFailed)),
+                | describe_problems((BadParameter, Unauthorized, Forbidden, ReloadFailed)),
             }
         },
         "/health/live": _get(
-            "live", "Whether the process serves", describe_answer(StatusAnswer), tag="health"
+            "live",
+            "Whether the process serves",
+            describe_answer(StatusAnswer),
+            tag="health",
         ),
         "/health/ready": _get(
             "ready",
@@ -173,7 +177,7 @@ def _paths() -> Schema:
         "/metrics": _get(
             "metrics",
             "Every number, in Prometheus's text format",
-            describe_page("text/plain", "The numbers"),
+            describe_page("text/plain", "The numbers") | describe_problems((Unauthorized,)),
             tag="health",
         ),
         "/openapi.json": _get(
@@ -196,7 +200,8 @@ def _get(operation_id: str, summary: str, responses: Schema, *, tag: str) -> Sch
             "operationId": operation_id,
             "tags": [tag],
             "summary": summary,
-            "responses": responses,
+            # Where networks are configured, nothing is for the others.
+            "responses": dict(sorted((responses | describe_problems((Forbidden,))).items())),
         }
     }
 

@@ -92,3 +92,16 @@ def test_the_network_sees_only_what_the_patch_shows() -> None:
     alone = np.concatenate([np.asarray(network(each[None])) for each in patch])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     np.testing.assert_allclose(together.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_the_network_in_few_operations_is_the_same_network() -> None:
+    from dsapi.training.colors_network import build_color_network, unroll_network
+
+    network = build_color_network()
+    rng = np.random.default_rng(1)
+    network.set_weights([rng.normal(0, 0.3, each.shape) for each in network.get_weights()])
+    patches = rng.uniform(0, 255, (20, 9, 9, 3)).astype(np.float32)
+    # Near black, where both formulas of sRGB and of CIELAB have their lower branch.
+    patches[:10] *= 0.03
+    expected = np.asarray(network(patches))
+    np.testing.assert_allclose(np.asarray(unroll_network(network)(patches)), expected, atol=1e-4)

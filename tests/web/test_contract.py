@@ -17,6 +17,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.transport.serialization import Binary
 
 from dsapi.settings import Settings, load_settings
+from dsapi.web.access import hash_key
 from dsapi.web.openapi import build_openapi
 from tests.conftest import RunningServer, StartServer
 from tests.graphs import freeze_failing
@@ -115,8 +116,8 @@ def test_every_answer_to_a_broken_request_is_documented(server: RunningServer, l
 
 
 _SLOW = encode(photo(3000, 2000), "PNG", compress_level=1)
-# Codes that need a service with keys or a rate, and a request that no HTTP library sends.
-_ELSEWHERE = {"unauthorized", "rate_limited", "length_required"}
+# No HTTP library sends a request without a length; `tests.web.test_problems` does.
+_ELSEWHERE = {"length_required"}
 
 
 def _strict(config: Path) -> Settings:
@@ -129,6 +130,18 @@ def _hasty(config: Path) -> Settings:
 
 def _busy(config: Path) -> Settings:
     return load_settings(config, prediction_workers=1, queue_size=1)
+
+
+def _locked(config: Path) -> Settings:
+    return load_settings(config, api_keys=(f"app={hash_key('secret')}",))
+
+
+def _rationed(config: Path) -> Settings:
+    return load_settings(config, rate_limit="4/hour")
+
+
+def _private(config: Path) -> Settings:
+    return load_settings(config, allowed_networks=("10.0.0.0/8",))
 
 
 def _failing(config: Path) -> Settings:
@@ -151,6 +164,9 @@ _PROVOKED: dict[str, tuple[Callable[[Path], Settings], dict[str, Any]]] = {
     "path_not_found": (load_settings, {"data": {"path": "nowhere.jpg"}}),
     "unsupported_media_type": (load_settings, {"data": b"no picture"}),
     "unreadable_image": (load_settings, {"data": _PICTURES[0][:100]}),
+    "unauthorized": (_locked, {"data": _PICTURES[0]}),
+    "rate_limited": (_rationed, {"data": _PICTURES[0]}),
+    "forbidden": (_private, {"data": _PICTURES[0]}),
     "path_forbidden": (_strict, {"data": {"path": "a.jpg"}}),
     "too_large": (_strict, {"data": b"x" * 5001}),
     "internal_error": (_failing, {"data": _GREEN}),
@@ -182,7 +198,7 @@ def test_a_documented_error_can_be_reached_and_is_as_documented(
     with ThreadPoolExecutor(8) as pool:
         asked = [
             pool.submit(requests.post, url, timeout=30, **request)
-            for _ in range(8 if code == "overloaded" else 1)
+            for _ in range(8 if code in ("overloaded", "rate_limited") else 1)
         ]
     refused = [future.result() for future in asked if not future.result().ok]
     assert [response.json()["code"] for response in refused] == [code] * len(refused)

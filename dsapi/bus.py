@@ -1,0 +1,105 @@
+"""The bus: CherryPy's, with plugins whose failed start ends the process with its reason.
+
+Used by `dsapi.server` for a process that serves, and by `dsapi.supervisor` for one that watches
+over several of those.
+"""
+
+import logging
+import os
+
+from cherrypy.process import plugins
+from cherrypy.process.wspbus import Bus
+
+from dsapi.errors import StartupError
+from dsapi.pidfile import PidFile
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class ServiceBus(Bus):  # type: ignore[misc]
+    """CherryPy's bus, which keeps a start that failed apart from a crash."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscribe("log", _log)
+        self._leaving = False
+
+    def exit_once(self) -> None:
+        """Stop everything and leave; a second signal does not disturb that."""
+        if not self._leaving:
+            self._leaving = True
+            self.exit()
+
+    def run(self) -> None:
+        """Start everything, wait for the end, stop everything."""
+        try:
+            self.start()
+        except SystemExit as error:
+            # From a Plugin. exit() during a start would end the process on the spot.
+            self.stop()
+            self.exit()
+            raise error.__cause__ or error from None
+        self.block()
+
+
+class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
+    """A plugin whose `StartupError` ends the start at once.
+
+    The bus goes on with the other plugins after an exception, but not after SystemExit.
+    """
+
+    start_priority = 50
+    stop_priority = 50
+
+    def subscribe(self) -> None:
+        """Listen to the bus's starts and stops."""
+        super().subscribe()
+        self.bus.subscribe("start", self.start, self.start_priority)
+        if hasattr(self, "stop"):
+            self.bus.subscribe("stop", self.stop, self.stop_priority)
+
+    def start(self) -> None:
+        """Begin, or leave."""
+        try:
+            self.begin()
+        except StartupError as error:
+            raise SystemExit(2) from error
+
+    def begin(self) -> None:
+        """Do what the plugin is for."""
+        raise NotImplementedError
+
+
+class Daemonizer(plugins.Daemonizer):  # type: ignore[misc]
+    """CherryPy's, without the umask of 0 that it leaves behind: log files are not for everyone."""
+
+    def start(self) -> None:
+        """Fork twice and let go of the terminal."""
+        umask = os.umask(0o022)
+        super().start()
+        os.umask(umask)
+
+    start.priority = 65  # type: ignore[attr-defined]
+
+
+class OnlyProcess(Plugin):
+    """Holds the PID file."""
+
+    start_priority = 70
+
+    def __init__(self, bus: Bus, pid_file: PidFile) -> None:
+        super().__init__(bus)
+        self._pid_file = pid_file
+
+    def begin(self) -> None:
+        """Take it."""
+        self._pid_file.acquire()
+
+    def exit(self) -> None:
+        """Give it back."""
+        self._pid_file.release()
+
+
+def _log(message: str, level: int) -> None:
+    """Log what the bus says; its every step only for those who debug."""
+    _LOGGER.log(level if level >= logging.WARNING else logging.DEBUG, "%s", message)

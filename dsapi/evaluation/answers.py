@@ -1,0 +1,202 @@
+"""Asking a model about labeled photos, as the server would.
+
+Enters: photos and a loaded model. Leaves: one row of probabilities per photo and point. Called
+by ``dsapi evaluate``. Every answer comes from `dsapi.prediction.predictor.predict`, the function
+behind the HTTP endpoint and ``dsapi predict``.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.errors import RequestError
+from dsapi.evaluation.photos import LabeledPhoto
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.model import Model, OpenModel
+from dsapi.prediction.picture import Limits
+from dsapi.prediction.predictor import PredictionRequest, predict
+
+#: Where a photo was asked about: its center, random points as users tap, or the CSV file's point.
+Place = Literal["center", "random", "given"]
+_NO_HURRY_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said at one kind of place.
+
+    Attributes:
+        place: which kind.
+        probabilities: ``float32 [n, labels]``.
+        truth: index of the right label, ``int64 [n]``.
+        photo: index of the photo, ``int64 [n]``; a photo has several rows at random points.
+        points: x and y in pixels of the upright photo, ``int64 [n, 2]``.
+    """
+
+    place: Place
+    probabilities: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    photo: NDArray[np.int64]
+    points: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Where to ask.
+
+    Attributes:
+        random_points: per photo, drawn evenly over the picture; 0: none.
+        seed: of the random points. Photo and seed alone decide them, so that two models are
+            asked at the same ones.
+    """
+
+    random_points: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A photo that the core refused, and why."""
+
+    photo: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class _PhotoAnswer:
+    """All rows of one photo, in the order of `places`."""
+
+    places: tuple[Place, ...]
+    rows: NDArray[np.float32]
+    points: NDArray[np.int64]
+
+
+def ask_model(
+    model: Model,
+    photos: Sequence[LabeledPhoto],
+    questions: Questions,
+    *,
+    limits: Limits,
+    threads: int,
+    on_photo: Callable[[], None],
+) -> tuple[dict[Place, Answers], tuple[Unreadable, ...]]:
+    """Ask about every photo, `threads` at a time; results do not depend on `threads`.
+
+    Args:
+        model: asked without its minimum probability, so that every label has one.
+        photos: what to ask about.
+        questions: where.
+        limits: what a picture may cost.
+        threads: each opens a session of its own.
+        on_photo: called after every photo, from any thread.
+
+    Returns:
+        Answers by place, and the photos that could not be read.
+    """
+    bare = replace(model, spec=model.spec.model_copy(update={"min_probability": 0.0}))
+    asker = _Asker(bare, limits)
+
+    def ask(index: int) -> _PhotoAnswer | Unreadable:
+        answer = asker.ask(photos[index], index, questions)
+        on_photo()
+        return answer
+
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(pool.map(ask, range(len(photos))))
+    asker.close()
+    unreadable = tuple(each for each in answers if isinstance(each, Unreadable))
+    read = {index: each for index, each in enumerate(answers) if not isinstance(each, Unreadable)}
+    gather = partial(_gather, read, photos)
+    places = {place for each in read.values() for place in each.places}
+    return {place: gather(place) for place in _ORDER if place in places}, unreadable
+
+
+_ORDER: tuple[Place, ...] = ("center", "random", "given")
+
+
+def _gather(
+    answers: dict[int, _PhotoAnswer], photos: Sequence[LabeledPhoto], place: Place
+) -> Answers:
+    """Rows of one kind of place, in the order of the photos."""
+    chosen = [
+        (index, row)
+        for index, answer in answers.items()
+        for row, each in enumerate(answer.places)
+        if each == place
+    ]
+    photo = np.array([index for index, _ in chosen], np.int64)
+    return Answers(
+        place,
+        probabilities=np.stack([answers[index].rows[row] for index, row in chosen]),
+        truth=np.array([photos[index].label for index in photo], np.int64),
+        photo=photo,
+        points=np.stack([answers[index].points[row] for index, row in chosen]),
+    )
+
+
+class _Asker:
+    """Asks the core, with one open model per thread."""
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self._model = model
+        self._limits = limits
+        self._local = threading.local()
+        self._opened: list[OpenModel] = []
+        self._columns = {label: index for index, label in enumerate(model.labels)}
+
+    def ask(
+        self, photo: LabeledPhoto, index: int, questions: Questions
+    ) -> _PhotoAnswer | Unreadable:
+        """Ask about one photo: one decode, one run of the model."""
+        places, points, unit = _choose_points(photo, index, questions)
+        try:
+            prediction = predict(
+                PredictionRequest(
+                    photo.path.read_bytes(),
+                    points=points,
+                    models=(self._model.name,),
+                    unit="px" if unit == "px" else "percent",
+                    top=len(self._columns),
+                ),
+                models={self._model.name: self._open()},
+                limits=self._limits,
+                deadline=Deadline.within(_NO_HURRY_S),
+            )
+        except (RequestError, OSError) as error:
+            return Unreadable(index, str(error))
+        rows = np.zeros((len(points), len(self._columns)), np.float32)
+        for row, result in zip(rows, prediction.results, strict=True):
+            for ranked in result.labels[self._model.name]:
+                row[self._columns[ranked.label]] = ranked.probability
+        where = [(result.point.x, result.point.y) for result in prediction.results]
+        return _PhotoAnswer(places, rows, np.array(where, np.int64))
+
+    def close(self) -> None:
+        """Close every thread's session."""
+        for each in self._opened:
+            each.session.close()
+
+    def _open(self) -> OpenModel:
+        if not hasattr(self._local, "model"):
+            self._local.model = self._model.open()
+            self._opened.append(self._local.model)
+        opened: OpenModel = self._local.model
+        return opened
+
+
+def _choose_points(
+    photo: LabeledPhoto, index: int, questions: Questions
+) -> tuple[tuple[Place, ...], tuple[tuple[float, float] | None, ...], str]:
+    """Where to ask about a photo: kinds, points and their unit."""
+    if photo.point is not None:
+        return ("given",), (photo.point,), "px"
+    rng = np.random.default_rng([questions.seed, index])
+    drawn = rng.uniform(0, 100, (questions.random_points, 2)).tolist()
+    random: Place = "random"
+    return ("center", *(random for _ in drawn)), (None, *((x, y) for x, y in drawn)), "percent"

@@ -1,0 +1,92 @@
+"""Two models on the same photos: how they differ, and whether chance explains it.
+
+Enters: the answers of both at the same points. Leaves: the difference in top-1 accuracy with a
+confidence interval and a p-value. Called by ``dsapi evaluate --against``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.evaluation.answers import Answers, Place
+
+_RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The other model against the first, at one kind of place.
+
+    Attributes:
+        place: center, random or given.
+        top1: of the first model, 0 to 1.
+        other_top1: of the other one.
+        difference: other minus first.
+        interval: 95 % confidence interval of `difference`, by bootstrap over photos.
+        only_first_right: photos that only the first got right (one answer a photo).
+        only_other_right: photos that only the other got right.
+        p_value: exact McNemar test of these two, two-sided.
+    """
+
+    place: Place
+    top1: float
+    other_top1: float
+    difference: float
+    interval: tuple[float, float]
+    only_first_right: int
+    only_other_right: int
+    p_value: float
+
+
+def compare_answers(first: Answers, other: Answers, *, seed: int) -> Comparison:
+    """Compare two models that were asked at the same points.
+
+    Points of one photo are not independent: the interval draws whole photos, and the test takes
+    the first point of each.
+    """
+    from scipy.stats import binomtest
+
+    first_right, other_right = _find_right(first), _find_right(other)
+    difference = other_right.astype(float) - first_right
+    _, starts = np.unique(first.photo, return_index=True)
+    lost = int((first_right & ~other_right)[starts].sum())
+    won = int((other_right & ~first_right)[starts].sum())
+    return Comparison(
+        place=first.place,
+        top1=float(first_right.mean()),
+        other_top1=float(other_right.mean()),
+        difference=float(difference.mean()),
+        interval=_estimate_interval(difference, first.photo, seed=seed),
+        only_first_right=lost,
+        only_other_right=won,
+        p_value=float(binomtest(won, won + lost).pvalue) if won + lost else 1.0,
+    )
+
+
+def _find_right(answers: Answers) -> NDArray[np.bool_]:
+    return np.asarray(answers.probabilities.argmax(axis=1) == answers.truth)
+
+
+def _estimate_interval(
+    difference: NDArray[np.floating], photo: NDArray[np.int64], *, seed: int
+) -> tuple[float, float]:
+    """Percentile bootstrap over photos of the mean difference."""
+    from scipy.stats import bootstrap
+
+    _, place = np.unique(photo, return_inverse=True)
+    sums, counts = np.bincount(place, difference), np.bincount(place)
+    if len(sums) < 2 or not difference.any():
+        mean = float(difference.mean())
+        return mean, mean
+    found = bootstrap(
+        (sums, counts),
+        lambda total, number, axis: total.sum(axis=axis) / number.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        batch=500,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)

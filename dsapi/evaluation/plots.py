@@ -1,0 +1,91 @@
+"""Plots of an evaluation, as SVG text to stand inside an HTML page.
+
+Called by `dsapi.evaluation.report`. Colors are matplotlib's own; numbers are also in the page's
+tables, so nothing is told by color alone.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.evaluation.figures import Figures, LabelFigures
+
+
+def plot_confusions(matrix: NDArray[np.int64], labels: Sequence[str]) -> str:
+    """Confusion matrix in shares of the right label: rows are right, columns the answer."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = max(4.5, 0.24 * len(labels) + 2.2)
+    figure, axes = _start(side, side)
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(labels)), labels, fontsize=7)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("right label")
+    figure.colorbar(shown, ax=axes, shrink=0.5, label="share of the right label")
+    return _finish(figure)
+
+
+def plot_reliability(figures: Figures) -> str:
+    """Accuracy over probability per bin, with the number of answers below."""
+    figure, axes = _start(4.6, 4.6, rows=2, ratios=(3, 1))
+    upper, lower = axes
+    middles = [each.probability for each in figures.bins]
+    upper.plot([0, 1], [0, 1], linestyle="--", color="gray", label="as sure as right")
+    upper.plot(middles, [each.accuracy for each in figures.bins], marker="o", label="this model")
+    upper.set_ylabel("accuracy")
+    upper.legend(loc="upper left")
+    lower.bar(
+        [each.lowest for each in figures.bins],
+        [each.count for each in figures.bins],
+        width=1 / 15,
+        align="edge",
+        edgecolor="white",
+    )
+    lower.set_ylabel("answers")
+    lower.set_xlabel("probability of the top label")
+    for each in axes:
+        each.set_xlim(0, 1)
+        each.grid(alpha=0.3)
+    upper.set_ylim(0, 1)
+    return _finish(figure)
+
+
+def plot_labels(labels: Sequence[LabelFigures]) -> str:
+    """Precision and recall per label as bars, worst recall on top."""
+    counted = sorted((each for each in labels if each.count), key=lambda each: -(each.recall or 0))
+    figure, axes = _start(6.4, 0.26 * len(counted) + 1.2)
+    places = np.arange(len(counted))
+    axes.barh(places + 0.2, [each.recall or 0 for each in counted], height=0.38, label="recall")
+    axes.barh(
+        places - 0.2, [each.precision or 0 for each in counted], height=0.38, label="precision"
+    )
+    axes.set_yticks(places, [f"{each.label} ({each.count})" for each in counted], fontsize=8)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.6, len(counted) - 0.4)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return _finish(figure)
+
+
+def _start(
+    width: float, height: float, *, rows: int = 1, ratios: tuple[int, ...] = (1,)
+) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    # Not pyplot: it keeps every figure in a global list.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, 1, height_ratios=ratios, sharex=rows > 1)
+
+
+def _finish(figure: Any) -> str:
+    """SVG without the XML head, and without date and random ids, so reports can be compared."""
+    import matplotlib
+
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "dsapi", "svg.fonttype": "none"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,47 @@
+"""The JSON of an evaluation: its fields, named and rounded once.
+
+Enters: an `Evaluation`. Leaves: a pydantic model. Called by ``dsapi evaluate --json``.
+"""
+
+from pydantic import BaseModel
+
+from dsapi.evaluation.comparison import Comparison
+from dsapi.evaluation.evaluation import Evaluation
+from dsapi.evaluation.figures import Figures
+
+
+class UnreadablePhoto(BaseModel):
+    """A photo that was left out, and why."""
+
+    file: str
+    reason: str
+
+
+class Summary(BaseModel):
+    """What ``dsapi evaluate --json`` prints; shares are 0 to 1."""
+
+    model: str
+    version: str
+    photos: int
+    unreadable: list[UnreadablePhoto]
+    figures: list[Figures]
+    against: str | None
+    against_figures: list[Figures]
+    comparisons: list[Comparison]
+
+
+def summarize(evaluation: Evaluation) -> Summary:
+    """Everything but the single answers."""
+    return Summary(
+        model=evaluation.model.name,
+        version=evaluation.model.version,
+        photos=len(evaluation.photos),
+        unreadable=[
+            UnreadablePhoto(file=str(evaluation.photos[each.photo].path), reason=each.reason)
+            for each in evaluation.unreadable
+        ],
+        figures=list(evaluation.figures),
+        against=evaluation.other.version if evaluation.other else None,
+        against_figures=list(evaluation.other_figures),
+        comparisons=list(evaluation.comparisons),
+    )

@@ -1,0 +1,237 @@
+"""The model registry: graphs that are missing are downloaded before they are loaded.
+
+Enters: the models' sections with `url` and `sha256`. Leaves: their graph files, whole and
+verified. Called by whoever loads models: the server's start and the commands.
+
+A download goes to ``GRAPH.part`` beside the graph. If it is cut, the next try asks for the rest
+(HTTP Range, RFC 9110 section 14). Only a file with the configured hash gets the graph's name, by
+a rename, so no reader ever sees half of one.
+"""
+
+import fcntl
+import hashlib
+import http.client
+import logging
+import os
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedRandom
+from pathlib import Path
+
+from dsapi.errors import StartupError
+from dsapi.prediction.model import ModelSpec
+
+_LOGGER = logging.getLogger(__name__)
+_PIECE_BYTES = 1 << 18
+_LOG_EVERY_S = 2.0
+
+#: Called with the bytes there are and the bytes there will be (``None``: the server does not say).
+OnBytes = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a download is tried.
+
+    Attributes:
+        attempts: connections in a row that may bring nothing new.
+        timeout_s: silence after which a connection counts as cut.
+        pause_s: before the second attempt; doubled before each further one.
+    """
+
+    attempts: int = 5
+    timeout_s: float = 30.0
+    pause_s: float = 1.0
+
+
+class _CutError(Exception):
+    """The connection brought less than it promised, or none came about."""
+
+
+def fetch_graphs(models: Mapping[str, ModelSpec], *, patience: Patience | None = None) -> None:
+    """Download every graph that is missing and has a `url`; show how far it is.
+
+    The progress goes to the terminal if there is one, else to the log every two seconds.
+
+    Raises:
+        StartupError: a download failed for good or has another hash than `sha256`.
+    """
+    for name, spec in models.items():
+        if spec.url is None or spec.sha256 is None or spec.graph.exists():
+            continue
+        try:
+            with _progress(name) as on_bytes:
+                download_graph(
+                    spec.url,
+                    spec.graph,
+                    sha256=spec.sha256,
+                    patience=patience or Patience(),
+                    on_bytes=on_bytes,
+                )
+        except StartupError as error:
+            raise StartupError(f"[models.{name}] {error}") from error
+        except OSError as error:
+            raise StartupError(
+                f"[models.{name}] cannot write {spec.graph}: {error.strerror or error}"
+            ) from error
+
+
+def download_graph(
+    url: str, path: Path, *, sha256: str, patience: Patience, on_bytes: OnBytes
+) -> None:
+    """Download `url` to `path`, going on where an earlier try was cut.
+
+    Raises:
+        StartupError: the server refuses, keeps cutting, or sends a file with another hash.
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with _lock_part(part) as stream:
+        if path.exists():
+            return
+        resumed = stream.seek(0, os.SEEK_END) > 0
+        _complete(url, stream, patience=patience, on_bytes=on_bytes)
+        found = _hash(stream)
+        if found != sha256 and resumed:
+            # What was there may be of an older file. Once more, from the start.
+            stream.truncate(0)
+            _complete(url, stream, patience=patience, on_bytes=on_bytes)
+            found = _hash(stream)
+        if found != sha256:
+            part.unlink()
+            raise StartupError(
+                f"{url} has SHA-256 {found}, but sha256 = {sha256!r}; the download was "
+                "thrown away: correct url or sha256"
+            )
+        os.fsync(stream.fileno())
+        os.replace(part, path)
+
+
+def _lock_part(part: Path) -> BufferedRandom:
+    """Open the unfinished file for this process alone.
+
+    Of two that start at once one downloads, and the other then finds the graph there.
+    """
+    while True:
+        stream = part.open("a+b")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if os.fstat(stream.fileno()).st_nlink:
+            return stream
+        stream.close()  # thrown away by the one that had it
+
+
+def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: OnBytes) -> None:
+    """Connect until the file is whole; give up after `attempts` that brought nothing new."""
+    failures, pause_s = 0, patience.pause_s
+    while True:
+        before = stream.seek(0, os.SEEK_END)
+        try:
+            _receive(url, stream, timeout_s=patience.timeout_s, on_bytes=on_bytes)
+            return
+        except _CutError as error:
+            there = stream.seek(0, os.SEEK_END)
+            if there > before:
+                failures, pause_s = 0, patience.pause_s
+            failures += 1
+            if failures >= patience.attempts:
+                raise StartupError(
+                    f"the download of {url} was cut after {there} bytes ({error}); "
+                    "start again to go on from there"
+                ) from error
+        time.sleep(pause_s)
+        pause_s *= 2
+
+
+def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: OnBytes) -> None:
+    """Add to `stream` what one connection brings."""
+    start = stream.seek(0, os.SEEK_END)
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            total = _measure_total(response, start)
+            if response.status != http.client.PARTIAL_CONTENT:
+                # The server does not do ranges: it sends the whole file again.
+                stream.truncate(0)
+            _copy(response, stream, total=total, on_bytes=on_bytes)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # All of it was there already; the hash tells whether it is right.
+        if error.code >= 500:
+            raise _CutError(f"the server answers {error.code}") from error
+        raise StartupError(f"{url}: the server answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(str(error) or type(error).__name__) from error
+
+
+def _measure_total(response: http.client.HTTPResponse, start: int) -> int | None:
+    """Length of the whole file, if the server says it."""
+    if response.status == http.client.PARTIAL_CONTENT:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers["Content-Range"] or "")
+        if found is None or int(found[1]) != start:
+            raise _CutError(f"the server sent another range than from byte {start} on")
+        return None if found[2] == "*" else int(found[2])
+    length = response.headers["Content-Length"]
+    return int(length) if length else None
+
+
+def _copy(
+    response: http.client.HTTPResponse,
+    stream: BufferedRandom,
+    *,
+    total: int | None,
+    on_bytes: OnBytes,
+) -> None:
+    while piece := response.read1(_PIECE_BYTES):
+        stream.write(piece)
+        on_bytes(stream.tell(), total)
+    stream.flush()
+    if total is not None and stream.tell() < total:
+        raise _CutError(f"{total} were promised")
+
+
+def _hash(stream: BufferedRandom) -> str:
+    stream.seek(0)
+    return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[OnBytes]:
+    """A bar on a terminal, a line in the log every two seconds elsewhere."""
+    if not sys.stderr.isatty():
+        yield _LogLines(name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        "[progress.description]{task.description}",
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task(f"downloading {name}", total=None)
+        yield lambda there, total: bar.update(task, completed=there, total=total)
+
+
+class _LogLines:
+    """Says in the log how far a download is, not more often than every two seconds."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last_s = -_LOG_EVERY_S
+
+    def __call__(self, there: int, total: int | None) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s >= _LOG_EVERY_S or there == total:
+            self._last_s = now_s
+            _LOGGER.info("downloading %s: %d of %s bytes", self._name, there, total or "unknown")

@@ -1,0 +1,243 @@
+"""The supervisor: several processes that serve on one port, and one that watches over them.
+
+The kernel spreads connections over the processes (``SO_REUSEPORT``). Each has an interpreter and
+models of its own, so this is for machines with more cores than one interpreter keeps busy. The
+supervisor loads no model and answers no request; it starts, replaces and stops the others.
+Called by `dsapi.server` if ``processes`` is over 1.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from cherrypy.process import plugins
+from cherrypy.process.wspbus import Bus
+
+from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.errors import StartupError
+from dsapi.notify import leave_to_parent, notify
+from dsapi.pidfile import PidFile
+from dsapi.ports import reserve_port
+from dsapi.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+_READY = "ready "
+# A process that dies at once is not started again more often than this.
+_MIN_LIFE_S = 2.0
+# Beside its shutdown_timeout, for a process that is to leave.
+_LEAVING_S = 3.0
+_POLL_S = 0.05
+
+
+class ServeOne(Protocol):
+    """Serves in the calling process until a signal ends it; `dsapi.server.serve_one`."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        *,
+        on_ready: Callable[[str], None],
+        tell_others: Callable[[], None],
+    ) -> None:
+        """Serve."""
+
+
+def supervise(
+    settings: Settings,
+    serve_one: ServeOne,
+    *,
+    on_ready: Callable[[str], None],
+    daemonize_to: str | None,
+) -> None:
+    """Keep ``settings.processes`` processes serving until a signal ends this one.
+
+    SIGHUP is passed on: every process reloads.
+
+    Raises:
+        StartupError: a process cannot start, or log files would be rotated by several at once;
+            what had started is stopped.
+    """
+    if daemonize_to is not None and settings.log_max_bytes:
+        raise StartupError(
+            f"log_max_bytes = {settings.log_max_bytes} with processes = {settings.processes}: only "
+            "one process can rotate a file; set log_max_bytes = 0 and use logrotate"
+        )
+    bus = ServiceBus()
+    children = _Children(bus, settings, serve_one, on_ready)
+    signals = plugins.SignalHandler(bus)
+    signals.handlers = {"SIGTERM": bus.exit_once, "SIGHUP": children.reload}
+    if daemonize_to is not None:
+        Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
+        OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
+    children.subscribe()
+    signals.subscribe()
+    bus.run()
+
+
+@dataclass
+class _Child:
+    """A process that serves.
+
+    Attributes:
+        pid: its number.
+        started_s: when, on `time.monotonic`'s clock.
+        told: the end of a pipe on which it tells how its start went.
+    """
+
+    pid: int
+    started_s: float
+    told: int
+
+
+class _Children(Plugin):
+    """The processes that serve. Everything happens in the main thread, as it forks."""
+
+    start_priority = 72
+    stop_priority = 25
+
+    def __init__(
+        self,
+        bus: Bus,
+        settings: Settings,
+        serve_one: ServeOne,
+        on_ready: Callable[[str], None],
+    ) -> None:
+        super().__init__(bus)
+        self._settings = settings
+        self._serve_one = serve_one
+        self._on_ready = on_ready
+        self._children: list[_Child] = []
+        self._lifeline = (-1, -1)
+
+    def subscribe(self) -> None:
+        super().subscribe()
+        # The bus calls this ten times a second while it waits.
+        self.bus.subscribe("main", self._replace_dead)
+
+    def begin(self) -> None:
+        self._holder = reserve_port(self._settings.host, self._settings.port)
+        port: int = self._holder.getsockname()[1]
+        self._settings = self._settings.model_copy(update={"port": port})
+        self._lifeline = os.pipe()
+        for _ in range(self._settings.processes):
+            self._children.append(self._start_child())
+        urls = [self._wait_for(child) for child in self._children]
+        url = urls[0]
+        _LOGGER.info("%d processes answer on %s", len(self._children), url)
+        self._on_ready(url)
+        notify("READY=1")
+
+    def stop(self) -> None:
+        """Ask all to leave, wait for them, and end those that do not."""
+        notify("STOPPING=1")
+        children, self._children = self._children, []
+        self._signal(children, signal.SIGTERM)
+        give_up_s = time.monotonic() + self._settings.shutdown_timeout + _LEAVING_S
+        while children and time.monotonic() < give_up_s:
+            children = [child for child in children if not _has_ended(child.pid)]
+            time.sleep(_POLL_S)
+        self._signal(children, signal.SIGKILL)
+        for child in children:
+            os.waitpid(child.pid, 0)
+
+    def reload(self) -> None:
+        """Have every process reload."""
+        self._signal(self._children, signal.SIGHUP)
+
+    def _signal(self, children: list[_Child], number: signal.Signals) -> None:
+        for child in children:
+            try:
+                os.kill(child.pid, number)
+            except ProcessLookupError:
+                _LOGGER.debug("process %d has ended before the signal", child.pid)
+
+    def _replace_dead(self) -> None:
+        for index, child in enumerate(self._children):
+            lived_s = time.monotonic() - child.started_s
+            if lived_s > _MIN_LIFE_S and _has_ended(child.pid):
+                _LOGGER.error("process %d ended by itself; another takes its place", child.pid)
+                os.close(child.told)
+                self._children[index] = self._start_child()
+
+    def _start_child(self) -> _Child:
+        reader, writer = os.pipe()
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid:
+            os.close(writer)
+            return _Child(pid, time.monotonic(), reader)
+        os.close(reader)
+        os.close(self._lifeline[1])
+        self._run_child(writer, supervisor)
+
+    def _run_child(self, writer: int, supervisor: int) -> NoReturn:
+        """Serve in the forked process, and never return."""
+        code = 0
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            leave_to_parent()
+            _leave_with_parent(self._lifeline[0])
+            self._serve_one(
+                self._settings,
+                on_ready=lambda url: _tell(writer, f"{_READY}{url}"),
+                tell_others=lambda: os.kill(supervisor, signal.SIGHUP),
+            )
+        except StartupError as error:
+            _LOGGER.error("process %d cannot start: %s", os.getpid(), error)
+            _tell(writer, str(error))
+            code = 2
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Not sys.exit: the frames of the supervisor are not to be run twice.
+            os._exit(code)
+
+    def _wait_for(self, child: _Child) -> str:
+        """Wait until a process answers; return its URL.
+
+        Raises:
+            StartupError: it does not; the message is its own.
+        """
+        told = b""
+        while not told.endswith(b"\n") and (piece := os.read(child.told, 4096)):
+            told += piece
+        text = told.decode().strip()
+        if text.startswith(_READY):
+            return text.removeprefix(_READY)
+        raise StartupError(text or f"process {child.pid} died while it started; see the log")
+
+
+def _tell(writer: int, message: str) -> None:
+    try:
+        os.write(writer, f"{message}\n".encode())
+    except BrokenPipeError:
+        _LOGGER.debug("the supervisor has gone")
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a child has ended, and let the kernel forget it."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _leave_with_parent(lifeline: int) -> None:
+    """Leave when the supervisor has gone, even by kill -9: its end of a pipe closes then."""
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()

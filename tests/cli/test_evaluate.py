@@ -1,0 +1,72 @@
+"""``dsapi evaluate`` as one types it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dsapi.cli import app
+from dsapi.errors import DsapiError
+from tests.evaluation.conftest import save_plain
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for index, label in enumerate(("red", "green", "blue")):
+        save_plain(folder / f"{index:02}-{label}" / "a.png", label)
+    return folder
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_tables_name_places_labels_and_confusions(photos: Path, tiny_config: Path) -> None:
+    shutil.move(photos / "00-red" / "a.png", photos / "01-green" / "b.png")
+    output = run("evaluate", "colors", "--data", photos, "--config", tiny_config)
+    for expected in ("center", "random", "top-5", "66.7%", "green → red", "worst recall first"):
+        assert expected in output
+
+
+def test_json_has_every_figure(photos: Path, tiny_config: Path) -> None:
+    output = run("evaluate", "themes", "--data", photos, "--config", tiny_config, "--json")
+    summary = json.loads(output)
+    assert summary["model"] == "themes"
+    assert [each["top1"] for each in summary["figures"]] == [1.0, 1.0]
+    assert summary["figures"][0]["labels"][0] == {
+        "label": "red",
+        "count": 1,
+        "precision": 1.0,
+        "recall": 1.0,
+    }
+    assert summary["comparisons"] == []
+
+
+def test_a_graph_against_itself_differs_by_nothing(
+    photos: Path, tiny_config: Path, tmp_path: Path
+) -> None:
+    other = shutil.copy(tiny_config.parent / "models/themes.pb", tmp_path / "other.pb")
+    output = run(
+        *("evaluate", "themes", "--data", photos, "--config", tiny_config, "--json"),
+        *("--against", other, "--report", tmp_path / "report", "--points", "0"),
+    )
+    (comparison,) = json.loads(output)["comparisons"]
+    assert (comparison["difference"], comparison["p_value"]) == (0.0, 1.0)
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_an_unknown_model_is_told_the_known_ones(photos: Path, tiny_config: Path) -> None:
+    with pytest.raises(DsapiError, match="themes, colors"):
+        run("evaluate", "shapes", "--data", photos, "--config", tiny_config)
+
+
+def test_photos_of_which_none_can_be_read_are_an_error(tmp_path: Path, tiny_config: Path) -> None:
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red" / "a.png").write_bytes(b"nothing")
+    with pytest.raises(DsapiError, match="none of the 1 photos"):
+        run("evaluate", "themes", "--data", tmp_path, "--config", tiny_config)

@@ -1,0 +1,201 @@
+"""From photos to figures through the core, on a graph whose answers are known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsapi.evaluation.answers import Answers, Questions
+from dsapi.evaluation.comparison import compare_answers
+from dsapi.evaluation.evaluation import evaluate_model
+from dsapi.evaluation.figures import measure_figures
+from dsapi.evaluation.photos import LabeledPhoto, read_photos
+from dsapi.evaluation.report import write_report
+from dsapi.prediction.model import Model, load_model
+from dsapi.prediction.picture import Limits
+from tests.graphs import COLOR_LABELS, freeze_constant
+
+LIMITS = Limits(max_pixels=1_000_000, working_side=2048)
+Loader = Callable[[str], Model]
+
+
+def answers_of(
+    probabilities: list[list[float]], truth: list[int], photo: list[int] | None = None
+) -> Answers:
+    count = len(truth)
+    return Answers(
+        "random",
+        np.array(probabilities, np.float32),
+        np.array(truth),
+        np.array(photo if photo is not None else range(count)),
+        np.zeros((count, 2), np.int64),
+    )
+
+
+def test_one_wrong_photo_of_twelve_is_counted_at_center_and_random_points(
+    photos: Path, load_tiny: Loader
+) -> None:
+    model = load_tiny("themes")
+    evaluation = evaluate_model(
+        model,
+        read_photos(photos, model.labels),
+        Questions(random_points=3, seed=1),
+        limits=LIMITS,
+        threads=2,
+    )
+    center, random = evaluation.figures
+    assert (center.place, center.count, center.photos) == ("center", 12, 12)
+    assert (random.place, random.count, random.photos) == ("random", 36, 12)
+    assert center.top1 == random.top1 == pytest.approx(11 / 12)
+    assert center.top5 == 1.0
+    worst = center.confusions[0]
+    assert (worst.truth, worst.answer, worst.count, worst.share) == ("green", "blue", 1, 0.25)
+    by_name = {each.label: each for each in center.labels}
+    assert by_name["green"].recall == 0.75
+    assert by_name["blue"].precision == pytest.approx(4 / 5)
+    assert center.balanced_top1 == pytest.approx((1 + 1 + 0.75) / 3)
+
+
+def test_answers_do_not_depend_on_the_number_of_threads(photos: Path, load_tiny: Loader) -> None:
+    model = load_tiny("colors")
+    questions = Questions(random_points=2, seed=5)
+    found = read_photos(photos, model.labels)
+    one, four = (
+        evaluate_model(model, found, questions, limits=LIMITS, threads=threads)
+        for threads in (1, 4)
+    )
+    assert one.figures == four.figures
+    np.testing.assert_array_equal(one.answers["random"].points, four.answers["random"].points)
+
+
+def test_the_seed_decides_the_random_points(photos: Path, load_tiny: Loader) -> None:
+    model = load_tiny("colors")
+    found = read_photos(photos, model.labels)
+    first, again, other = (
+        evaluate_model(model, found, Questions(random_points=1, seed=seed), limits=LIMITS)
+        .answers["random"]
+        .points.tolist()
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_a_photo_labeled_at_a_point_is_asked_about_there(tmp_path: Path, load_tiny: Loader) -> None:
+    picture = Image.new("RGB", (60, 40), (220, 30, 20))
+    picture.paste((20, 40, 210), (40, 0, 60, 40))
+    picture.save(tmp_path / "two.png")
+    model = load_tiny("colors")
+    evaluation = evaluate_model(
+        model,
+        [
+            LabeledPhoto(tmp_path / "two.png", COLOR_LABELS.index("red"), (5, 20)),
+            LabeledPhoto(tmp_path / "two.png", COLOR_LABELS.index("blue"), (55, 20)),
+        ],
+        Questions(random_points=3, seed=1),
+        limits=LIMITS,
+    )
+    (given,) = evaluation.figures
+    assert (given.place, given.count, given.top1) == ("given", 2, 1.0)
+    assert evaluation.answers["given"].points.tolist() == [[5, 20], [55, 20]]
+
+
+def test_an_unreadable_photo_is_named_and_counts_nowhere(photos: Path, load_tiny: Loader) -> None:
+    (photos / "red" / "broken.png").write_bytes(b"no picture at all")
+    model = load_tiny("themes")
+    evaluation = evaluate_model(
+        model,
+        read_photos(photos, model.labels),
+        Questions(random_points=0, seed=1),
+        limits=LIMITS,
+    )
+    (center,) = evaluation.figures
+    assert center.count == 12
+    (unreadable,) = evaluation.unreadable
+    assert evaluation.photos[unreadable.photo].path.name == "broken.png"
+
+
+def test_calibration_error_is_the_mean_distance_of_sureness_and_accuracy() -> None:
+    # Ten answers that are 90 % sure, five of them right; ten that are 60 % sure, six right.
+    sure = [[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10
+    truth = [0] * 5 + [1] * 5 + [0] * 6 + [1] * 4
+    figures = measure_figures(answers_of(sure, truth), ("a", "b"))
+    assert figures.calibration_error == pytest.approx((10 * 0.4 + 10 * 0.0) / 20, abs=1e-6)
+    assert [each.count for each in figures.bins] == [10, 10]
+
+
+def test_a_label_without_photos_has_no_recall_and_does_not_count_in_the_mean() -> None:
+    figures = measure_figures(answers_of([[0.9, 0.1, 0.0]], [0]), ("a", "b", "c"))
+    assert [each.recall for each in figures.labels] == [1.0, None, None]
+    assert [each.precision for each in figures.labels] == [1.0, None, None]
+    assert figures.balanced_top1 == 1.0
+
+
+def test_a_clearly_better_model_is_significant_and_a_lucky_one_is_not() -> None:
+    truth = [0] * 40
+    wrong, right = [0.4, 0.6], [0.6, 0.4]
+    half = answers_of([right, wrong] * 20, truth)
+    better = compare_answers(half, answers_of([right] * 40, truth), seed=1)
+    assert (better.only_first_right, better.only_other_right) == (0, 20)
+    # Twenty of twenty by a fair coin, both sides: 2 / 2**20.
+    assert better.p_value == pytest.approx(2 / 2**20)
+    assert better.interval[0] > 0.3
+    lucky = compare_answers(half, answers_of([right, wrong] * 19 + [right, right], truth), seed=1)
+    assert lucky.p_value == 1.0
+    assert lucky.interval[0] <= 0 < lucky.difference
+
+
+def test_points_of_one_photo_are_one_case_for_the_test() -> None:
+    wrong, right = [0.4, 0.6], [0.6, 0.4]
+    first = answers_of([wrong] * 30, [0] * 30, photo=[0] * 15 + [1] * 15)
+    other = answers_of([right] * 30, [0] * 30, photo=[0] * 15 + [1] * 15)
+    found = compare_answers(first, other, seed=1)
+    assert (found.only_other_right, found.p_value) == (2, 0.5)
+
+
+def test_two_graphs_are_asked_at_the_same_points(
+    photos: Path, load_tiny: Loader, tmp_path: Path
+) -> None:
+    model = load_tiny("colors")
+    graph = freeze_constant(tmp_path / "always-red.pb", [0.8, 0.1, 0.1])
+    spec = model.spec.model_copy(update={"graph": graph})
+    other = load_model("colors", spec, engine=model.engine)
+    evaluation = evaluate_model(
+        model,
+        read_photos(photos, model.labels),
+        Questions(random_points=1, seed=3),
+        limits=LIMITS,
+        against=other,
+    )
+    center, random = evaluation.comparisons
+    assert center.top1 == pytest.approx(11 / 12)
+    assert center.other_top1 == random.other_top1 == pytest.approx(4 / 12)
+    assert (center.only_first_right, center.only_other_right) == (7, 0)
+    assert center.interval[1] < 0
+
+
+def test_the_report_is_one_page_that_asks_no_other_host(
+    photos: Path, load_tiny: Loader, tmp_path: Path
+) -> None:
+    (photos / "red" / "<b>bold.png").write_bytes(b"broken")
+    model = load_tiny("themes")
+    evaluation = evaluate_model(
+        model,
+        read_photos(photos, model.labels),
+        Questions(random_points=1, seed=1),
+        limits=LIMITS,
+        against=replace(model, version="0123456789ab"),
+    )
+    path = write_report(evaluation, tmp_path / "out" / "deep", limits=LIMITS)
+    page = path.read_text(encoding="utf-8")
+    assert page.count("<svg") == 6
+    assert "data:image/jpeg;base64," in page
+    assert "&lt;b&gt;bold.png" in page
+    assert "91.7%" in page
+    assert "0123456789ab" in page
+    links = page.replace("http://www.w3.org/", "").replace("http://purl.org/", "")
+    links = links.replace("http://creativecommons.org/", "").replace("https://matplotlib.org/", "")
+    assert "http" not in links
+    assert [each.name for each in path.parent.iterdir()] == ["report.html"]

@@ -1,0 +1,83 @@
+"""What is labeled is read from folders and tables, and what is not understood is named."""
+
+from pathlib import Path
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.evaluation.photos import read_photos, shorten_label
+from tests.evaluation.conftest import save_plain
+
+LABELS = ("Women's Fashion", "Bags & Accessories", "shoes")
+
+
+@pytest.mark.parametrize("name", ["Women's Fashion", "womens-fashion", "00-womens-fashion"])
+def test_a_folder_is_named_as_the_label_its_short_form_or_by_its_number(
+    tmp_path: Path, name: str
+) -> None:
+    save_plain(tmp_path / name / "a.png", "red")
+    assert [photo.label for photo in read_photos(tmp_path, LABELS)] == [0]
+
+
+def test_the_number_before_a_folder_name_counts_where_the_name_is_another(tmp_path: Path) -> None:
+    save_plain(tmp_path / "01-handbags" / "a.png", "red")
+    save_plain(tmp_path / "00-shoes" / "b.png", "red")
+    numbered = {photo.path.name: photo.label for photo in read_photos(tmp_path, LABELS)}
+    assert numbered == {"a.png": 1, "b.png": 0}
+    save_plain(tmp_path / "03-handbags" / "c.png", "red")
+    with pytest.raises(StartupError, match="'03-handbags' is no label"):
+        read_photos(tmp_path, LABELS)
+
+
+def test_short_forms_are_as_folders_are_named() -> None:
+    assert [shorten_label(label) for label in LABELS] == [
+        "womens-fashion",
+        "bags-accessories",
+        "shoes",
+    ]
+
+
+def test_files_that_are_no_pictures_and_hidden_folders_are_left_out(tmp_path: Path) -> None:
+    save_plain(tmp_path / "shoes" / "a.png", "red")
+    save_plain(tmp_path / "shoes" / "deeper" / "b.png", "red")
+    save_plain(tmp_path / ".cache" / "c.png", "red")
+    (tmp_path / "shoes" / "notes.txt").write_text("no picture")
+    assert [photo.path.name for photo in read_photos(tmp_path, LABELS)] == ["a.png", "b.png"]
+
+
+def test_a_folder_that_is_no_label_is_named(tmp_path: Path) -> None:
+    save_plain(tmp_path / "hats" / "a.png", "red")
+    with pytest.raises(StartupError, match="'hats' is no label"):
+        read_photos(tmp_path, LABELS)
+
+
+def test_a_table_gives_files_beside_it_with_labels_and_points(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,x,y\na.png,shoes,3,4.5\nb.png,bags-accessories,,\n")
+    first, second = read_photos(table, LABELS)
+    assert (first.path, first.label, first.point) == (tmp_path / "a.png", 2, (3.0, 4.5))
+    assert (second.label, second.point) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na.png,shoes\n", "lacks file"),
+        ("file,label\na.png,hats\n", "line 2: 'hats'"),
+        ("file,label\na.png,\n", "line 2: file or label is empty"),
+        ("file,label,x,y\na.png,shoes,3,\n", "line 2: x and y"),
+        ("file,label\n", "no labeled photo"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_the_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    with pytest.raises(StartupError, match=message):
+        read_photos(table, LABELS)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="nowhere"):
+        read_photos(tmp_path / "nowhere", LABELS)

@@ -1,0 +1,246 @@
+"""Graphs are downloaded from a real server that cuts, repeats, refuses and lies."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.prediction.model import ModelSpec
+from dsapi.registry import Patience, download_graph, fetch_graphs
+from dsapi.service import load_models
+from dsapi.settings import load_settings
+from tests.graphs import freeze_brightest_channel, write_labels
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+HASTE = Patience(attempts=3, timeout_s=5.0, pause_s=0.01)
+
+
+@dataclass
+class Behavior:
+    """What the server does, and what it was asked.
+
+    Attributes:
+        content: what it serves.
+        cuts: after how many bytes of the body each connection in turn is cut.
+        ranges: whether it understands them.
+        status: answered to everything, unless 200.
+        asked: the Range header of each request.
+    """
+
+    content: bytes = CONTENT
+    cuts: list[int] = field(default_factory=list)
+    ranges: bool = True
+    status: int = 200
+    asked: list[str | None] = field(default_factory=list)
+
+
+class Handler(BaseHTTPRequestHandler):
+    behavior: Behavior
+
+    def do_GET(self) -> None:
+        behavior = self.behavior
+        wanted = self.headers["Range"]
+        behavior.asked.append(wanted)
+        if behavior.status != 200:
+            self.send_error(behavior.status)
+            return
+        start = 0
+        if wanted and behavior.ranges:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
+            if start >= len(behavior.content):
+                self.send_error(416)
+                return
+            self.send_response(206)
+            end, total = len(behavior.content) - 1, len(behavior.content)
+            self.send_header("Content-Range", f"bytes {start}-{end}/{total}")
+        else:
+            self.send_response(200)
+        body = behavior.content[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: behavior.cuts.pop(0)] if behavior.cuts else body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Stay quiet."""
+
+
+Serve = Callable[[Behavior], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server with a behavior on a free port; give the graph's URL."""
+    started = []
+
+    def start(behavior: Behavior) -> str:
+        handler = type("BehavingHandler", (Handler,), {"behavior": behavior})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        started.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}/graph.pb"
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def download(url: str, path: Path, sha256: str = DIGEST) -> list[tuple[int, int | None]]:
+    steps: list[tuple[int, int | None]] = []
+    download_graph(
+        url, path, sha256=sha256, patience=HASTE, on_bytes=lambda *step: steps.append(step)
+    )
+    return steps
+
+
+def test_a_graph_arrives_whole_with_its_progress(serve: Serve, tmp_path: Path) -> None:
+    behavior = Behavior()
+    path = tmp_path / "new" / "graph.pb"
+    steps = download(serve(behavior), path)
+    assert path.read_bytes() == CONTENT
+    assert steps[-1] == (len(CONTENT), len(CONTENT))
+    assert steps == sorted(steps)
+    assert [each.name for each in path.parent.iterdir()] == ["graph.pb"]
+
+
+def test_a_cut_download_goes_on_where_it_was_cut(serve: Serve, tmp_path: Path) -> None:
+    behavior = Behavior(cuts=[100_000, 200_000])
+    path = tmp_path / "graph.pb"
+    download(serve(behavior), path)
+    assert path.read_bytes() == CONTENT
+    assert behavior.asked == [None, "bytes=100000-", "bytes=300000-"]
+
+
+def test_a_start_that_was_cut_for_good_is_gone_on_with_by_the_next(
+    serve: Serve, tmp_path: Path
+) -> None:
+    behavior = Behavior(cuts=[50_000, 0, 0, 0])
+    url, path = serve(behavior), tmp_path / "graph.pb"
+    with pytest.raises(StartupError, match="cut after 50000 bytes"):
+        download(url, path)
+    assert not path.exists()
+    behavior.cuts.clear()
+    behavior.asked.clear()
+    download(url, path)
+    assert behavior.asked == ["bytes=50000-"]
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_is_asked_for_all_of_it_again(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    download(serve(Behavior(cuts=[70_000], ranges=False)), path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_another_hash_is_refused_and_leaves_nothing(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    with pytest.raises(StartupError, match=f"{DIGEST}.*correct url or sha256"):
+        download(serve(Behavior()), path, sha256="0" * 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rest_of_an_older_file_is_thrown_away_and_all_of_it_asked_for(
+    serve: Serve, tmp_path: Path
+) -> None:
+    behavior = Behavior()
+    path = tmp_path / "graph.pb"
+    path.with_name("graph.pb.part").write_bytes(b"of another version")
+    download(serve(behavior), path)
+    assert path.read_bytes() == CONTENT
+    assert behavior.asked == ["bytes=18-", None]
+
+
+def test_a_file_that_was_complete_but_not_renamed_is_only_verified(
+    serve: Serve, tmp_path: Path
+) -> None:
+    path = tmp_path / "graph.pb"
+    path.with_name("graph.pb.part").write_bytes(CONTENT)
+    download(serve(Behavior()), path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_missing_file_on_the_server_is_said_at_once(serve: Serve, tmp_path: Path) -> None:
+    behavior = Behavior(status=404)
+    with pytest.raises(StartupError, match="answers 404"):
+        download(serve(behavior), tmp_path / "graph.pb")
+    assert len(behavior.asked) == 1
+
+
+def test_a_server_in_trouble_is_asked_again_and_then_given_up(serve: Serve, tmp_path: Path) -> None:
+    behavior = Behavior(status=503)
+    with pytest.raises(StartupError, match="answers 503"):
+        download(serve(behavior), tmp_path / "graph.pb")
+    assert len(behavior.asked) == HASTE.attempts
+
+
+def test_nobody_listening_is_said_with_the_url(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"127\.0\.0\.1:9/graph"):
+        download("http://127.0.0.1:9/graph.pb", tmp_path / "graph.pb")
+
+
+def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> None:
+    behavior = Behavior()
+    url, path = serve(behavior), tmp_path / "graph.pb"
+    threads = [threading.Thread(target=download, args=(url, path)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() == CONTENT
+    assert behavior.asked == [None]
+
+
+def test_a_url_without_a_hash_is_no_configuration() -> None:
+    with pytest.raises(ValueError, match="url needs sha256"):
+        ModelSpec(graph="a.pb", labels="a.txt", crop="9px", url="http://127.0.0.1/a.pb")
+
+
+def test_a_graph_that_is_there_is_not_downloaded(tmp_path: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(b"here")
+    spec = ModelSpec(
+        graph=graph,
+        labels="labels.txt",
+        crop="9px",
+        url="http://127.0.0.1:9/graph.pb",
+        sha256="0" * 64,
+    )
+    fetch_graphs({"colors": spec}, patience=HASTE)
+    assert graph.read_bytes() == b"here"
+
+
+def test_the_first_start_downloads_and_loads_a_model(serve: Serve, tmp_path: Path) -> None:
+    source = freeze_brightest_channel(tmp_path / "source.pb", side=9)
+    content = source.read_bytes()
+    url = serve(Behavior(content=content, cuts=[1000]))
+    write_labels(tmp_path / "labels.txt")
+    config = tmp_path / "dsapi.conf"
+    config.write_text(
+        '[models.colors]\ngraph = "models/colors.pb"\nlabels = "labels.txt"\ncrop = "9px"\n'
+        f'url = "{url}"\nsha256 = "{hashlib.sha256(content).hexdigest()}"\n'
+    )
+    models = load_models(load_settings(config))
+    assert models["colors"].labels == ("red", "green", "blue")
+    assert (tmp_path / "models/colors.pb").read_bytes() == content
+
+
+def test_a_refused_download_names_the_section(serve: Serve, tmp_path: Path) -> None:
+    spec = ModelSpec(
+        graph=tmp_path / "graph.pb",
+        labels="labels.txt",
+        crop="9px",
+        url=serve(Behavior()),
+        sha256="0" * 64,
+    )
+    with pytest.raises(StartupError, match=r"\[models\.colors\]"):
+        fetch_graphs({"colors": spec}, patience=HASTE)

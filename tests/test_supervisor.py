@@ -1,0 +1,139 @@
+"""Several processes on one port: they share the work, are replaced, reload and leave together."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dsapi.pidfile import running_pid
+from tests.test_daemon import Installation
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def several(tmp_path: Path, tiny_config: Path) -> Iterator[Installation]:
+    """A daemon of two processes, with OpenVINO as that starts fast."""
+    pytest.importorskip("openvino")
+    installed = Installation(tmp_path, tiny_config)
+    installed.change(
+        "[global]", '[global]\nprocesses = 2\nengine = "openvino"\nshutdown_timeout = 5.0'
+    )
+    started = installed.run("start")
+    assert started.returncode == 0, started.stderr
+    yield installed
+    if pid := running_pid(installed.pid_file):
+        os.kill(pid, signal.SIGKILL)
+
+
+def children(installation: Installation) -> set[int]:
+    supervisor = running_pid(installation.pid_file)
+    assert supervisor is not None
+    text = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
+    return {int(pid) for pid in text.split()}
+
+
+def wait_until(condition: object, told: str) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < give_up_s, told
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def predicts(installation: Installation) -> bool:
+    try:
+        return installation.predict() == "green"
+    except OSError:
+        return False
+
+
+def test_a_killed_process_is_replaced_and_all_leave_together(several: Installation) -> None:
+    before = children(several)
+    assert len(before) == 2
+    assert {several.predict() for _ in range(8)} == {"green"}
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(
+        lambda: len(children(several)) == 2 and victim not in children(several), "not replaced"
+    )
+    wait_until(lambda: all(predicts(several) for _ in range(8)), "the new process does not answer")
+    every = children(several)
+    assert several.run("stop").returncode == 0
+    assert not [pid for pid in every if is_alive(pid)]
+
+
+def test_a_reload_reaches_every_process(several: Installation) -> None:
+    log = several.folder / "log/dsapi.log"
+    assert several.run("reload").returncode == 0
+    # The one that was asked, and then both, as the supervisor tells all of them.
+    wait_until(lambda: log.read_text().count("reloaded in") >= 3, "a process did not reload")
+    assert several.predict() == "green"
+
+
+def test_killing_the_supervisor_ends_the_others_too(several: Installation) -> None:
+    every = children(several)
+    supervisor = running_pid(several.pid_file)
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in every if is_alive(pid)], "a process was left over")
+    started = several.run("start")
+    assert started.returncode == 0, started.stderr
+    assert several.predict() == "green"
+
+
+def test_a_start_that_fails_in_the_processes_says_why(tmp_path: Path, tiny_config: Path) -> None:
+    pytest.importorskip("openvino")
+    installed = Installation(tmp_path, tiny_config)
+    installed.change("[global]", '[global]\nprocesses = 2\nengine = "openvino"')
+    installed.change('crop = "9px"', 'crop = "9px"\noutput_tensor = "missing"')
+    started = installed.run("start")
+    assert started.returncode == 2
+    assert "output_tensor = 'missing' is not in the graph" in started.stderr
+    assert running_pid(installed.pid_file) is None
+
+
+def test_a_port_in_use_stops_several_processes_too(tmp_path: Path, tiny_config: Path) -> None:
+    installed = Installation(tmp_path, tiny_config)
+    installed.change("[global]", "[global]\nprocesses = 2")
+    with socket.create_server(("127.0.0.1", installed.port)):
+        started = installed.run("start")
+    assert started.returncode == 2
+    assert "cannot listen on" in started.stderr
+
+
+def test_several_processes_do_not_rotate_one_file(tmp_path: Path, tiny_config: Path) -> None:
+    installed = Installation(tmp_path, tiny_config)
+    installed.change("[global]", "[global]\nprocesses = 2\nlog_max_bytes = 1000000")
+    started = installed.run("start")
+    assert started.returncode == 2
+    assert "use logrotate" in started.stderr
+
+
+def test_the_service_manager_is_told_when_it_is_ready_and_when_it_leaves(
+    tmp_path: Path, tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    installed = Installation(tmp_path, tiny_config)
+    installed.change("[global]", '[global]\nengine = "openvino"')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert installed.run("start").returncode == 0
+        assert manager.recv(100) == b"READY=1"
+        status, body = installed.ask("GET", "/health/ready")
+        assert (status, json.loads(body)["status"]) == (200, "ready")
+        assert installed.run("stop").returncode == 0
+        assert manager.recv(100) == b"STOPPING=1"
