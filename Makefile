@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models bench bench-peers soak clean
+.PHONY: help serve test lint fuzz models bench bench-peers soak clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -25,6 +25,13 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 
 soak: $(VENV)/.installed-dev  ## Run the long form of tests/soak: 50,000 requests, 100 reloads
 	DSAPI_SOAK=long $(BIN)/python -m pytest -v -s tests/soak
+
+FUZZ_SECONDS ?= 30
+fuzz: $(VENV)/.installed-dev  ## Fuzz what reads pictures for FUZZ_SECONDS
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python -m fuzz.pictures --write-seeds build/fuzz
+	$(BIN)/python -m fuzz.pictures -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
+		-rss_limit_mb=1024 -timeout=120 -artifact_prefix=build/ -print_final_stats=1 build/fuzz
 
 bench: $(VENV)/.installed-dev  ## Measure speed against the bare loop and the peers (about 10 minutes)
 	$(BIN)/python -m benchmarks.bench

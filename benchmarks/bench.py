@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.load import measure, wait_until_ready
-from benchmarks.processes import running, weigh
+from benchmarks.load import is_listened_on, measure, wait_until_ready
+from benchmarks.processes import Server, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
 from benchmarks.subjects import PEERS, PORT, ROOT, Subject, own, peers
@@ -104,11 +104,11 @@ def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: byt
     """Start a server, load it, and hold it against the bare loop of the same minute."""
     request = subject.request(picture)
     before = _bare(bare, subject.engine, plan)
-    with _serving(subject, request) as (pid, start_s):
+    with _serving(subject, request) as (server, start_s):
         measure(request, port=PORT, concurrency=4, seconds=min(2.0, plan.seconds))
         alone = measure(request, port=PORT, concurrency=1, seconds=plan.seconds)
         together = measure(request, port=PORT, concurrency=8, seconds=plan.seconds)
-        memory = weigh(pid)
+        memory = weigh(server)
     after = _bare(bare, subject.engine, plan)
     reference = Bare(
         per_s=(before.per_s + after.per_s) / 2, median_ms=(before.median_ms + after.median_ms) / 2
@@ -133,20 +133,22 @@ def _bare(bare: BareProcess, engine: str, plan: Plan) -> Bare:
 
 
 @contextmanager
-def _serving(subject: Subject, request: bytes) -> Iterator[tuple[int, float]]:
-    """Run a server; yield its PID and the seconds until its first prediction."""
+def _serving(subject: Subject, request: bytes) -> Iterator[tuple[Server, float]]:
+    """Run a server; yield it and the seconds until its first prediction."""
     log = Path(tempfile.gettempdir()) / "dsapi-bench.log"
     log.write_bytes(b"")
+    if is_listened_on(PORT):
+        raise RuntimeError(f"port {PORT} is in use; another server would be measured")
     started_s = time.perf_counter()
     with running(
         subject.command, environment=subject.environment, folder=subject.folder, log=log
-    ) as pid:
+    ) as server:
         try:
             wait_until_ready(request, port=PORT, patience_s=_START_PATIENCE_S)
         except TimeoutError:
             print(log.read_text(errors="replace")[-3000:], flush=True)
             raise
-        yield pid, time.perf_counter() - started_s
+        yield server, time.perf_counter() - started_s
 
 
 def _tell(result: Result) -> None:
@@ -186,7 +188,7 @@ def main() -> None:
     """Run all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--environments", type=Path, default=PEERS)
     parser.add_argument("--only", default="", help="part of the names of the servers to measure")
     parser.add_argument("--no-variants", action="store_true")

@@ -104,6 +104,15 @@ class Client:
         return received
 
 
+def is_listened_on(port: int) -> bool:
+    """Tell whether something accepts connections on a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
 def wait_until_ready(request: bytes, *, port: int, patience_s: float) -> None:
     """Ask until an answer is 200.
 

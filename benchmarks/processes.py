@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 _PATIENCE_S = 20.0
+# In the environment of a server and so of whatever it starts, whoever its parent is now.
+_MARK = "DSAPI_BENCH_MARK"
 
 
 @dataclass(frozen=True)
@@ -27,31 +30,40 @@ class Memory:
     processes: int
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running server: the process that was started, and the mark that all of its bear."""
+
+    pid: int
+    mark: str
+
+
 @contextmanager
 def running(
     command: tuple[str, ...], *, environment: dict[str, str], folder: Path, log: Path
-) -> Iterator[int]:
-    """Run a server in a session of its own; yield its PID; end all of it."""
+) -> Iterator[Server]:
+    """Run a server in a session of its own; yield it; end all of it."""
+    mark = str(uuid.uuid4())
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, _MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
     try:
-        yield process.pid
+        yield Server(process.pid, mark)
     finally:
-        _end(process)
+        _end(process, mark)
 
 
-def weigh(pid: int) -> Memory:
-    """Add up the memory of a process and all its descendants."""
+def weigh(server: Server) -> Memory:
+    """Add up the memory of all processes of a server."""
     rss = pss = 0
-    members = _family(pid)
+    members = _marked(server.mark)
     for member in members:
         try:
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
@@ -63,32 +75,33 @@ def weigh(pid: int) -> Memory:
     return Memory(rss / 1024, pss / 1024, len(members))
 
 
-def _family(pid: int) -> set[int]:
-    """Find a process, what descends from it, and what shares its session."""
-    parents, sessions = {}, {}
+def _marked(mark: str) -> set[int]:
+    """Find all processes of a server, also those that have let go of their parent."""
+    wanted = f"{_MARK}={mark}".encode()
+    found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            parents[int(entry.name)], sessions[int(entry.name)] = int(fields[1]), int(fields[3])
-    family = {pid} | {member for member, session in sessions.items() if session == pid}
-    while more := {m for m, parent in parents.items() if parent in family and m not in family}:
-        family |= more
-    return family
+            if wanted in environment.split(b"\0"):
+                found.add(int(entry.name))
+    return found
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", mark: str) -> None:
     """Ask it to leave; kill whatever of it is left."""
-    family = _family(process.pid)
     process.send_signal(signal.SIGTERM)
     give_up_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < give_up_s and process.poll() is None:
         time.sleep(0.05)
-    for member in family | _family(process.pid):
-        try:
-            os.kill(member, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    while left := _marked(mark):
+        for member in left:
+            try:
+                os.kill(member, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.poll()
+        time.sleep(0.1)
     process.wait()

@@ -260,5 +260,11 @@ def _decode(header: Header, factor: int, deadline: Deadline) -> Image.Image:
     deadline.check()
     pixels = header.decode(factor, deadline)
     # A decoder reduces by a power of two or not at all; on the long side that is seen best.
-    done = max(1, round(max(header.width, header.height) / max(pixels.size)))
+    size = (header.width, header.height)
+    done = max(1, round(max(size) / max(pixels.size)))
+    if pixels.size != tuple(-(-side // done) for side in size):
+        raise UnreadableImage(
+            f"the {header.format} picture has {pixels.size[0]} × {pixels.size[1]} pixels, "
+            f"its header says {size[0]} × {size[1]}"
+        )
     return simplify(pixels, max(1, factor // done))

@@ -42,7 +42,7 @@ figures below.
 ## Training
     dsapi train colors --data DIR --patches {patches} --epochs {epochs} --seed {seed}
 
-took {minutes:.1f} minutes. `DIR` holds `c3_data.json`.
+took {minutes:.1f} minutes on two cores. `DIR` holds `c3_data.json`.
 
 ## Figures
 All measured on the frozen file through the server's engine, on colors kept out of training.

@@ -104,6 +104,7 @@ def test_blocks_of_many_hues_are_multicolored(namer: Namer) -> None:
 @pytest.mark.parametrize(
     ("label", "color"),
     [
+        ("silver", (190, 192, 195)),
         ("gold", (215, 170, 60)),
         ("copper", (195, 110, 65)),
         ("rose gold", (220, 160, 150)),

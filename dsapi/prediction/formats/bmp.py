@@ -33,6 +33,6 @@ def read_header(data: bytes) -> Header:
         *image.size,
         decode=lambda _, deadline: decode_with(BmpImageFile, data, deadline),
         coding="run-length encoded BMP" if rle else "BMP",
-        bytes_per_pixel=4,
+        bytes_per_pixel=1 if len(image.getbands()) == 1 else 4,
         max_pixels=_MAX_RLE_PIXELS if rle else 0,
     )

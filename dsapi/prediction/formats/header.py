@@ -78,7 +78,7 @@ class Header:
         coding: names the kind in error messages: ``progressive JPEG``.
         orientation: EXIF 2.32, tag 274: 1 to 8.
         profile: the embedded ICC profile, empty if there is none.
-        bytes_per_pixel: how much memory its decoder takes, measured.
+        bytes_per_pixel: how much memory its decoder takes beside the reduced picture, measured.
         fixed_bytes: likewise, whatever the size (one tile, one more copy of the file).
         max_pixels: more take its decoder over a second; 0: any number is faster.
     """

@@ -108,7 +108,7 @@ def read_header(data: bytes) -> Header:
         coding=name,
         orientation=read_orientation(segments.exif),
         profile=profile if len(profile) <= MAX_PROFILE_BYTES else b"",
-        bytes_per_pixel=(frame.coefficient_bytes if whole else 0.0) + 4,
+        bytes_per_pixel=frame.coefficient_bytes if whole else 0,
         max_pixels=_MAX_SLOW_PIXELS if whole else 0,
     )
 

@@ -3,12 +3,18 @@
 The file gets a new directory that holds only these tags, each checked to lie within the file.
 """
 
+import ctypes
+import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from dsapi.errors import TooLarge
+from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.formats.header import MAX_PROFILE_BYTES, Header, Reader, decode_with
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
@@ -75,14 +81,35 @@ def read_header(data: bytes) -> Header:
         "TIFF",
         width,
         height,
-        decode=lambda _, deadline: decode_with(TiffImageFile, cleaned, deadline),
+        decode=lambda _, deadline: _decode(cleaned, deadline),
         coding="LZMA-compressed TIFF" if value(_COMPRESSION, 1) == _LZMA else "TIFF",
         orientation=orientation if 1 <= orientation <= 8 else 1,
         profile=b"" if profile is None else data[profile.offset :][: profile.size * profile.count],
-        bytes_per_pixel=4,
+        bytes_per_pixel=min(sample_bytes, 4) if samples == 1 else 4,
         fixed_bytes=len(cleaned) + tile * max(4, sample_bytes),
         max_pixels=_MAX_LZMA_PIXELS if value(_COMPRESSION, 1) == _LZMA else 0,
     )
+
+
+def _decode(data: bytes, deadline: Deadline) -> Image.Image:
+    _silence_libtiff()
+    return decode_with(TiffImageFile, data, deadline)
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing what it finds wrong with a file to the standard error.
+
+    Pillow leaves libtiff's default handlers in place and has no setting for them. The library that
+    it has loaded is found among the files that this process has mapped (Linux); elsewhere the
+    messages stay.
+    """
+    maps = Path("/proc/self/maps")
+    found = re.search(r"(/\S*libtiff\S*)$", maps.read_text(), re.M) if maps.exists() else None
+    if found is not None:
+        library = ctypes.CDLL(found[1])
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 def _read_directory(reader: Reader, *, big: bool) -> dict[int, _Tag]:

@@ -1,0 +1,170 @@
+"""The worst accepted pictures: milliseconds and memory to decode each, in a process of its own.
+
+Every picture is made as large as the limits accept it, by halving the distance to the size that
+they refuse. Shows processor time, as the decoders that cannot be stopped at the deadline are
+bounded by these limits alone, and the growth of the process's peak memory.
+
+    python -m benchmarks.worst_pictures [--only png]
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pillow_heif
+from PIL import Image
+
+from dsapi.errors import TooLarge
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.picture import Limits, open_picture
+
+_LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+_MAX_BYTES = 20 * 1024 * 1024
+_MEGAPIXELS = (49.9, 47, 44, 40, 36, 32, 28, 24.9, 22, 20, 18, 17, 16, 15, 14, 12.2, 8, 4)
+
+
+def main() -> None:
+    """Print one line for each kind of picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="part of the name")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(measure(arguments.measure.read_bytes()))
+        return
+    print("kind                        megapixels     MB     ms   MiB  (limit 207 MiB)")
+    for name, make in kinds().items():
+        if arguments.only.lower() in name.lower():
+            _report(name, make)
+
+
+def measure(data: bytes) -> str:
+    """Decode once; processor milliseconds and MiB of growth."""
+    before = _peak_mib("VmRSS")
+    started = time.process_time()
+    opened = open_picture(data, _LIMITS)
+    picture = opened.decode(1, Deadline.within(600))
+    taken_ms = (time.process_time() - started) * 1000
+    grown = _peak_mib("VmHWM") - before + len(data) / 2**20
+    megapixels = picture.width * picture.height / 1e6
+    return f"{megapixels:10.1f} {len(data) / 1e6:6.1f} {taken_ms:6.0f} {grown:5.0f}"
+
+
+def _peak_mib(field: str) -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if field in line)
+
+
+def _report(name: str, make: Callable[[int, int], bytes]) -> None:
+    """Find the largest accepted size and measure it."""
+    for megapixels in _MEGAPIXELS:
+        side = int((megapixels * 1e6) ** 0.5)
+        try:
+            data = make(side, side)
+            if len(data) > _MAX_BYTES:
+                continue
+            open_picture(data, _LIMITS)
+        except TooLarge:
+            continue
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "picture"
+            file.write_bytes(data)
+            command = [sys.executable, "-m", "benchmarks.worst_pictures", "--measure", str(file)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        print(f"{name:26s}  {done.stdout.rstrip()}", flush=True)
+        return
+    print(f"{name:26s}  never accepted")
+
+
+def kinds() -> dict[str, Callable[[int, int], bytes]]:
+    """Every kind of picture that decodes slowly or takes memory, by name."""
+    return {
+        "JPEG 4:4:4": _pillow("JPEG", quality=60, subsampling=0),
+        "JPEG progressive 4:4:4": _pillow("JPEG", quality=60, subsampling=0, progressive=True),
+        "JPEG CMYK": _pillow("JPEG", "CMYK", quality=50),
+        "PNG RGB": _pillow("PNG", compress_level=1, smooth=True),
+        "PNG RGBA": _pillow("PNG", "RGBA", compress_level=1, smooth=True),
+        "PNG gray, alpha": _pillow("PNG", "LA", compress_level=1, smooth=True),
+        "PNG palette": _pillow("PNG", "P", compress_level=1, smooth=True),
+        "PNG gray 16 bits": _deep_gray_png,
+        "PNG RGBA 16 bits": _deep_png,
+        "GIF": _pillow("GIF", "P", smooth=True),
+        "WebP lossy": _pillow("WEBP", method=0, quality=80, smooth=True),
+        "WebP lossless": _pillow("WEBP", method=0, lossless=True, quality=0, smooth=True),
+        "WebP alpha": _pillow("WEBP", "RGBA", method=0, quality=80, smooth=True),
+        "TIFF LZW": _pillow("TIFF", compression="tiff_lzw", smooth=True),
+        "TIFF deflate": _pillow("TIFF", compression="tiff_adobe_deflate", smooth=True),
+        "TIFF LZMA": _pillow("TIFF", compression="lzma", smooth=True),
+        "TIFF JPEG": _pillow("TIFF", compression="jpeg", quality=60),
+        "TIFF floating point": _float_tiff,
+        "TIFF CIELAB": _pillow("TIFF", "LAB", compression="tiff_adobe_deflate", smooth=True),
+        "BMP 1 bit": _pillow("BMP", "1"),
+        "AVIF 4:4:4": _pillow("AVIF", speed=10, quality=90, subsampling="4:4:4"),
+        "AVIF alpha": _pillow("AVIF", "RGBA", speed=10, quality=80),
+        "HEIC": _heic,
+    }
+
+
+def _pillow(
+    format: str, mode: str = "RGB", *, smooth: bool = False, **options: object
+) -> Callable[[int, int], bytes]:
+    def make(width: int, height: int) -> bytes:
+        image = _draw(width, height, smooth=smooth)
+        if mode == "LAB":
+            image = Image.merge("LAB", image.split())
+        elif mode != "RGB":
+            image = image.convert(mode)
+        stream = BytesIO()
+        image.save(stream, format, **options)
+        return stream.getvalue()
+
+    return make
+
+
+def _draw(width: int, height: int, *, smooth: bool) -> Image.Image:
+    """A tile of waves, with noise unless `smooth`, repeated: quick to make in any size."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[0:256, 0:256]
+    waves = [128 + 80 * np.sin(x / (9 + 4 * c)) * np.cos(y / (7 + 3 * c)) for c in range(3)]
+    tile = np.stack(waves, axis=-1) + (0 if smooth else rng.normal(0, 12, (256, 256, 3)))
+    repeats = (-(-height // 256), -(-width // 256), 1)
+    pixels = np.tile(np.clip(tile, 0, 255).astype(np.uint8), repeats)[:height, :width]
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _deep_gray_png(width: int, height: int) -> bytes:
+    gray = np.asarray(_draw(width, height, smooth=True).convert("L")).astype(np.uint16) << 8
+    stream = BytesIO()
+    Image.fromarray(gray).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _deep_png(width: int, height: int) -> bytes:
+    from tests.corpus.png import write_png
+
+    row = np.asarray(_draw(width, 16, smooth=True).convert("RGBA")).astype(np.uint16) << 8
+    return write_png(np.tile(row, (-(-height // 16), 1, 1))[:height], interlaced=True)
+
+
+def _float_tiff(width: int, height: int) -> bytes:
+    gray = np.asarray(_draw(width, height, smooth=True).convert("L")).astype(np.float32) * 8
+    stream = BytesIO()
+    Image.fromarray(gray).save(stream, "TIFF", compression="tiff_adobe_deflate")
+    return stream.getvalue()
+
+
+def _heic(width: int, height: int) -> bytes:
+    stream = BytesIO()
+    heif = pillow_heif.from_pillow(_draw(width, height, smooth=False))
+    heif.save(stream, quality=40, tile_size=512)
+    return stream.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The memory that one request takes, on a real server process under a resource limit."""
+
+import http.client
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dsapi.prediction.picture import Limits
+from tests.corpus.scene import draw, encode
+
+LIMITS = Limits(max_pixels=20_000_000, working_side=2048)
+# What else a server does meanwhile: threads' stacks, the queue, the answer.
+WORST = ("RGB PNG", "RGBA PNG", "progressive JPEG", "WebP", "AVIF", "deflated TIFF")
+_SLACK_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server process of its own."""
+
+    pid: int
+    port: int
+    # What it takes once it is warm, in KiB.
+    resident_kib: int
+    data_kib: int
+
+    def post(self, picture: bytes) -> tuple[int, dict[str, object]]:
+        """Post a raw picture."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", "/v1/predictions", picture, {"Content-Type": "image/png"})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def kib(self, field: str) -> int:
+        """Read a figure of the process, in KiB."""
+        return _kib(self.pid, field)
+
+    def limit_growth(self, max_bytes: int) -> None:
+        """Let the process take no more memory than it has and this much."""
+        limit = self.data_kib * 1024 + max_bytes
+        hard = resource.prlimit(self.pid, resource.RLIMIT_DATA)[1]
+        resource.prlimit(self.pid, resource.RLIMIT_DATA, (limit, hard))
+
+    def forget_peak(self) -> None:
+        """Start measuring VmHWM anew (proc(5), clear_refs)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+@pytest.fixture(scope="module")
+def process(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of one worker, warmed up."""
+    config = tmp_path_factory.mktemp("memory") / "dsapi.conf"
+    text = tiny_config.read_text(encoding="utf-8")
+    for name in ("models", "labels"):
+        text = text.replace(f'"{name}/', f'"{tiny_config.parent / name}/')
+    settings = f"max_pixels = {LIMITS.max_pixels}\nprediction_workers = 1"
+    config.write_text(text.replace("prediction_workers = 2", settings), encoding="utf-8")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "dsapi", "serve", "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert running.stdout is not None
+    try:
+        words = running.stdout.readline().split()
+        port = next(int(word.rpartition(":")[2]) for word in words if "http://" in word)
+        cold = Server(running.pid, port, 0, 0)
+        for _ in range(3):
+            assert cold.post(encode(draw(width=1000, height=800), "PNG"))[0] == 200
+        yield replace(cold, resident_kib=cold.kib("VmRSS"), data_kib=cold.kib("VmData"))
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)
+
+
+def _kib(pid: int, field: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if field in line)
+
+
+@cache
+def worst_picture(name: str) -> bytes:
+    """Encode the largest picture that is accepted, for a decoder that takes much memory."""
+    makers: dict[str, Callable[[], bytes]] = {
+        "RGB PNG": lambda: _largest("PNG", 5, compress_level=1),
+        "RGBA PNG": lambda: _largest("PNG", 5, "RGBA", compress_level=1),
+        "progressive JPEG": lambda: _largest("JPEG", 7, subsampling=0, progressive=True),
+        "WebP": lambda: _largest("WEBP", 13, method=0),
+        "AVIF": lambda: _largest("AVIF", 13, speed=10, quality=50),
+        "deflated TIFF": lambda: _largest("TIFF", 5, compression="tiff_adobe_deflate"),
+    }
+    return makers[name]()
+
+
+def _largest(format: str, bytes_per_pixel: float, mode: str = "RGB", **options: object) -> bytes:
+    # 2 MB less: the encoded picture and its copies count too.
+    pixels = min(LIMITS.max_pixels, (LIMITS.max_decoding_bytes - 2_000_000) / bytes_per_pixel)
+    side = int(pixels**0.5)
+    return encode(Image.new(mode, (side, side), "teal"), format, **options)
+
+
+def test_a_machine_out_of_memory_refuses_the_picture_and_goes_on(process: Server) -> None:
+    process.limit_growth(24 * 2**20)
+    status, answer = process.post(worst_picture("RGB PNG"))
+    assert (status, answer.get("code")) == (413, "too_large")
+    assert process.post(encode(draw(), "PNG"))[0] == 200
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_the_worst_accepted_picture_stays_within_the_bound(process: Server, name: str) -> None:
+    picture = worst_picture(name)
+    process.limit_growth(LIMITS.max_decoding_bytes + _SLACK_BYTES)
+    process.forget_peak()
+    status, answer = process.post(picture)
+    assert status == 200, answer.get("detail")
+    grown = (process.kib("VmHWM") - process.resident_kib) * 1024
+    assert LIMITS.max_pixels < grown <= LIMITS.max_decoding_bytes
+
+
+def test_memory_comes_back_to_its_level(process: Server) -> None:
+    picture = worst_picture("RGB PNG")
+    process.limit_growth(LIMITS.max_decoding_bytes + _SLACK_BYTES)
+    process.post(picture)
+    before = process.kib("VmRSS")
+    for _ in range(5):
+        assert process.post(picture)[0] == 200
+    assert process.kib("VmRSS") - before < 16 * 1024
