@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Where `make models` finds the labeled data and the starting weights.
+DATA ?= ../shared
+WEIGHTS ?= $(DATA)/pretrained/mobilenet_v2_imagenet.npz
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint fuzz models bench bench-peers clean
+.PHONY: help serve test lint fuzz models bench bench-peers soak clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -22,6 +26,13 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+models: $(VENV)/.installed-dev  ## Train both models anew from $(DATA) (about 90 minutes on two cores)
+	$(BIN)/dsapi train colors --data $(DATA)/colors
+	$(BIN)/dsapi train themes --data $(DATA)/themes --weights $(WEIGHTS)
+
+soak: $(VENV)/.installed-dev  ## Run the long form of tests/soak: 50,000 requests, 100 reloads
+	DSAPI_SOAK=long $(BIN)/python -m pytest -v -s tests/soak
 
 FUZZ_SECONDS ?= 30
 fuzz: $(VENV)/.installed-dev  ## Fuzz what reads pictures for FUZZ_SECONDS

@@ -11,6 +11,7 @@ The priorities on the bus's ``start`` channel are the design::
 """
 
 import logging
+import resource
 import threading
 from collections.abc import Callable
 
@@ -124,6 +125,7 @@ class _Listener(Plugin):
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
+        _raise_file_limit()
         try:
             self._http_server.prepare()
         except OSError as error:
@@ -157,3 +159,13 @@ class _Announcer(Plugin):
 
     def stop(self) -> None:
         notify("STOPPING=1")
+
+
+def _raise_file_limit() -> None:
+    """Open as many files as the system permits: each connection is one, and 1024 is a common limit.
+
+    Whoever needs select(2), which fails beyond that, is not here: waiting uses epoll.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

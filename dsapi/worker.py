@@ -117,6 +117,7 @@ class Worker(threading.Thread):
                 self._busy_since_s = time.monotonic()
                 self._follow()
                 self._answer(job)
+                del job  # or its picture would be kept until the next one comes
                 self._busy_since_s = None
         except BaseException:  # whatever it is; `dsapi.workers` puts another in its place
             _LOGGER.exception("%s died", self.name)
@@ -144,32 +145,38 @@ class Worker(threading.Thread):
             job.answer.set_exception(CallerGone("the caller has gone before its turn"))
             return
         try:
-            job.answer.set_result(self._predict(job))
+            job.answer.set_result(self._predict(job.request, job.deadline, job.submitted_s))
         except Exception as error:  # whatever it is, it belongs to the caller, not to this thread
             job.answer.set_exception(error)
         except BaseException:
             # This thread ends, and is replaced; its caller need not wait for that.
             job.answer.set_exception(InternalError("the service failed on this request"))
             raise
+        finally:
+            # An error knows this frame, which knows the job, whose answer is the error: a circle
+            # that would keep the picture until Python looks for circles, which it rarely does.
+            del job
 
-    def _predict(self, job: Job) -> Prediction:
+    def _predict(
+        self, request: PredictionRequest, deadline: Deadline, submitted_s: float
+    ) -> Prediction:
         started_s = time.perf_counter()
-        if missing := [name for name in job.request.models if name not in self._sessions]:
+        if missing := [name for name in request.models if name not in self._sessions]:
             # It was configured when the request came, and a reload has taken it away since.
             known = ", ".join(self._sessions)
             raise BadParameter(f"models must be among {known}; got {missing[0]!r}")
         prediction = predict(
-            job.request,
+            request,
             models=self._sessions,
             limits=self._generation.limits,
-            deadline=job.deadline,
+            deadline=deadline,
         )
         ended_s = time.perf_counter()
         self._tally.busy_s += 0.1 * (ended_s - started_s - self._tally.busy_s)
         timing_ms = {
-            "queue": (started_s - job.submitted_s) * 1000,
+            "queue": (started_s - submitted_s) * 1000,
             **prediction.timing_ms,
-            "total": (ended_s - job.submitted_s) * 1000,
+            "total": (ended_s - submitted_s) * 1000,
         }
         return replace(prediction, timing_ms=timing_ms)
 

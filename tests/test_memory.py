@@ -105,8 +105,8 @@ def worst_picture(name: str) -> bytes:
 
 
 def _largest(format: str, bytes_per_pixel: float, mode: str = "RGB", **options: object) -> bytes:
-    # 2 MB less: the encoded picture and its copies count too.
-    pixels = min(LIMITS.max_pixels, (LIMITS.max_decoding_bytes - 2_000_000) / bytes_per_pixel)
+    # 11 MB less: the encoded picture, its copies and working memory count too.
+    pixels = min(LIMITS.max_pixels, (LIMITS.max_decoding_bytes - 11_000_000) / bytes_per_pixel)
     side = int(pixels**0.5)
     return encode(Image.new(mode, (side, side), "teal"), format, **options)
 

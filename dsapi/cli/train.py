@@ -32,9 +32,7 @@ def themes(
     work_dir: WorkDir = Path("var/train-themes"),
     leave_sources_out: Annotated[
         bool,
-        typer.Option(
-            "--leave-sources-out", help="Only measure on left-out sources; write no graph."
-        ),
+        typer.Option("--leave-sources-out", help="Only measure on left-out sources."),
     ] = False,
 ) -> None:
     """Train the themes classifier and write graph, labels, card and figures.
@@ -82,3 +80,33 @@ def colors(
     report = train_colors(training, console=console)
     console.print(f"{report.graph.path}: version {report.graph.version}")
     console.print(f"figures: {training.models / 'colorClassifier.md'}")
+
+
+@train.command()
+def image(
+    name: Annotated[str, typer.Argument(help="Name of the model, of letters, digits, - and _.")],
+    data: Data,
+    weights: Annotated[
+        str, typer.Option(help="Of the backbone: FILE, imagenet (downloads) or none.")
+    ] = "imagenet",
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file: backbone, epochs, augmentation and so on.")
+    ] = None,
+    output: Output = Path("."),
+) -> None:
+    """Train a classifier on your own labels and print its section for dsapi.conf.
+
+    DATA is a folder with one folder per label, or a CSV file with the columns file and labels
+    (several separated by |), which makes a multi-label classifier.
+
+    Example: dsapi train image weather --data photos/ --weights imagenet
+    """
+    from dsapi.training import images
+    from dsapi.training.images_config import read_config
+    from dsapi.training.photos import read_photos
+
+    settings = read_config(config)
+    collection = read_photos(data, seed=settings.seed)
+    trained = images.train_images(collection, settings, name=name, weights=weights, output=output)
+    typer.echo(f"{trained.graph.path}: held-out accuracy {trained.figures.accuracy:.1%}")
+    typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{trained.section}")

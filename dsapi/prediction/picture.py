@@ -21,6 +21,8 @@ _AVERAGING_DETAIL = 1.0
 _NO_HURRY_S = 3600.0
 # Beside 3 bytes a pixel: what a request may use whatever the size of its picture.
 _BASE_BYTES = 64 * 1024 * 1024
+# Of which decoding takes some for bands, crops and its own tables.
+_WORKING_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,11 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
             f"the picture has {size}, the limit for {header.coding} is {header.max_pixels}"
         )
     needed = int(
-        pixels * header.bytes_per_pixel + pixels / factor**2 * 4 + header.fixed_bytes + data_bytes
+        _WORKING_BYTES
+        + pixels * header.bytes_per_pixel
+        + pixels / factor**2 * 4
+        + header.fixed_bytes
+        + data_bytes
     )
     if needed > limits.max_decoding_bytes:
         raise TooLarge(

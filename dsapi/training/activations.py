@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from dsapi.training import augmentation, mobilenet
-from dsapi.training.photos import Photo
+from dsapi.training.photos import Photo, read_upright
 
 BATCH = 32
 BACKGROUNDS = 200
@@ -30,10 +30,13 @@ BACKGROUNDS = 200
 
 @dataclass(frozen=True)
 class Activations:
-    """One variant of every photo: float16 ``[n, h, w, c]`` and ImageNet scores ``[n, 1000]``."""
+    """One variant of every photo: float16 ``[n, h, w, c]`` and ImageNet scores ``[n, 1000]``.
+
+    Augmented variants have no scores: what the network sees in the plain photo is the teacher.
+    """
 
     blocks: NDArray[np.float16]
-    class_scores: NDArray[np.float16]
+    class_scores: NDArray[np.float16] | None
 
 
 Advance = Callable[[int], None]
@@ -44,17 +47,34 @@ class Cache:
     """A folder of activations of one network's lower blocks."""
 
     def __init__(
-        self, folder: Path, folded: mobilenet.Folded, *, first_block: int, side_px: int = 224
+        self,
+        folder: Path,
+        folded: mobilenet.Folded,
+        *,
+        first_block: int,
+        side_px: int,
+        inner_px: int,
     ) -> None:
-        """Keep the output of the blocks below ``first_block`` in ``folder``."""
+        """Keep the output of the blocks below ``first_block`` in ``folder``.
+
+        Photos are cropped to ``side_px`` and shrunk to ``inner_px`` before the first block, as
+        the finished graph does.
+        """
         self.folder = folder
         self.folded = folded
         self.first_block = first_block
         self.side_px = side_px
+        self.inner_px = inner_px
         self._networks: tuple[Any, Any] | None = None
 
     def measured(
-        self, name: str, photos: Sequence[Photo], *, seed: int, advance: Advance
+        self,
+        name: str,
+        photos: Sequence[Photo],
+        *,
+        seed: int,
+        advance: Advance,
+        scored: bool = False,
     ) -> Activations:
         """Give activations of crops as the server makes them, at a random point each."""
 
@@ -63,7 +83,7 @@ class Cache:
             image = read_upright(photos[index].path)
             return augmentation.crop_as_the_server(image, rng, side_px=self.side_px)
 
-        return self._get(name, len(photos), crop, advance)
+        return self._get(name, len(photos), crop, advance, scored=scored)
 
     def augmented(
         self, name: str, photos: Sequence[Photo], *, seed: int, advance: Advance
@@ -80,17 +100,23 @@ class Cache:
                 backgrounds=backgrounds,
             )
 
-        return self._get(name, len(photos), change, advance)
+        return self._get(name, len(photos), change, advance, scored=False)
 
     def _get(
-        self, name: str, count: int, make: Callable[[int], NDArray[np.uint8]], advance: Advance
+        self,
+        name: str,
+        count: int,
+        make: Callable[[int], NDArray[np.uint8]],
+        advance: Advance,
+        *,
+        scored: bool,
     ) -> Activations:
         blocks, scores = (self.folder / f"{name}-{kind}.npy" for kind in ("blocks", "classes"))
-        if not scores.is_file():
-            self._compute(count, make, advance, blocks=blocks, scores=scores)
-        else:
+        if blocks.is_file():
             advance(count)
-        return Activations(np.load(blocks, mmap_mode="r"), np.load(scores, mmap_mode="r"))
+        else:
+            self._compute(count, make, advance, blocks=blocks, scores=scores if scored else None)
+        return Activations(np.load(blocks, mmap_mode="r"), np.load(scores) if scored else None)
 
     def _compute(
         self,
@@ -99,7 +125,7 @@ class Cache:
         advance: Advance,
         *,
         blocks: Path,
-        scores: Path,
+        scores: Path | None,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         lower, upper = self._build()
@@ -107,48 +133,56 @@ class Cache:
         shape = (count, *lower.output.shape[1:])
         written = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         rows = np.empty((count, mobilenet.CLASSES), np.float16)
-        forward = self._forward(lower, upper)
-        for start in range(0, count, BATCH):
-            stop = min(start + BATCH, count)
-            values = forward(np.stack([make(index) for index in range(start, stop)]))
-            written[start:stop], rows[start:stop] = (value.numpy() for value in values)
-            advance(stop - start)
+        forward = self._forward(lower, upper, scored=scores is not None)
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for start, pixels in _batches(threads, count, make):
+                stop = start + len(pixels)
+                activations, classes = forward(pixels)
+                written[start:stop], rows[start:stop] = activations.numpy(), classes.numpy()
+                advance(stop - start)
         written.flush()
+        if scores is not None:
+            np.save(scores, rows)
         os.replace(partial, blocks)
-        partial_scores = scores.with_suffix(".partial.npy")
-        np.save(partial_scores, rows)
-        os.replace(partial_scores, scores)
 
     def _build(self) -> tuple[Any, Any]:
         if self._networks is None:
-            lower = mobilenet.build_blocks(0, self.first_block - 1, side_px=self.side_px)
+            lower = mobilenet.build_blocks(0, self.first_block - 1, side_px=self.inner_px)
             upper = mobilenet.build_blocks(
-                self.first_block, mobilenet.LAST_BLOCK, side_px=self.side_px
+                self.first_block, mobilenet.LAST_BLOCK, side_px=self.inner_px
             )
             for part in (lower, upper):
                 mobilenet.set_weights(part, self.folded)
             self._networks = lower, upper
         return self._networks
 
-    def _forward(self, lower: Any, upper: Any) -> Any:
+    def _forward(self, lower: Any, upper: Any, *, scored: bool) -> Any:
         import tensorflow as tf
 
         kernel, bias = (tf.constant(value) for value in self.folded["predictions"])
 
         def forward(pixels: Any) -> tuple[Any, Any]:
-            activations = lower(tf.cast(pixels, tf.float32) / 127.5 - 1)
+            activations = lower(mobilenet.scale_pixels(pixels, self.inner_px))
+            if not scored:
+                return tf.cast(activations, tf.float16), tf.zeros(())
             features = tf.reduce_mean(upper(activations), [1, 2])
             return tf.cast(activations, tf.float16), tf.matmul(features, kernel) + bias
 
         return tf.function(forward)
 
 
+def _batches(
+    threads: ThreadPoolExecutor, count: int, make: Callable[[int], NDArray[np.uint8]]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Make each batch while the one before it goes through the network."""
+    waiting: list[Future[NDArray[np.uint8]]] = []
+    for start in range(0, count + BATCH, BATCH):
+        ready = waiting
+        waiting = [threads.submit(make, i) for i in range(start, min(start + BATCH, count))]
+        if ready:
+            yield start - BATCH, np.stack([future.result() for future in ready])
+
+
 def _generator(photo: Photo, seed: int) -> np.random.Generator:
     """Give a photo the same random changes whatever other photos there are."""
     return np.random.default_rng((seed, zlib.crc32(photo.path.name.encode())))
-
-
-def read_upright(path: Path) -> Image.Image:
-    """Read a photo as RGB, turned upright."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")

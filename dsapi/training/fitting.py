@@ -24,14 +24,14 @@ from dsapi.training import mobilenet
 class Recipe:
     """What is varied when fitting. Each default was chosen on left-out sources."""
 
-    epochs: int = 6
+    epochs: int = 2
     batch_size: int = 64
-    trunk_rate: float = 2e-4
-    head_rate: float = 2e-3
+    trunk_rate: float = 3e-4
+    head_rate: float = 3e-3
     drift: float = 1e-2
-    distillation: float = 0.5
-    label_smoothing: float = 0.1
-    mixing: float = 0.5
+    distillation: float = 1.0
+    label_smoothing: float = 0.05
+    mixing: float = 0.3
     average: float = 0.998
     dropout: float = 0.2
     seed: int = 0
@@ -39,15 +39,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Table:
-    """Cached activations: one array ``[n, h, w, c]`` and one ``[n, 1000]`` per variant.
+    """Cached activations, one array ``[n, h, w, c]`` per variant, float16.
 
-    ``activations`` are float16, ``class_scores`` the pretrained network's own ImageNet scores
-    for the same crop, before softmax. ``labels`` int64 ``[n]``; ``weights`` float64 ``[n]``,
-    the chance of drawing each photo, 0 for those left out.
+    ``class_scores`` float16 ``[n, 1000]`` are the pretrained network's own ImageNet scores,
+    before softmax, for the unchanged photo: what it saw there it is to see in every variant.
+    ``labels`` int64 ``[n]``; ``weights`` float64 ``[n]``, the chance of drawing each photo,
+    0 for those left out.
     """
 
     activations: Sequence[NDArray[np.float16]]
-    class_scores: Sequence[NDArray[np.float16]]
+    class_scores: NDArray[np.float16]
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
 
@@ -87,18 +88,25 @@ class Fitting:
         first_block: int,
         folded: mobilenet.Folded,
         head: NDArray[np.float32],
-        side_px: int = 224,
+        inner_px: int,
+        start: Fitted | None = None,
     ) -> None:
-        """Build blocks from ``first_block`` up, with pretrained weights and ``head``."""
+        """Build blocks from ``first_block`` up.
+
+        They begin with the weights of ``start``, or with the pretrained ones and ``head``.
+        Drift is measured from the pretrained ones either way.
+        """
         import tensorflow as tf
 
         self.recipe = recipe
-        self.trunk = mobilenet.build_blocks(first_block, mobilenet.LAST_BLOCK, side_px=side_px)
+        self.trunk = mobilenet.build_blocks(first_block, mobilenet.LAST_BLOCK, side_px=inner_px)
         mobilenet.set_weights(self.trunk, folded)
-        self.kernel = tf.Variable(head)
-        self.bias = tf.Variable(np.zeros(head.shape[1], np.float32))
+        self.pretrained = [tf.constant(variable) for variable in self.trunk.trainable_variables]
+        if start is not None:
+            mobilenet.set_weights(self.trunk, start.blocks)
+        self.kernel = tf.Variable(start.head[0] if start else head)
+        self.bias = tf.Variable(start.head[1] if start else np.zeros(head.shape[1], np.float32))
         self.variables = [*self.trunk.trainable_variables, self.kernel, self.bias]
-        self.start = [tf.constant(variable) for variable in self.trunk.trainable_variables]
         self.class_kernel = tf.constant(folded["predictions"][0])
         self.class_bias = tf.constant(folded["predictions"][1])
         self.averages = [tf.Variable(variable) for variable in self.variables]
@@ -181,9 +189,9 @@ class Fitting:
             first.assign(0.9 * first + 0.1 * gradient)
             second.assign(0.999 * second + 0.001 * tf.square(gradient))
             move = (first / correct_first) / (tf.sqrt(second / correct_second) + 1e-8)
-            if index < len(self.start):
+            if index < len(self.pretrained):
                 speed = rate * self.recipe.trunk_rate
-                pull = self.recipe.drift * (variable - self.start[index])
+                pull = self.recipe.drift * (variable - self.pretrained[index])
             else:
                 speed = rate * self.recipe.head_rate
                 pull = self.recipe.drift * variable
@@ -197,8 +205,7 @@ def _gather(
 ) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float16]]:
     chosen = list(zip(variants.tolist(), rows.tolist(), strict=True))
     activations = np.stack([table.activations[variant][row] for variant, row in chosen])
-    scores = np.stack([table.class_scores[variant][row] for variant, row in chosen])
-    return activations, table.labels[rows], scores
+    return activations, table.labels[rows], table.class_scores[rows]
 
 
 def _rate(step: int, steps: int) -> np.float32:
@@ -208,12 +215,12 @@ def _rate(step: int, steps: int) -> np.float32:
 
 
 def predict(
-    fitted: Fitted, activations: NDArray[np.float16], *, first_block: int, side_px: int = 224
+    fitted: Fitted, activations: NDArray[np.float16], *, first_block: int, inner_px: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give theme logits ``[n, themes]`` and features ``[n, 1280]`` for cached activations."""
     import tensorflow as tf
 
-    trunk = mobilenet.build_blocks(first_block, mobilenet.LAST_BLOCK, side_px=side_px)
+    trunk = mobilenet.build_blocks(first_block, mobilenet.LAST_BLOCK, side_px=inner_px)
     mobilenet.set_weights(trunk, fitted.blocks)
 
     @tf.function  # type: ignore[untyped-decorator]

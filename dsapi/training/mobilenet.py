@@ -79,7 +79,7 @@ def build_blocks(first: int, last: int, *, side_px: int = 224) -> keras.Model:
     for block in range(first, last + 1):
         x = _block(x, block)
     if last == LAST_BLOCK:
-        x = _activate(keras.layers.Conv2D(FEATURES, 1, name="Conv_1")(x))
+        x = _activate(keras.layers.Conv2D(FEATURES, 1, name="Conv_1")(x), "out_relu")
     return keras.Model(inputs, x, name=f"blocks_{first}_{last}")
 
 
@@ -90,10 +90,11 @@ def _input_shape(first: int, side_px: int) -> tuple[int, int, int]:
     return side_px // stride, side_px // stride, OUT_CHANNELS[first - 1]
 
 
-def _activate(x: Any) -> Any:
+def _activate(x: Any, name: str) -> Any:
+    # Named, as Keras would number them on through a process and the graph's bytes with them.
     import keras
 
-    return keras.layers.ReLU(6.0)(x)
+    return keras.layers.ReLU(6.0, name=name)(x)
 
 
 def _block(x: Any, block: int) -> Any:
@@ -103,15 +104,32 @@ def _block(x: Any, block: int) -> Any:
     stride = STRIDES[block]
     inputs = x
     if block == 0:
-        x = _activate(layers.Conv2D(32, 3, strides=2, padding="same", name="Conv1")(x))
+        x = _activate(
+            layers.Conv2D(32, 3, strides=2, padding="same", name="Conv1")(x), "Conv1_relu"
+        )
     else:
-        x = _activate(layers.Conv2D(6 * x.shape[-1], 1, name=f"{name}_expand")(x))
+        x = _activate(
+            layers.Conv2D(6 * x.shape[-1], 1, name=f"{name}_expand")(x), f"{name}_expand_relu"
+        )
     depthwise = layers.DepthwiseConv2D(3, strides=stride, padding="same", name=f"{name}_depthwise")
-    x = _activate(depthwise(x))
+    x = _activate(depthwise(x), f"{name}_depthwise_relu")
     x = layers.Conv2D(OUT_CHANNELS[block], 1, name=f"{name}_project")(x)
     if block and stride == 1 and inputs.shape[-1] == x.shape[-1]:
         x = layers.Add(name=f"{name}_add")([inputs, x])
     return x
+
+
+def scale_pixels(pixels: Any, inner_px: int) -> Any:
+    """Scale RGB 0-255 ``[n, h, w, 3]`` to -1..1 at ``[n, inner_px, inner_px, 3]``.
+
+    Why smaller than the crop: see "Size" in docs/training.md.
+    """
+    import tensorflow as tf
+
+    scaled = tf.cast(pixels, tf.float32) / 127.5 - 1.0
+    if scaled.shape[1] == inner_px:
+        return scaled
+    return tf.compat.v1.image.resize_bilinear(scaled, (inner_px, inner_px), half_pixel_centers=True)
 
 
 def set_weights(model: keras.Model, folded: Folded) -> None:

@@ -20,13 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
+
+from dsapi.errors import StartupError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 HELD_OUT_FRACTION = 0.15
 _NUMBERED = re.compile(r"(\d+)-")
 
 
-class PhotosError(ValueError):
+class PhotosError(StartupError):
     """The training data cannot be used; the message names the file or folder and what to do."""
 
 
@@ -163,3 +166,9 @@ def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Co
         val += group[:held]
         train += group[held:]
     return Collection(labels, tuple(train), tuple(val))
+
+
+def read_upright(path: Path) -> Image.Image:
+    """Read a photo as RGB, turned upright."""
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")

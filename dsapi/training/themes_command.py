@@ -6,8 +6,8 @@ terminal. Called by the command line only.
 
 from __future__ import annotations
 
-import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from dsapi.training import themes, themes_card
 from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import read_photos
 from dsapi.training.sources import mean_of_pairs
+from dsapi.training.themes_fits import Plan
 
 
 def run(
@@ -24,7 +25,9 @@ def run(
 ) -> None:
     """Train on ``data`` and write below ``output``; see `dsapi.training.themes`."""
     started = time.monotonic()
-    plan = themes.Plan()
+    plan = Plan()
+    if only_measure:
+        plan = replace(plan, last_recipe=replace(plan.last_recipe, epochs=0))
     collection = read_photos(data)
     graph = (work_dir if only_measure else output / "models") / "themeClassifier.pb"
     trained = themes.train_themes(
@@ -33,16 +36,12 @@ def run(
     minutes = (time.monotonic() - started) / 60
     console = Console()
     show_figures(trained.measured, collection.labels, console)
-    card = themes_card.write_card(
-        trained, collection, plan=plan, minutes=minutes, weights=weights.name
-    )
-    folder = graph.parent
-    write_atomically(folder / "themeClassifier.md", card.encode())
-    if not only_measure:
-        lines = "".join(f"{label}\n" for label in collection.labels)
-        write_atomically(output / "labels" / "themes.txt", lines.encode())
-    if (work_dir / "curves.png").is_file() and work_dir != folder:
-        shutil.copy(work_dir / "curves.png", work_dir / "themeClassifier-curves.png")
+    if only_measure:
+        return
+    card = themes_card.write_card(trained, collection, plan=plan, weights=weights.name)
+    write_atomically(graph.with_suffix(".md"), card.encode())
+    lines = "".join(f"{label}\n" for label in collection.labels)
+    write_atomically(output / "labels" / "themes.txt", lines.encode())
     console.print(f"{graph} written in {minutes:.0f} minutes; curves in {work_dir}/curves.png")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import cherrypy
 from cherrypy._cprequest import Request
 
-from dsapi.errors import BadParameter, NotReady
+from dsapi.errors import BadParameter, NotFound, NotReady
 from dsapi.metrics import CONTENT_TYPE
 from dsapi.reload import ReloadReport
 from dsapi.web.access import Access
@@ -175,6 +175,8 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
         request = cherrypy.serving.request
         if request.preflight and request.method == "OPTIONS":
             request.handler = _answer_preflight
+        elif isinstance(request.handler, cherrypy.NotFound):
+            request.handler = _find_nothing
 
     def find_handler(self, path: str) -> tuple[Any, list[str]]:
         """Find the resource of exactly this path."""
@@ -217,6 +219,11 @@ def build_application(
     # CherryPy's own access log knows no request ids, and takes its time also where nobody reads it.
     application.log.access = _log_nothing
     return application
+
+
+def _find_nothing() -> bytes:
+    """Say that there is no such path; CherryPy's own exception would keep the request alive."""
+    raise NotFound(f"there is no {cherrypy.serving.request.path_info}")
 
 
 def _answer_preflight() -> bytes:

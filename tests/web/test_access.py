@@ -130,7 +130,6 @@ def test_who_asks_too_often_gets_429_and_is_told_when_to_come_back(
 def test_a_rate_store_that_does_not_answer_stops_nobody(
     tiny_config: Path, start_server: StartServer
 ) -> None:
-    pytest.importorskip("redis")
     server = start_server(
         load_settings(tiny_config, rate_limit="1/hour", rate_limit_storage="redis://127.0.0.1:1")
     )

@@ -1,5 +1,6 @@
 """Callers that are slow, silent, gone or too many: real sockets, and none of them harms others."""
 
+import gc
 import http.client
 import json
 import socket
@@ -250,6 +251,34 @@ def test_a_flood_is_refused_with_the_contracts_body_and_the_callers_id(
     assert refused
     assert {answer.json["code"] for answer in refused} == {"overloaded"}
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+
+
+@pytest.mark.parametrize(
+    ("path", "picture"),
+    [
+        ("/v1/predictions?x=9999&y=0", PICTURE),
+        ("/v1/predictions", PICTURE[:60]),
+        ("/v1/predictions", b"no picture"),
+        ("/made/up", b""),
+    ],
+)
+def test_an_error_keeps_nothing_of_its_request_in_memory(
+    tiny_config: Path, start_server: StartServer, path: str, picture: bytes
+) -> None:
+    """No circle of references: Python looks for them so rarely that pictures would pile up."""
+    server = start_server(load_settings(tiny_config))
+    for _ in range(3):
+        server.ask("POST", path, picture)
+    time.sleep(0.2)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert server.ask("POST", path, picture).status >= 400
+        time.sleep(0.2)  # the journal is written after the answer
+        assert gc.collect() < 20 * 5
+    finally:
+        gc.enable()
 
 
 def test_a_caller_who_hangs_up_while_waiting_is_not_worked_for(

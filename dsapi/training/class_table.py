@@ -1,0 +1,75 @@
+"""What ImageNet's 1000 classes say about the themes.
+
+Enters: the table written by hand (``imagenet_themes.yaml``), class scores of training photos.
+Leaves: for each class the share of each theme. Called by the themes training; the shares become
+part of the graph.
+
+The table speaks for things no training photo shows: a teddy is a toy though all toys to learn
+from are bricks. Where training photos show a class often, they correct the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.training.calibration import softmax
+
+TABLE = Path(__file__).with_name("imagenet_themes.yaml")
+CLASSES = 1000
+
+PRIOR = 30.0
+"""Photos of a class that the table written by hand counts as (docs/training.md: tried 3 to 30)."""
+
+LEAST_SHARE = 1e-3
+"""Added before the logarithm, so that no theme is ever ruled out by its classes alone."""
+
+
+def read_class_table(labels: Sequence[str], path: Path = TABLE) -> NDArray[np.float32]:
+    """Read which theme each ImageNet class speaks for, float32 ``[1000, labels]`` of 0 and 1.
+
+    Themes of the file that are not in ``labels`` are skipped, labels it lacks stay empty.
+    """
+    import yaml
+
+    table = np.zeros((CLASSES, len(labels)), np.float32)
+    for theme, entries in yaml.safe_load(path.read_text("utf-8")).items():
+        if theme not in labels:
+            continue
+        for entry in entries:
+            first, last = (str(entry).split("-") * 2)[:2]
+            table[int(first) : int(last) + 1, labels.index(theme)] = 1
+    return table
+
+
+def learn_shares(
+    table: NDArray[np.float32],
+    class_scores: NDArray[np.float16],
+    labels: NDArray[np.int64],
+    *,
+    weights: NDArray[np.float64],
+    prior: float = PRIOR,
+) -> NDArray[np.float32]:
+    """Give each class's shares of themes, float32 ``[1000, themes]``, rows summing to 1.
+
+    The table counts as ``prior`` photos a class; each training photo, weighed so that the mean
+    weight is 1, adds its probability of a class to its theme. Classes that the table leaves out
+    start undecided.
+    """
+    themes = table.shape[1]
+    rows = table.sum(axis=1, keepdims=True)
+    written = np.where(rows > 0, table / rows.clip(1), 1 / themes)
+    counted = softmax(class_scores.astype(np.float32)) * (weights * len(labels))[:, None]
+    counts = counted.T @ np.eye(themes, dtype=np.float32)[labels]
+    shares = (counts + prior * written) / (counts.sum(axis=1, keepdims=True) + prior)
+    return np.asarray(shares, np.float32)
+
+
+def score_themes(
+    class_scores: NDArray[np.float32], shares: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Turn class scores ``[n, 1000]`` into logarithms of theme shares ``[n, themes]``."""
+    return np.asarray(np.log(softmax(class_scores) @ shares + LEAST_SHARE), np.float32)

@@ -1,0 +1,69 @@
+"""Settings of a training on one's own labels, from a YAML file.
+
+Enters: a YAML file or nothing. Leaves: `ImageConfig`. Called by ``dsapi train image``. An
+unknown or wrong setting stops the training and is named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dsapi.errors import StartupError
+
+
+class ImageConfig(BaseModel):
+    """How to train; every setting has a default that suits a few hundred photos a label."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str = Field("MobileNetV2", description="Name of a network in keras.applications")
+    backbone_options: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="Further arguments of it, such as alpha: 0.35"
+    )
+    size: int = Field(224, ge=32, le=1024, description="Side of the network's input in pixels")
+    activation: Literal["auto", "softmax", "sigmoid"] = Field(
+        "auto", description="softmax: one label a photo; sigmoid: any number; auto: as the data is"
+    )
+    epochs: int = Field(12, ge=1, description="Most passes over the photos")
+    frozen_epochs: int = Field(2, ge=0, description="First passes that train only the new layer")
+    patience: int = Field(3, ge=1, description="Stop after so many epochs without a gain")
+    batch_size: int = Field(32, ge=1, description="Photos a step")
+    learning_rate: float = Field(1e-3, gt=0, description="Of the new layer")
+    backbone_rate: float = Field(1e-4, ge=0, description="Of the backbone; 0: stays as it is")
+    label_smoothing: float = Field(0.05, ge=0, lt=0.5, description="Pull of targets to the middle")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of features left out in a step")
+    augmentation: Literal["strong", "crop"] = Field(
+        "strong", description="crop: random points only, colors and sharpness stay"
+    )
+    class_weights: bool = Field(True, description="Count rare labels more")
+    seed: int = Field(0, ge=0, description="Of everything random")
+
+
+def read_config(path: Path | None) -> ImageConfig:
+    """Read settings, or give the defaults without a file.
+
+    Raises:
+        StartupError: The file cannot be read, or a setting is unknown or out of range.
+    """
+    if path is None:
+        return ImageConfig()
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StartupError(f"cannot read the training settings {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise StartupError(f"{path} must hold lines such as 'epochs: 12'")
+    try:
+        return ImageConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(ImageConfig.model_fields)
+            raise StartupError(f"{path}: unknown setting {name!r}; known are {known}") from error
+        raise StartupError(f"{path}: {name}: {first['msg']}, not {first['input']!r}") from error

@@ -1,0 +1,262 @@
+"""The fits of a themes training: one network per fold of sources, then one on all sources.
+
+Enters: photos, cached activations, a `Plan`. Leaves: fitted weights and what each network says
+about the photos it has not seen. Called by `dsapi.training.themes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.training import mobilenet
+from dsapi.training.activations import Activations, Cache
+from dsapi.training.class_table import learn_shares, read_class_table
+from dsapi.training.fitting import Fitted, Fitting, Recipe, Table, initial_head, predict
+from dsapi.training.freezing import write_atomically
+from dsapi.training.photos import Collection, Photo
+from dsapi.training.sources import assign_folds, sampling_weights
+from dsapi.training.themes_network import average
+from dsapi.training.themes_progress import Progress
+
+LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
+"""Longer and freer than the folds': it starts from their mean and sees every source."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one training of the themes does; the defaults made the shipped graph.
+
+    ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
+    each photo the folds' networks and the last one learn from.
+    """
+
+    recipe: Recipe = field(default_factory=Recipe)
+    last_recipe: Recipe = LAST_RECIPE
+    first_block: int = 7
+    fold_variants: tuple[int, int] = (1, 2)
+    last_variants: tuple[int, int] = (3, 2)
+    folds: int = 5
+    balance: float = 0.5
+    side_px: int = 224
+    inner_px: int = 160
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A network that has not seen some photos, and what it says about those.
+
+    ``logits`` float32 ``[n, themes]`` of its head and ``class_scores`` float32 ``[n, 1000]`` of
+    the ImageNet classes, for the photos ``rows``.
+    """
+
+    fitted: Fitted
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    class_scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Cached activations of the training photos, plain and changed at random."""
+
+    plain: tuple[Activations, ...]
+    changed: tuple[Activations, ...]
+
+    def take(self, plain: int, changed: int) -> list[NDArray[np.float16]]:
+        """Give the activations of the first so many of both."""
+        return [variant.blocks for variant in (*self.plain[:plain], *self.changed[:changed])]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every fit of a training shares."""
+
+    plan: Plan
+    folded: mobilenet.Folded
+    variants: Variants
+    labels: NDArray[np.int64]
+    sources: list[str]
+    scores: NDArray[np.float16]
+    class_table: NDArray[np.float32]
+
+
+def digest(value: object) -> str:
+    """Shorten settings or file names to 12 letters that change when they do."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
+def _digest_of_folds(plan: Plan) -> str:
+    return digest([value for name, value in asdict(plan).items() if not name.startswith("last_")])
+
+
+def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
+    """Give each photo's one label, int64 ``[n]``."""
+    return np.array([photo.labels[0] for photo in photos], np.int64)
+
+
+def cache_activations(
+    cache: Cache, collection: Collection, *, plan: Plan, progress: Progress
+) -> tuple[Variants, Activations]:
+    """Give the training photos' variants, and the val photos at one random point each."""
+    plain, changed = (
+        max(pair) for pair in zip(plan.fold_variants, plan.last_variants, strict=True)
+    )
+    total = (plain + changed) * len(collection.train) + len(collection.val)
+    advance = progress.start("photos through the lower blocks", total)
+    photos, seed = collection.train, plan.seed
+    val = cache.measured("val", collection.val, seed=seed + 1000, advance=advance)
+    variants = Variants(
+        tuple(
+            cache.measured(f"plain-{n}", photos, seed=seed + n, advance=advance, scored=n == 0)
+            for n in range(plain)
+        ),
+        tuple(
+            cache.augmented(f"changed-{n}", photos, seed=seed + 100 + n, advance=advance)
+            for n in range(changed)
+        ),
+    )
+    return variants, val
+
+
+def prepare(
+    collection: Collection,
+    variants: Variants,
+    *,
+    folded: mobilenet.Folded,
+    plan: Plan,
+) -> Material:
+    """Put together what every fit shares."""
+    scores = variants.plain[0].class_scores
+    if scores is None:
+        raise ValueError("the first plain variant has no class scores")
+    return Material(
+        plan=plan,
+        folded=folded,
+        variants=variants,
+        labels=label_indices(collection.train),
+        sources=[photo.source for photo in collection.train],
+        scores=scores,
+        class_table=read_class_table(collection.labels),
+    )
+
+
+def weigh(material: Material, kept: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give every photo's chance of being drawn, 0 where it is not among ``kept``."""
+    weights = np.zeros(len(material.labels))
+    weights[kept] = sampling_weights(
+        material.labels[kept],
+        [material.sources[row] for row in kept],
+        balance=material.plan.balance,
+    )
+    return weights
+
+
+def _fit(
+    material: Material,
+    kept: NDArray[np.int64],
+    *,
+    recipe: Recipe,
+    counts: tuple[int, int],
+    start: Fitted | None,
+    progress: Progress,
+    name: str,
+) -> Fitted:
+    plan = material.plan
+    table = Table(
+        material.variants.take(*counts),
+        material.scores,
+        material.labels,
+        weigh(material, kept),
+    )
+    fitting = Fitting(
+        recipe,
+        first_block=plan.first_block,
+        folded=material.folded,
+        head=initial_head(material.folded, material.class_table),
+        inner_px=plan.inner_px,
+        start=start,
+    )
+    report = progress.start_steps(name, fitting.count_steps(table))
+    return fitting.run(table, report)
+
+
+def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> list[Fold]:
+    """Fit one network per fold without its sources; finished ones are read from disk."""
+    plan = material.plan
+    fold_of = assign_folds(material.labels, material.sources, folds=plan.folds)
+    folds = []
+    for number in range(plan.folds):
+        saved = checkpoints / f"folds-{_digest_of_folds(plan)}" / f"{number}.pickle"
+        if not saved.is_file():
+            fitted = _fit(
+                material,
+                np.flatnonzero(fold_of != number),
+                recipe=replace(plan.recipe, seed=plan.seed + number),
+                counts=plan.fold_variants,
+                start=None,
+                progress=progress,
+                name=f"fold {number + 1} of {plan.folds}",
+            )
+            rows = np.flatnonzero(fold_of == number)
+            plain = material.variants.plain[0].blocks[rows]
+            write_atomically(saved, pickle.dumps(ask(material, fitted, rows, plain)))
+        folds.append(pickle.loads(saved.read_bytes()))
+    return folds
+
+
+def ask(
+    material: Material,
+    fitted: Fitted,
+    rows: NDArray[np.int64],
+    activations: NDArray[np.float16],
+) -> Fold:
+    """Ask ``fitted`` about photos; ``activations`` are those of ``rows``, unchanged."""
+    plan = material.plan
+    logits, features = predict(
+        fitted, activations, first_block=plan.first_block, inner_px=plan.inner_px
+    )
+    kernel, bias = material.folded["predictions"]
+    return Fold(fitted, rows, logits, features @ kernel + bias)
+
+
+def fit_last(
+    material: Material, folds: Sequence[Fold], *, progress: Progress, checkpoints: Path
+) -> Fitted:
+    """Average the folds' networks and fine-tune the mean on all sources."""
+    plan = material.plan
+    soup = average([fold.fitted for fold in folds])
+    if not plan.last_recipe.epochs:
+        return soup
+    saved = checkpoints / f"last-{digest(asdict(plan))}.pickle"
+    if not saved.is_file():
+        fitted = _fit(
+            material,
+            np.arange(len(material.labels)),
+            recipe=replace(plan.last_recipe, seed=plan.seed + 99),
+            counts=plan.last_variants,
+            start=soup,
+            progress=progress,
+            name="all sources",
+        )
+        write_atomically(saved, pickle.dumps(fitted))
+    last: Fitted = pickle.loads(saved.read_bytes())
+    return last
+
+
+def learn(material: Material, kept: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Learn the shares of themes in ImageNet classes from the photos ``kept``."""
+    return learn_shares(
+        material.class_table,
+        material.scores[kept],
+        material.labels[kept],
+        weights=weigh(material, kept)[kept],
+    )

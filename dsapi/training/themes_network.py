@@ -1,0 +1,89 @@
+"""The finished themes network: pretrained lower blocks, fitted upper ones, head, class table.
+
+Enters: fitted weights. Leaves: a frozen graph. Called by the themes training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.training import mobilenet
+from dsapi.training.class_table import LEAST_SHARE
+from dsapi.training.fitting import Fitted
+from dsapi.training.freezing import FrozenGraph, freeze_network
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How class table and head are joined.
+
+    Attributes:
+        shares: each ImageNet class's shares of themes, float32 ``[1000, themes]``.
+        share_weight: how much the logarithm of the table's theme shares counts.
+        temperature: what the sum of both is divided by.
+    """
+
+    shares: NDArray[np.float32]
+    share_weight: float
+    temperature: float
+
+
+def average(fits: Sequence[Fitted]) -> Fitted:
+    """Give the network whose every weight is the mean over ``fits``."""
+
+    def mean(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.asarray(np.mean(np.stack(arrays), axis=0), np.float32)
+
+    blocks = {
+        name: (
+            mean([fit.blocks[name][0] for fit in fits]),
+            mean([fit.blocks[name][1] for fit in fits]),
+        )
+        for name in fits[0].blocks
+    }
+    head = mean([fit.head[0] for fit in fits]), mean([fit.head[1] for fit in fits])
+    return Fitted(blocks, head)
+
+
+def freeze_themes(
+    fitted: Fitted,
+    fusion: Fusion,
+    path: Path,
+    *,
+    folded: mobilenet.Folded,
+    side_px: int,
+    inner_px: int,
+) -> FrozenGraph:
+    """Write the graph: ``image`` ``[n, side, side, 3]``, RGB 0-255, to ``probabilities``."""
+    network = _build_network(fitted, fusion, folded=folded, inner_px=inner_px)
+    shape = (None, side_px, side_px, 3)
+    return freeze_network(network, path, input_shape=shape, input_name="image")
+
+
+def _build_network(
+    fitted: Fitted, fusion: Fusion, *, folded: mobilenet.Folded, inner_px: int
+) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    network = mobilenet.build_blocks(0, mobilenet.LAST_BLOCK, side_px=inner_px)
+    mobilenet.set_weights(network, {**folded, **fitted.blocks})
+    kernel, bias = (value / np.float32(fusion.temperature) for value in fitted.head)
+    class_kernel, class_bias = folded["predictions"]
+    share_weight = np.float32(fusion.share_weight / fusion.temperature)
+
+    def classify(pixels: Any) -> Any:
+        features = tf.reduce_mean(network(mobilenet.scale_pixels(pixels, inner_px)), [1, 2])
+        logits = tf.matmul(features, kernel) + bias
+        if share_weight:
+            classes = tf.nn.softmax(tf.matmul(features, class_kernel) + class_bias)
+            shares = tf.matmul(classes, fusion.shares)
+            logits += share_weight * tf.math.log(shares + LEAST_SHARE)
+        return tf.nn.softmax(logits)
+
+    return classify
