@@ -257,6 +257,12 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
         raise TooLarge(
             f"the picture has {size}, the limit for {header.coding} is {header.max_pixels}"
         )
+    decoding_ms = (pixels * header.ns_per_pixel + data_bytes * header.ns_per_byte) / 1e6
+    if decoding_ms > header.max_decoding_ms:
+        raise TooLarge(
+            f"the {header.coding} picture has {size} in {data_bytes} bytes and takes about "
+            f"{decoding_ms:.0f} ms to decode, the limit is {header.max_decoding_ms} ms"
+        )
     needed = int(
         _WORKING_BYTES
         + pixels * header.bytes_per_pixel
