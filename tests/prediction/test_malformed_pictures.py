@@ -1,6 +1,7 @@
 """Whatever is wrong with a picture gets the documented error, and nothing in the log."""
 
 import logging
+import struct
 import time
 
 import pytest
@@ -94,6 +95,7 @@ def test_thousands_of_frames_cost_no_more_than_the_first() -> None:
 def test_a_picture_of_too_many_coded_bytes_is_refused_before_it_is_decoded(name: str) -> None:
     data = valid_pictures()[name].make()
     assert open_picture(data, LIMITS).width == 64
-    kind = b"skip" if name == "WebP lossy" else struct.pack(">I", 30_000_008) + b"free"
-    with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1\d+ ms"):
+    box = struct.pack(">I", 30_000_008) + b"free"
+    kind = b"" if name.startswith("WebP") else box
+    with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1000 ms"):
         open_picture(data + kind + bytes(30_000_000), LIMITS)
