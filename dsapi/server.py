@@ -20,6 +20,7 @@ from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
 from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.memory import limit_arenas, settle
 from dsapi.notify import notify
 from dsapi.pidfile import PidFile
 from dsapi.ports import cannot_listen, check_port
@@ -106,7 +107,10 @@ class _Predictions(Plugin):
     def begin(self) -> None:
         if self._settings.processes == 1:
             check_port(self._settings.host, self._settings.port)
+        # Before the first thread allocates: an arena that there is stays.
+        limit_arenas(max(2, self._workers.count))
         self._workers.start(load_models(self._settings))
+        settle()
 
     def stop(self) -> None:
         if not self._workers.stop(_LEAVING_S):

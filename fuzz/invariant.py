@@ -56,5 +56,5 @@ def _check_crop(picture: Picture, point: Point, *, crop: Crop, size: tuple[int, 
     if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
         raise AssertionError(f"box {left, top, right, bottom} of {picture}")
     pixels = cut_crop(crop, point, picture, size=size, resize="stretch")
-    if pixels.shape != (*size, 3) or pixels.dtype != np.uint8:
+    if pixels.shape != (*size, 3) or pixels.dtype != np.float32:
         raise AssertionError(f"crop {pixels.shape} {pixels.dtype} of {picture}")

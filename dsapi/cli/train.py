@@ -5,6 +5,7 @@ The work is done in ``dsapi.training``; it is imported when a command runs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -82,9 +83,21 @@ def colors(
     console.print(f"figures: {training.models / 'colorClassifier.md'}")
 
 
+def _check_name(name: str) -> str:
+    """Take a name that makes file names within the output folder and a section's name."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
+        raise typer.BadParameter(f"{name!r} is no name: permitted are letters, digits, _ and -")
+    return name
+
+
 @train.command()
 def image(
-    name: Annotated[str, typer.Argument(help="Name of the model, of letters, digits, - and _.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the model, of letters, digits, _ and -.", callback=_check_name
+        ),
+    ],
     data: Data,
     weights: Annotated[
         str, typer.Option(help="Of the backbone: FILE, imagenet (downloads) or none.")

@@ -72,8 +72,10 @@ def coarsest_factor(crop: Crop, *, picture: tuple[int, int], size: tuple[int, in
     """
     if crop.unit == "px":
         return 1
-    width, height = (_share(side, crop.amount) for side in picture)
-    return find_spare_factor((width, height), (size[1], size[0]), detail=_DECODING_DETAIL)
+    return min(
+        find_spare_factor(_share(side, crop.amount), asked, detail=_DECODING_DETAIL)
+        for side, asked in zip(picture, reversed(size), strict=True)
+    )
 
 
 def locate_crop(crop: Crop, point: Point, picture: Picture) -> Box:
@@ -92,7 +94,7 @@ def locate_crop(crop: Crop, point: Point, picture: Picture) -> Box:
 
 def cut_crop(
     crop: Crop, point: Point, picture: Picture, *, size: tuple[int, int], resize: Resize
-) -> NDArray[np.uint8]:
+) -> NDArray[np.float32]:
     """Cut what a model sees out of a picture, at the model's input size.
 
     Args:
@@ -104,12 +106,12 @@ def cut_crop(
             proportions of `size`, ``letterbox`` fits it in and leaves the rest black.
 
     Returns:
-        ``uint8 [height, width, 3]``, RGB.
+        ``float32 [height, width, 3]``, RGB, 0 to 255.
     """
     if crop.unit == "px":
         pixels = _cut_patch(crop, point, picture)
         if pixels.shape[:2] == size:
-            return pixels
+            return pixels.astype(np.float32)
         height, width, _ = pixels.shape
         patch = Picture(Image.fromarray(pixels), width, height, factor=1, format="", bytes=0)
         return _fit(patch, (0, 0, width, height), size=size, resize=resize)
@@ -132,21 +134,21 @@ def _cut_patch(crop: Crop, point: Point, picture: Picture) -> NDArray[np.uint8]:
 
 def _fit(
     picture: Picture, box: _FloatBox, *, size: tuple[int, int], resize: Resize
-) -> NDArray[np.uint8]:
+) -> NDArray[np.float32]:
     """Resize a box of the reduced picture to `size`."""
     height, width = size
     if resize == "stretch":
-        return np.asarray(picture.resize(box, (width, height)))
+        return picture.resize(box, (width, height))
     if resize == "center-crop":
-        return np.asarray(picture.resize(_middle(box, width / height), (width, height)))
+        return picture.resize(_middle(box, width / height), (width, height))
     left, top, right, bottom = box
     scale = min(width / (right - left), height / (bottom - top))
     inner_width = max(1, round((right - left) * scale))
     inner_height = max(1, round((bottom - top) * scale))
     x, y = (width - inner_width) // 2, (height - inner_height) // 2
-    canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[y : y + inner_height, x : x + inner_width] = np.asarray(
-        picture.resize(box, (inner_width, inner_height))
+    canvas = np.zeros((height, width, 3), np.float32)
+    canvas[y : y + inner_height, x : x + inner_width] = picture.resize(
+        box, (inner_width, inner_height)
     )
     return canvas
 

@@ -141,11 +141,12 @@ class OpenModel:
     model: Model
     session: Session
 
-    def score(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def score(self, crops: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the graph on crops.
 
         Args:
-            crops: ``uint8 [n, height, width, 3]``, RGB, at the model's `size`.
+            crops: ``[n, height, width, 3]``, RGB, 0 to 255, at the model's `size`. A graph that
+                takes integers gets them rounded.
 
         Returns:
             Probabilities ``float32 [n, labels]``.
@@ -154,10 +155,10 @@ class OpenModel:
             ModelError: the engine failed, or the output has another shape.
         """
         spec = self.model.spec
-        batch: NDArray[np.generic] = crops.astype(spec.dtype)
+        scaled: NDArray[np.generic] = crops
         if (spec.scale, spec.offset) != (1.0, 0.0):
             scaled = crops * np.float32(spec.scale) + np.float32(spec.offset)
-            batch = scaled.astype(spec.dtype)
+        batch = (np.rint(scaled) if spec.dtype == "uint8" else scaled).astype(spec.dtype)
         if self.model.flat:
             batch = batch.reshape(len(batch), -1)
         try:

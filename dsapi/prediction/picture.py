@@ -6,6 +6,8 @@ Limits are checked on the header, before any pixel is decoded. Called by
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from dsapi.errors import MissingImage, RequestError, TooLarge, UnreadableImage
@@ -78,39 +80,47 @@ class Picture:
     def cut(self, box: tuple[int, int, int, int]) -> Image.Image:
         """Cut a box of the upright, reduced picture: upright, sRGB, pixel by pixel."""
         left, top, right, bottom = self._stored(box)
-        return self._show(self.image.crop((int(left), int(top), int(right), int(bottom))))
+        piece = self.image.crop((int(left), int(top), int(right), int(bottom)))
+        return turn_upright(convert_to_srgb(piece, self.conversion), self.orientation)
 
-    def resize(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Image.Image:
+    def resize(
+        self, box: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
         """Resize a box of the upright, reduced picture to a width and height: upright, sRGB.
 
-        What has more than twice the pixels asked for is first averaged over blocks, as a decoder
+        What has at least twice the pixels asked for is first averaged over blocks, as a decoder
         of scaled JPEGs does: so both give the same, and it takes a sixth of the time of
-        ``crop().resize()``, which filters every pixel.
+        ``crop().resize()``, which filters every pixel. The last step is not rounded: half a level
+        of rounding, different in each way of decoding, moves the probabilities of a doubtful
+        picture by up to 0.04.
+
+        Returns:
+            ``float32 [height, width, 3]``, RGB, 0 to 255.
         """
         if swaps_sides(self.orientation):
             size = (size[1], size[0])
         left, top, right, bottom = self._stored(box)
-        image, factor = (
-            self.image,
-            find_spare_factor((right - left, bottom - top), size, detail=_AVERAGING_DETAIL),
+        across = find_spare_factor(right - left, size[0], detail=_AVERAGING_DETAIL)
+        down = find_spare_factor(bottom - top, size[1], detail=_AVERAGING_DETAIL)
+        blocks = _surrounding_blocks(
+            (left, top, right, bottom), (across, down), size=self.image.size
         )
-        edges = (left, top, min(right, image.width), min(bottom, image.height))
-        if factor > 1:
-            blocks = _surrounding_blocks(edges, factor, image.size)
-            image = image.reduce(factor, blocks)
-            edges = (
-                (left - blocks[0]) / factor,
-                (top - blocks[1]) / factor,
-                min((right - blocks[0]) / factor, image.width),
-                min((bottom - blocks[1]) / factor, image.height),
-            )
-        return self._show(image.resize(size, Image.Resampling.BILINEAR, box=edges))
+        piece = convert_to_srgb(self.image.reduce((across, down), blocks), self.conversion)
+        edges = (
+            (left - blocks[0]) / across,
+            (top - blocks[1]) / down,
+            min((right - blocks[0]) / across, piece.width),
+            min((bottom - blocks[1]) / down, piece.height),
+        )
+        bands = (
+            piece.getchannel(band).convert("F").resize(size, Image.Resampling.BILINEAR, box=edges)
+            for band in range(3)
+        )
+        upright = [np.asarray(turn_upright(band, self.orientation)) for band in bands]
+        return np.stack(upright, axis=-1)
 
     def _stored(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         return find_stored_box(box, size=self.reduced_size, orientation=self.orientation)
-
-    def _show(self, piece: Image.Image) -> Image.Image:
-        return turn_upright(convert_to_srgb(piece, self.conversion), self.orientation)
 
 
 @dataclass(frozen=True)
@@ -211,30 +221,30 @@ def reduction_factor(long_side: int, working_side: int) -> int:
     return factor
 
 
-def find_spare_factor(sides: tuple[float, float], size: tuple[int, int], *, detail: float) -> int:
-    """Find the largest power of two by which sides can be reduced to no less than a size.
+def find_spare_factor(side: float, asked: int, *, detail: float) -> int:
+    """Find the largest power of two by which a side can be reduced to no less than asked.
 
     Args:
-        sides: width and height, in pixels.
-        size: likewise.
-        detail: how many times `size` has to be left.
+        side: width or height, in pixels.
+        asked: likewise.
+        detail: how many times `asked` has to be left.
     """
     factor = 1
-    while all(side >= 2 * factor * detail * asked for side, asked in zip(sides, size, strict=True)):
+    while side >= 2 * factor * detail * asked:
         factor *= 2
     return factor
 
 
 def _surrounding_blocks(
-    box: tuple[float, float, float, float], factor: int, size: tuple[int, int]
+    box: tuple[float, float, float, float], factors: tuple[int, int], *, size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     """Enlarge a box to whole blocks, or to the edge of the picture."""
-    left, top, right, bottom = box
+    (left, top, right, bottom), (across, down) = box, factors
     return (
-        int(left // factor) * factor,
-        int(top // factor) * factor,
-        min(int(-(-right // factor)) * factor, size[0]),
-        min(int(-(-bottom // factor)) * factor, size[1]),
+        int(left // across) * across,
+        int(top // down) * down,
+        min(int(-(-right // across)) * across, size[0]),
+        min(int(-(-bottom // down)) * down, size[1]),
     )
 
 
@@ -246,6 +256,12 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
     if header.max_pixels and pixels > header.max_pixels:
         raise TooLarge(
             f"the picture has {size}, the limit for {header.coding} is {header.max_pixels}"
+        )
+    decoding_ms = (pixels * header.ns_per_pixel + data_bytes * header.ns_per_byte) / 1e6
+    if decoding_ms > header.max_decoding_ms:
+        raise TooLarge(
+            f"the {header.coding} picture has {size} in {data_bytes} bytes and takes about "
+            f"{decoding_ms:.0f} ms to decode, the limit is {header.max_decoding_ms} ms"
         )
     needed = int(
         _WORKING_BYTES

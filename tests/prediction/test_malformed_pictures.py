@@ -88,3 +88,12 @@ def test_thousands_of_frames_cost_no_more_than_the_first() -> None:
         few = Limits(max_pixels=64 * 48, working_side=0)
         picture = read_picture(data, few)
         assert (picture.width, picture.height) == (64, 48)
+
+
+@pytest.mark.parametrize("name", ["AVIF 4:2:0", "HEIC", "WebP lossy"])
+def test_a_picture_of_too_many_coded_bytes_is_refused_before_it_is_decoded(name: str) -> None:
+    data = valid_pictures()[name].make()
+    assert open_picture(data, LIMITS).width == 64
+    kind = b"skip" if name == "WebP lossy" else struct.pack(">I", 30_000_008) + b"free"
+    with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1\d+ ms"):
+        open_picture(data + kind + bytes(30_000_000), LIMITS)

@@ -154,3 +154,16 @@ def test_a_file_of_weights_fills_the_backbone(tmp_path: Path, config: Path) -> N
     second = build_classifier(settings, weights=str(tmp_path / "mine.npz"), labels=3).backbone
     for before, after in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(before.numpy(), after.numpy())
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "/tmp/model", "", ".", "a b", "wetter\n"])
+def test_a_name_that_is_no_plain_word_is_refused_before_anything_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    missing = tmp_path / "missing"
+    output = tmp_path / "output"
+    command = ["train", "image", "--data", str(missing), "--output", str(output), "--", name]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "letters, digits, _ and -" in " ".join(result.output.replace("│", " ").split())
+    assert not output.exists()

@@ -81,6 +81,10 @@ class Header:
         bytes_per_pixel: how much memory its decoder takes beside the reduced picture, measured.
         fixed_bytes: likewise, whatever the size (one tile, one more copy of the file).
         max_pixels: more take its decoder over a second; 0: any number is faster.
+        ns_per_pixel: processor time of a decoder that takes long for each coded byte, so that
+            pixels alone do not bound it, measured; 0: `max_pixels` does.
+        ns_per_byte: likewise, for each byte of the encoded picture.
+        max_decoding_ms: processor time that these two may come to.
     """
 
     format: str
@@ -93,6 +97,9 @@ class Header:
     bytes_per_pixel: float = 4.0
     fixed_bytes: int = 0
     max_pixels: int = 0
+    ns_per_pixel: float = 0.0
+    ns_per_byte: float = 0.0
+    max_decoding_ms: int = 1000
 
 
 class DeadlineStream(BytesIO):
