@@ -33,7 +33,7 @@ LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
 
 @dataclass(frozen=True)
 class Plan:
-    """What one training of the themes does; the defaults made the shipped graph.
+    """What one training of the themes does; see docs/training.md for what they reach.
 
     ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
     each photo the folds' networks and the last one learn from.
