@@ -9,6 +9,7 @@ would not cost with callers elsewhere. Run: python -m benchmarks.overload
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import signal
@@ -29,7 +30,11 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of requests that were offered at one rate."""
+    """What became of requests that were offered at one rate.
+
+    Attributes:
+        callers_cpu: what the callers took of all cores meanwhile, 0 to 1: it is not the server's.
+    """
 
     factor: float
     offered_per_s: float
@@ -38,6 +43,7 @@ class Outcome:
     p50_ms: float
     p99_ms: float
     refused_p99_ms: float
+    callers_cpu: float
 
 
 async def ask(port: int, picture: bytes) -> tuple[str, float]:
@@ -83,7 +89,7 @@ async def offer(
     draw = random.Random(int(factor * 100))
     rate = peak * factor
     asked: list[asyncio.Task[tuple[str, float]]] = []
-    started_s = time.perf_counter()
+    started_s, started_cpu_s = time.perf_counter(), time.process_time()
     at_s = 0.0
     while at_s < seconds:
         await asyncio.sleep(max(0.0, started_s + at_s - time.perf_counter()))
@@ -102,6 +108,7 @@ async def offer(
         p50_ms=float(np.percentile(answered, 50)),
         p99_ms=float(np.percentile(answered, 99)),
         refused_p99_ms=float(np.percentile(refused, 99)),
+        callers_cpu=(time.process_time() - started_cpu_s) / took_s / len(os.sched_getaffinity(0)),
     )
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from dsapi.prediction.picture import Limits
 from tests.corpus.scene import draw, encode
 
-# The default limits.
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+# Less than the default, so that the pictures are made in seconds.
+LIMITS = Limits(max_pixels=20_000_000, working_side=2048)
 _MAX_PROGRESSIVE_PIXELS = 25_000_000
 # What else a server does meanwhile: threads' stacks, the queue, the answer.
 WORST = ("RGB PNG", "RGBA PNG", "progressive JPEG", "WebP", "AVIF", "deflated TIFF")
