@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# Where `make models` finds the labeled data and the starting weights.
+# Where `make models` finds the labeled data.
 DATA ?= ../shared
-WEIGHTS ?= $(DATA)/pretrained/mobilenet_v2_imagenet.npz
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint fuzz models bench bench-peers soak clean
@@ -29,7 +28,7 @@ lint: $(VENV)/.installed-dev  ## Check style and types
 
 models: $(VENV)/.installed-dev  ## Train both models anew from $(DATA) (about 90 minutes on two cores)
 	$(BIN)/dsapi train colors --data $(DATA)/colors
-	$(BIN)/dsapi train themes --data $(DATA)/themes --weights $(WEIGHTS)
+	$(BIN)/dsapi train themes --data $(DATA)/themes
 
 soak: $(VENV)/.installed-dev  ## Run the long form of tests/soak: 50,000 requests, 100 reloads
 	DSAPI_SOAK=long $(BIN)/python -m pytest -v -s tests/soak

@@ -16,7 +16,9 @@ from PIL import Image
 from dsapi.prediction.picture import Limits
 from tests.corpus.scene import draw, encode
 
-LIMITS = Limits(max_pixels=20_000_000, working_side=2048)
+# The default limits.
+LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+_MAX_PROGRESSIVE_PIXELS = 25_000_000
 # What else a server does meanwhile: threads' stacks, the queue, the answer.
 WORST = ("RGB PNG", "RGBA PNG", "progressive JPEG", "WebP", "AVIF", "deflated TIFF")
 _SLACK_BYTES = 8 * 2**20
@@ -97,7 +99,7 @@ def worst_picture(name: str) -> bytes:
         "RGB PNG": lambda: _largest("PNG", 5, compress_level=1),
         "RGBA PNG": lambda: _largest("PNG", 5, "RGBA", compress_level=1),
         "progressive JPEG": lambda: _largest("JPEG", 7, subsampling=0, progressive=True),
-        "WebP": lambda: _largest("WEBP", 13, method=0),
+        "WebP": lambda: _largest("WEBP", 14, method=0),
         "AVIF": lambda: _largest("AVIF", 13, speed=10, quality=50),
         "deflated TIFF": lambda: _largest("TIFF", 5, compression="tiff_adobe_deflate"),
     }
@@ -107,6 +109,8 @@ def worst_picture(name: str) -> bytes:
 def _largest(format: str, bytes_per_pixel: float, mode: str = "RGB", **options: object) -> bytes:
     # 11 MB less: the encoded picture, its copies and working memory count too.
     pixels = min(LIMITS.max_pixels, (LIMITS.max_decoding_bytes - 11_000_000) / bytes_per_pixel)
+    if options.get("progressive"):
+        pixels = min(pixels, _MAX_PROGRESSIVE_PIXELS)
     side = int(pixels**0.5)
     return encode(Image.new(mode, (side, side), "teal"), format, **options)
 

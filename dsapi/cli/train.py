@@ -28,7 +28,10 @@ def add_commands(app: typer.Typer) -> None:
 @train.command()
 def themes(
     data: Data,
-    weights: Annotated[Path, typer.Option(help="ImageNet weights of MobileNetV2 (.npz).")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="ImageNet weights of EfficientNet-Lite0 (.pth), if not the installed."),
+    ] = None,
     output: Output = Path("."),
     work_dir: WorkDir = Path("var/train-themes"),
     leave_sources_out: Annotated[
@@ -38,13 +41,13 @@ def themes(
 ) -> None:
     """Train the themes classifier and write graph, labels, card and figures.
 
-    Example: dsapi train themes --data ../shared/themes --weights mobilenet_v2_imagenet.npz
+    Example: dsapi train themes --data ../shared/themes
     """
-    from dsapi.training import themes_command
+    from dsapi.training import efficientnet, themes_command
 
     themes_command.run(
         data=data,
-        weights=weights,
+        weights=weights or efficientnet.find_weights(),
         output=output,
         work_dir=work_dir,
         only_measure=leave_sources_out,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training import augmentation, mobilenet
+from dsapi.training import augmentation, efficientnet
 from dsapi.training.photos import Photo, read_upright
 
 BATCH = 32
@@ -49,7 +49,7 @@ class Cache:
     def __init__(
         self,
         folder: Path,
-        folded: mobilenet.Folded,
+        folded: efficientnet.Folded,
         *,
         first_block: int,
         side_px: int,
@@ -132,7 +132,7 @@ class Cache:
         partial = blocks.with_suffix(".partial.npy")
         shape = (count, *lower.output.shape[1:])
         written = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-        rows = np.empty((count, mobilenet.CLASSES), np.float16)
+        rows = np.empty((count, efficientnet.CLASSES), np.float16)
         forward = self._forward(lower, upper, scored=scores is not None)
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for start, pixels in _batches(threads, count, make):
@@ -147,12 +147,12 @@ class Cache:
 
     def _build(self) -> tuple[Any, Any]:
         if self._networks is None:
-            lower = mobilenet.build_blocks(0, self.first_block - 1, side_px=self.inner_px)
-            upper = mobilenet.build_blocks(
-                self.first_block, mobilenet.LAST_BLOCK, side_px=self.inner_px
+            lower = efficientnet.build_blocks(0, self.first_block - 1, side_px=self.inner_px)
+            upper = efficientnet.build_blocks(
+                self.first_block, efficientnet.LAST_BLOCK, side_px=self.inner_px
             )
             for part in (lower, upper):
-                mobilenet.set_weights(part, self.folded)
+                efficientnet.set_weights(part, self.folded)
             self._networks = lower, upper
         return self._networks
 
@@ -162,7 +162,7 @@ class Cache:
         kernel, bias = (tf.constant(value) for value in self.folded["predictions"])
 
         def forward(pixels: Any) -> tuple[Any, Any]:
-            activations = lower(mobilenet.scale_pixels(pixels, self.inner_px))
+            activations = lower(efficientnet.scale_pixels(pixels, self.inner_px))
             if not scored:
                 return tf.cast(activations, tf.float16), tf.zeros(())
             features = tf.reduce_mean(upper(activations), [1, 2])

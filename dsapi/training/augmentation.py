@@ -188,7 +188,7 @@ def _erase(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 _BEFORE_CROP: tuple[tuple[float, Change], ...] = (
-    (0.35, _lower_resolution),
+    (0.45, _lower_resolution),
     (0.12, _frame),
     (0.2, _rotate),
     (0.3, _compress),

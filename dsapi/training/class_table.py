@@ -21,8 +21,8 @@ from dsapi.training.calibration import softmax
 TABLE = Path(__file__).with_name("imagenet_themes.yaml")
 CLASSES = 1000
 
-PRIOR = 30.0
-"""Photos of a class that the table written by hand counts as (docs/training.md: tried 3 to 30)."""
+PRIOR = 300.0
+"""Photos of a group that the table written by hand counts as."""
 
 LEAST_SHARE = 1e-3
 """Added before the logarithm, so that no theme is ever ruled out by its classes alone."""
@@ -47,29 +47,29 @@ def read_class_table(labels: Sequence[str], path: Path = TABLE) -> NDArray[np.fl
 
 def learn_shares(
     table: NDArray[np.float32],
-    class_scores: NDArray[np.float16],
+    groups: NDArray[np.float32],
     labels: NDArray[np.int64],
     *,
     weights: NDArray[np.float64],
     prior: float = PRIOR,
 ) -> NDArray[np.float32]:
-    """Give each class's shares of themes, float32 ``[1000, themes]``, rows summing to 1.
+    """Give each group's shares of themes, float32 ``[groups, themes]``, rows summing to 1.
 
-    The table counts as ``prior`` photos a class; each training photo, weighed so that the mean
-    weight is 1, adds its probability of a class to its theme. Classes that the table leaves out
-    start undecided.
+    ``table`` ``[groups, themes]`` counts as ``prior`` photos a group; each training photo, with
+    probabilities ``groups`` ``[n, groups]`` and weighed so that the mean weight is 1, adds its
+    probability of a group to its theme. Groups that the table leaves out start undecided.
     """
     themes = table.shape[1]
     rows = table.sum(axis=1, keepdims=True)
     written = np.where(rows > 0, table / rows.clip(1), 1 / themes)
-    counted = softmax(class_scores.astype(np.float32)) * (weights * len(labels))[:, None]
+    counted = groups * (weights * len(labels))[:, None]
     counts = counted.T @ np.eye(themes, dtype=np.float32)[labels]
     shares = (counts + prior * written) / (counts.sum(axis=1, keepdims=True) + prior)
     return np.asarray(shares, np.float32)
 
 
 def score_themes(
-    class_scores: NDArray[np.float32], shares: NDArray[np.float32]
+    group_scores: NDArray[np.float32], shares: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Turn class scores ``[n, 1000]`` into logarithms of theme shares ``[n, themes]``."""
-    return np.asarray(np.log(softmax(class_scores) @ shares + LEAST_SHARE), np.float32)
+    """Turn scores of groups ``[n, groups]`` into logarithms of theme shares ``[n, themes]``."""
+    return np.asarray(np.log(softmax(group_scores) @ shares + LEAST_SHARE), np.float32)

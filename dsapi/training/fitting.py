@@ -1,4 +1,4 @@
-"""Fine-tuning the upper blocks of MobileNetV2 on cached activations.
+"""Fine-tuning the upper blocks of EfficientNet-Lite0 on cached activations.
 
 Enters: a `Table` of cached activations with labels and sampling weights, the ImageNet weights,
 a `Recipe`. Leaves: fitted weights (`Fitted`). Called once per fold by the themes training.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training import mobilenet
+from dsapi.training import efficientnet
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,38 @@ class Recipe:
     seed: int = 0
 
 
+Dense = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Kernel and bias of a fully connected layer."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Cached activations, one array ``[n, h, w, c]`` per variant, float16.
 
-    ``class_scores`` float16 ``[n, 1000]`` are the pretrained network's own ImageNet scores,
-    before softmax, for the unchanged photo: what it saw there it is to see in every variant.
+    ``groups`` float32 ``[n, groups]`` are the probabilities that the pretrained network gives
+    the groups of ImageNet classes for the unchanged photo: what it saw there it is to see in
+    every variant.
     ``labels`` int64 ``[n]``; ``weights`` float64 ``[n]``, the chance of drawing each photo,
     0 for those left out.
     """
 
     activations: Sequence[NDArray[np.float16]]
-    class_scores: NDArray[np.float16]
+    groups: NDArray[np.float32]
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights of the upper blocks and of the head (``[1280, labels]``, ``[labels]``)."""
+    """Weights of the upper blocks and of the two layers on top of them.
 
-    blocks: mobilenet.Folded
-    head: tuple[NDArray[np.float32], NDArray[np.float32]]
+    ``head`` is kernel and bias of the themes, ``[1280, themes]`` and ``[themes]``; ``groups``
+    the same of the groups of ImageNet classes.
+    """
+
+    blocks: efficientnet.Folded
+    head: Dense
+    groups: Dense
 
 
 Report = Callable[[int, float, float], None]
@@ -66,7 +76,7 @@ Report = Callable[[int, float, float], None]
 
 
 def initial_head(
-    folded: mobilenet.Folded, themes_of_class: NDArray[np.float32]
+    folded: efficientnet.Folded, themes_of_class: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Start each theme's weights at the mean of its ImageNet classes', ``[1280, themes]``.
 
@@ -86,33 +96,43 @@ class Fitting:
         recipe: Recipe,
         *,
         first_block: int,
-        folded: mobilenet.Folded,
+        folded: efficientnet.Folded,
         head: NDArray[np.float32],
+        groups: Dense,
         inner_px: int,
         start: Fitted | None = None,
     ) -> None:
         """Build blocks from ``first_block`` up.
 
-        They begin with the weights of ``start``, or with the pretrained ones and ``head``.
-        Drift is measured from the pretrained ones either way.
+        They begin with the weights of ``start``, or with the pretrained ones, ``head`` and
+        ``groups``. Drift is measured from the pretrained ones either way.
         """
         import tensorflow as tf
 
         self.recipe = recipe
-        self.trunk = mobilenet.build_blocks(first_block, mobilenet.LAST_BLOCK, side_px=inner_px)
-        mobilenet.set_weights(self.trunk, folded)
+        self.trunk = efficientnet.build_blocks(
+            first_block, efficientnet.LAST_BLOCK, side_px=inner_px
+        )
+        efficientnet.set_weights(self.trunk, folded)
         self.pretrained = [tf.constant(variable) for variable in self.trunk.trainable_variables]
+        self.group_kernel, self.group_bias = (tf.Variable(value) for value in groups)
+        self.kernel = tf.Variable(head)
+        self.bias = tf.Variable(np.zeros(head.shape[1], np.float32))
         if start is not None:
-            mobilenet.set_weights(self.trunk, start.blocks)
-        self.kernel = tf.Variable(start.head[0] if start else head)
-        self.bias = tf.Variable(start.head[1] if start else np.zeros(head.shape[1], np.float32))
-        self.variables = [*self.trunk.trainable_variables, self.kernel, self.bias]
-        self.class_kernel = tf.constant(folded["predictions"][0])
-        self.class_bias = tf.constant(folded["predictions"][1])
+            self._take_over(start)
+        layers = [self.group_kernel, self.group_bias, self.kernel, self.bias]
+        self.variables = [*self.trunk.trainable_variables, *layers]
         self.averages = [tf.Variable(variable) for variable in self.variables]
         self.first = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
         self.second = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
         self.count = tf.Variable(0.0)
+
+    def _take_over(self, start: Fitted) -> None:
+        efficientnet.set_weights(self.trunk, start.blocks)
+        layers = (self.group_kernel, self.group_bias), (self.kernel, self.bias)
+        for variables, values in zip(layers, (start.groups, start.head), strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
 
     def count_steps(self, table: Table) -> int:
         """Tell how many steps `run` takes."""
@@ -146,9 +166,13 @@ class Fitting:
     def _fitted(self) -> Fitted:
         for variable, average in zip(self.variables, self.averages, strict=True):
             variable.assign(average)
-        return Fitted(mobilenet.get_weights(self.trunk), (self.kernel.numpy(), self.bias.numpy()))
+        return Fitted(
+            efficientnet.get_weights(self.trunk),
+            head=(self.kernel.numpy(), self.bias.numpy()),
+            groups=(self.group_kernel.numpy(), self.group_bias.numpy()),
+        )
 
-    def _step(self, x: Any, labels: Any, scores: Any, rate: Any, share: Any) -> tuple[Any, Any]:
+    def _step(self, x: Any, labels: Any, teacher: Any, rate: Any, share: Any) -> tuple[Any, Any]:
         import tensorflow as tf
 
         recipe = self.recipe
@@ -156,7 +180,6 @@ class Fitting:
         x = share * x + (1 - share) * tf.reverse(x, [0])
         wanted = tf.one_hot(labels, self.kernel.shape[1])
         wanted = share * wanted + (1 - share) * tf.reverse(wanted, [0])
-        teacher = tf.nn.softmax(tf.cast(scores, tf.float32))
         teacher = share * teacher + (1 - share) * tf.reverse(teacher, [0])
         smooth = recipe.label_smoothing
         target = wanted * (1 - smooth) + smooth / self.kernel.shape[1]
@@ -167,9 +190,9 @@ class Fitting:
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
             total = loss
             if recipe.distillation:
-                classes = tf.matmul(features, self.class_kernel) + self.class_bias
+                groups = tf.matmul(features, self.group_kernel) + self.group_bias
                 total += recipe.distillation * tf.reduce_mean(
-                    tf.nn.softmax_cross_entropy_with_logits(teacher, classes)
+                    tf.nn.softmax_cross_entropy_with_logits(teacher, groups)
                 )
         gradients = tape.gradient(total, self.variables)
         self._update(gradients, rate)
@@ -202,10 +225,10 @@ class Fitting:
 
 def _gather(
     table: Table, rows: NDArray[np.int64], variants: NDArray[np.int64]
-) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float16]]:
+) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float32]]:
     chosen = list(zip(variants.tolist(), rows.tolist(), strict=True))
     activations = np.stack([table.activations[variant][row] for variant, row in chosen])
-    return activations, table.labels[rows], table.class_scores[rows]
+    return activations, table.labels[rows], table.groups[rows]
 
 
 def _rate(step: int, steps: int) -> np.float32:
@@ -220,8 +243,8 @@ def predict(
     """Give theme logits ``[n, themes]`` and features ``[n, 1280]`` for cached activations."""
     import tensorflow as tf
 
-    trunk = mobilenet.build_blocks(first_block, mobilenet.LAST_BLOCK, side_px=inner_px)
-    mobilenet.set_weights(trunk, fitted.blocks)
+    trunk = efficientnet.build_blocks(first_block, efficientnet.LAST_BLOCK, side_px=inner_px)
+    efficientnet.set_weights(trunk, fitted.blocks)
 
     @tf.function  # type: ignore[untyped-decorator]
     def features_of(x: Any) -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training import mobilenet
+from dsapi.training import efficientnet
 from dsapi.training.activations import Activations, Cache
 from dsapi.training.calibration import expected_calibration_error, fit_temperature, softmax
 from dsapi.training.class_table import score_themes
@@ -81,7 +81,7 @@ def train_themes(
     ``work_dir`` keeps cached activations and finished fits: a training that was interrupted
     goes on from there when it is started again with the same arguments.
     """
-    folded = mobilenet.fold_weights(weights)
+    folded = efficientnet.fold_weights(weights)
     key = _fingerprint(collection, plan)
     cache = Cache(
         work_dir / f"cache-{key}",
@@ -129,7 +129,7 @@ def _measure(
     abroad = fit_temperature(left_out, material.labels, balanced)
     answer = ask(material, last, np.arange(len(val_labels)), val.blocks)
     table = learn(material, np.arange(len(material.labels)))
-    logits = answer.logits + np.float32(share_weight) * score_themes(answer.class_scores, table)
+    logits = answer.logits + np.float32(share_weight) * score_themes(answer.group_scores, table)
     temperature = _limit_temperature(abroad, logits, val_labels)
     return Measured(
         pairs=score_pairs(softmax(left_out), material.labels, material.sources),
@@ -146,12 +146,12 @@ def _gather_left_out(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give head logits and theme shares of every photo, by networks that had not seen it."""
     count = len(material.labels)
-    head = np.zeros((count, material.class_table.shape[1]), np.float32)
+    head = np.zeros((count, material.class_groups.table.shape[1]), np.float32)
     shares = np.zeros_like(head)
     for fold in folds:
         kept = np.setdiff1d(np.arange(count), fold.rows)
         head[fold.rows] = fold.logits
-        shares[fold.rows] = score_themes(fold.class_scores, learn(material, kept))
+        shares[fold.rows] = score_themes(fold.group_scores, learn(material, kept))
     return head, shares
 
 

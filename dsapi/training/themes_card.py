@@ -97,9 +97,9 @@ float32.
   Crop as the server does: 80 % of width and height around the point, shifted inside, stretched
   with Pillow's bilinear filter.
 - Output `probabilities`: float32 `[n, {labels}]`, in the order of `labels/themes.txt`; sum 1.
-- Network: MobileNetV2 1.0 at {plan.inner_px} pixels (the graph shrinks its input), blocks
-  {plan.first_block} to 16 and head fine-tuned, the others as pretrained; beside the head the
-  pretrained ImageNet classes speak for themes through a table.
+- Network: EfficientNet-Lite0 at {plan.inner_px} pixels (the graph shrinks its input), blocks
+  {plan.first_block} to 15 and head fine-tuned, the others as pretrained; beside the head,
+  {plan.class_groups} groups of ImageNet classes speak for themes through a table.
 
 ## Data
 
@@ -109,7 +109,7 @@ less, labels from folder names. Starting weights: `{weights}`
 
 ## Command
 
-    dsapi train themes --data DIR --weights {weights}
+    dsapi train themes --data DIR
 
 {plan.folds} networks, each trained for {recipe.epochs} epochs without a part of the sources;
 their mean is trained for {plan.last_recipe.epochs} more epochs on all of them. Seed {plan.seed}.

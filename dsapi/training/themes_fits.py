@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training import mobilenet
+from dsapi.training import efficientnet
 from dsapi.training.activations import Activations, Cache
+from dsapi.training.class_groups import ClassGroups, group_classes
 from dsapi.training.class_table import learn_shares, read_class_table
 from dsapi.training.fitting import Fitted, Fitting, Recipe, Table, initial_head, predict
 from dsapi.training.freezing import write_atomically
@@ -32,7 +33,7 @@ LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
 
 @dataclass(frozen=True)
 class Plan:
-    """What one training of the themes does; the defaults made the shipped graph.
+    """What one training of the themes does; see docs/training.md for what they reach.
 
     ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
     each photo the folds' networks and the last one learn from.
@@ -40,13 +41,14 @@ class Plan:
 
     recipe: Recipe = field(default_factory=Recipe)
     last_recipe: Recipe = LAST_RECIPE
-    first_block: int = 7
+    first_block: int = 11
     fold_variants: tuple[int, int] = (1, 2)
     last_variants: tuple[int, int] = (3, 2)
     folds: int = 5
     balance: float = 0.5
     side_px: int = 224
-    inner_px: int = 160
+    inner_px: int = 192
+    class_groups: int = 232
     seed: int = 7
 
 
@@ -54,14 +56,14 @@ class Plan:
 class Fold:
     """A network that has not seen some photos, and what it says about those.
 
-    ``logits`` float32 ``[n, themes]`` of its head and ``class_scores`` float32 ``[n, 1000]`` of
-    the ImageNet classes, for the photos ``rows``.
+    ``logits`` float32 ``[n, themes]`` of its head and ``group_scores`` float32
+    ``[n, groups]`` of the groups of ImageNet classes, for the photos ``rows``.
     """
 
     fitted: Fitted
     rows: NDArray[np.int64]
     logits: NDArray[np.float32]
-    class_scores: NDArray[np.float32]
+    group_scores: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,12 @@ class Material:
     """What every fit of a training shares."""
 
     plan: Plan
-    folded: mobilenet.Folded
+    folded: efficientnet.Folded
     variants: Variants
     labels: NDArray[np.int64]
     sources: list[str]
-    scores: NDArray[np.float16]
-    class_table: NDArray[np.float32]
+    class_groups: ClassGroups
+    pretrained_groups: NDArray[np.float32]
 
 
 def digest(value: object) -> str:
@@ -131,21 +133,23 @@ def prepare(
     collection: Collection,
     variants: Variants,
     *,
-    folded: mobilenet.Folded,
+    folded: efficientnet.Folded,
     plan: Plan,
 ) -> Material:
     """Put together what every fit shares."""
     scores = variants.plain[0].class_scores
     if scores is None:
         raise ValueError("the first plain variant has no class scores")
+    table = read_class_table(collection.labels)
+    class_groups = group_classes(folded["predictions"], table, count=plan.class_groups)
     return Material(
         plan=plan,
         folded=folded,
         variants=variants,
         labels=label_indices(collection.train),
         sources=[photo.source for photo in collection.train],
-        scores=scores,
-        class_table=read_class_table(collection.labels),
+        class_groups=class_groups,
+        pretrained_groups=class_groups.sum_probabilities(scores),
     )
 
 
@@ -173,7 +177,7 @@ def _fit(
     plan = material.plan
     table = Table(
         material.variants.take(*counts),
-        material.scores,
+        material.pretrained_groups,
         material.labels,
         weigh(material, kept),
     )
@@ -181,7 +185,8 @@ def _fit(
         recipe,
         first_block=plan.first_block,
         folded=material.folded,
-        head=initial_head(material.folded, material.class_table),
+        head=initial_head(material.folded, material.class_groups.class_table),
+        groups=material.class_groups.layer,
         inner_px=plan.inner_px,
         start=start,
     )
@@ -224,7 +229,7 @@ def ask(
     logits, features = predict(
         fitted, activations, first_block=plan.first_block, inner_px=plan.inner_px
     )
-    kernel, bias = material.folded["predictions"]
+    kernel, bias = fitted.groups
     return Fold(fitted, rows, logits, features @ kernel + bias)
 
 
@@ -253,10 +258,10 @@ def fit_last(
 
 
 def learn(material: Material, kept: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Learn the shares of themes in ImageNet classes from the photos ``kept``."""
+    """Learn the shares of themes in groups of ImageNet classes from the photos ``kept``."""
     return learn_shares(
-        material.class_table,
-        material.scores[kept],
+        material.class_groups.table,
+        material.pretrained_groups[kept],
         material.labels[kept],
         weights=weigh(material, kept)[kept],
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training import mobilenet
+from dsapi.training import efficientnet
 from dsapi.training.class_table import LEAST_SHARE
 from dsapi.training.fitting import Fitted
 from dsapi.training.freezing import FrozenGraph, freeze_network
@@ -24,7 +24,7 @@ class Fusion:
     """How class table and head are joined.
 
     Attributes:
-        shares: each ImageNet class's shares of themes, float32 ``[1000, themes]``.
+        shares: shares of themes of each group of ImageNet classes, float32 ``[groups, themes]``.
         share_weight: how much the logarithm of the table's theme shares counts.
         temperature: what the sum of both is divided by.
     """
@@ -48,7 +48,8 @@ def average(fits: Sequence[Fitted]) -> Fitted:
         for name in fits[0].blocks
     }
     head = mean([fit.head[0] for fit in fits]), mean([fit.head[1] for fit in fits])
-    return Fitted(blocks, head)
+    groups = mean([fit.groups[0] for fit in fits]), mean([fit.groups[1] for fit in fits])
+    return Fitted(blocks, head, groups)
 
 
 def freeze_themes(
@@ -56,7 +57,7 @@ def freeze_themes(
     fusion: Fusion,
     path: Path,
     *,
-    folded: mobilenet.Folded,
+    folded: efficientnet.Folded,
     side_px: int,
     inner_px: int,
 ) -> FrozenGraph:
@@ -67,22 +68,22 @@ def freeze_themes(
 
 
 def _build_network(
-    fitted: Fitted, fusion: Fusion, *, folded: mobilenet.Folded, inner_px: int
+    fitted: Fitted, fusion: Fusion, *, folded: efficientnet.Folded, inner_px: int
 ) -> Callable[[Any], Any]:
     import tensorflow as tf
 
-    network = mobilenet.build_blocks(0, mobilenet.LAST_BLOCK, side_px=inner_px)
-    mobilenet.set_weights(network, {**folded, **fitted.blocks})
+    network = efficientnet.build_blocks(0, efficientnet.LAST_BLOCK, side_px=inner_px)
+    efficientnet.set_weights(network, {**folded, **fitted.blocks})
     kernel, bias = (value / np.float32(fusion.temperature) for value in fitted.head)
-    class_kernel, class_bias = folded["predictions"]
+    group_kernel, group_bias = fitted.groups
     share_weight = np.float32(fusion.share_weight / fusion.temperature)
 
     def classify(pixels: Any) -> Any:
-        features = tf.reduce_mean(network(mobilenet.scale_pixels(pixels, inner_px)), [1, 2])
+        features = tf.reduce_mean(network(efficientnet.scale_pixels(pixels, inner_px)), [1, 2])
         logits = tf.matmul(features, kernel) + bias
         if share_weight:
-            classes = tf.nn.softmax(tf.matmul(features, class_kernel) + class_bias)
-            shares = tf.matmul(classes, fusion.shares)
+            groups = tf.nn.softmax(tf.matmul(features, group_kernel) + group_bias)
+            shares = tf.matmul(groups, fusion.shares)
             logits += share_weight * tf.math.log(shares + LEAST_SHARE)
         return tf.nn.softmax(logits)
 

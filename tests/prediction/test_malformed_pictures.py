@@ -1,6 +1,7 @@
 """Whatever is wrong with a picture gets the documented error, and nothing in the log."""
 
 import logging
+import struct
 import time
 
 import pytest
@@ -67,10 +68,10 @@ def test_too_many_pixels_are_refused_with_limit_and_actual_before_decoding() -> 
 
 def test_a_picture_that_takes_more_memory_than_permitted_is_refused_before_decoding() -> None:
     # Two canvases, a copy and the picture: WebP takes the most.
-    data = encode(draw(width=4000, height=4000), "WEBP", method=0)
-    assert open_picture(data, LIMITS).width == 4000
-    small = Limits(max_pixels=16_000_000, working_side=2048)
-    with pytest.raises(TooLarge, match="bytes to decode, the limit is 115108864"):
+    data = encode(draw(width=3700, height=3700), "WEBP", method=0)
+    assert open_picture(data, LIMITS).width == 3700
+    small = Limits(max_pixels=13_690_000, working_side=2048)
+    with pytest.raises(TooLarge, match="bytes to decode, the limit is 108178864"):
         open_picture(data, small)
 
 
@@ -94,6 +95,7 @@ def test_thousands_of_frames_cost_no_more_than_the_first() -> None:
 def test_a_picture_of_too_many_coded_bytes_is_refused_before_it_is_decoded(name: str) -> None:
     data = valid_pictures()[name].make()
     assert open_picture(data, LIMITS).width == 64
-    kind = b"skip" if name == "WebP lossy" else struct.pack(">I", 30_000_008) + b"free"
-    with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1\d+ ms"):
+    box = struct.pack(">I", 30_000_008) + b"free"
+    kind = b"" if name.startswith("WebP") else box
+    with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1000 ms"):
         open_picture(data + kind + bytes(30_000_000), LIMITS)

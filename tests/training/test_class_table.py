@@ -25,12 +25,12 @@ def test_the_table_names_only_labels_there_are() -> None:
 def test_photos_correct_the_table() -> None:
     table = np.zeros((1000, 2), np.float32)
     table[TEDDY, 0] = 1
-    scores = np.zeros((50, 1000), np.float16)
-    scores[:, TEDDY] = 20
+    groups = np.zeros((50, 1000), np.float32)
+    groups[:, TEDDY] = 1
     labels = np.ones(50, np.int64)
     weights = np.full(50, 1 / 50)
-    before = learn_shares(table, scores, labels, weights=weights, prior=1e9)
-    after = learn_shares(table, scores, labels, weights=weights, prior=10)
+    before = learn_shares(table, groups, labels, weights=weights, prior=1e9)
+    after = learn_shares(table, groups, labels, weights=weights, prior=10)
     assert before[TEDDY, 0] > 0.99
     assert after[TEDDY, 1] > 0.8
     np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsapi.training import themes, themes_card
+from dsapi.training import efficientnet, themes, themes_card
 from dsapi.training.fitting import Recipe
 from dsapi.training.photos import read_photos
 from dsapi.training.themes_fits import Plan
@@ -15,7 +15,7 @@ COLORS = ((40, 80, 200), (30, 120, 40), (220, 60, 50))
 PLAN = Plan(
     recipe=Recipe(epochs=3, batch_size=8, head_rate=0.02),
     last_recipe=Recipe(epochs=1, batch_size=8),
-    first_block=16,
+    first_block=15,
     fold_variants=(1, 1),
     last_variants=(1, 1),
     folds=2,
@@ -25,19 +25,8 @@ PLAN = Plan(
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import keras
-
-    keras.utils.set_random_seed(1)
-    network = keras.applications.MobileNetV2(weights=None, classes=1000)
-    path = tmp_path_factory.mktemp("weights") / "imagenet.npz"
-    arrays = {
-        f"{layer.name}/{weight.name}": weight.numpy().astype(np.float16)
-        for layer in network.layers
-        for weight in layer.weights
-    }
-    np.savez(path, **arrays)
-    return path
+def weights() -> Path:
+    return efficientnet.find_weights()
 
 
 @pytest.fixture(scope="module")
@@ -127,5 +116,6 @@ def test_the_card_has_the_figures_and_the_command(trained: themes.Trained, data:
     card = themes_card.write_card(trained, read_photos(data), plan=PLAN, weights="imagenet.npz")
     figures = themes_card.summarize(trained.measured)
     assert f"{figures.top1:.1%}" in card
-    assert "dsapi train themes --data DIR --weights imagenet.npz" in card
+    assert "dsapi train themes --data DIR\n" in card
+    assert "`imagenet.npz`" in card
     assert trained.graph.version in card

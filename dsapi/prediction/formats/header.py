@@ -84,7 +84,6 @@ class Header:
         ns_per_pixel: processor time of a decoder that takes long for each coded byte, so that
             pixels alone do not bound it, measured; 0: `max_pixels` does.
         ns_per_byte: likewise, for each byte of the encoded picture.
-        max_decoding_ms: processor time that these two may come to.
     """
 
     format: str
@@ -99,7 +98,6 @@ class Header:
     max_pixels: int = 0
     ns_per_pixel: float = 0.0
     ns_per_byte: float = 0.0
-    max_decoding_ms: int = 1000
 
 
 class DeadlineStream(BytesIO):

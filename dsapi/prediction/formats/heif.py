@@ -26,9 +26,6 @@ _HEIC_BYTES_PER_PIXEL = 8.0
 # Measured, of smooth pictures and of noise at every quality: 0.03 to 3.4 bytes a pixel.
 _AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 14.0, 80.0
 _HEIC_NS_PER_PIXEL, _HEIC_NS_PER_BYTE = 34.0, 100.0
-# Over a second, so that a phone's 24 megapixels in 4 MB are taken; its tiles are decoded in
-# parallel.
-_HEIC_MAX_MS = 1250
 _MAX_PIXELS = 25_000_000
 
 
@@ -79,7 +76,6 @@ def read_heic_header(data: bytes) -> Header:
         max_pixels=_MAX_PIXELS,
         ns_per_pixel=_HEIC_NS_PER_PIXEL,
         ns_per_byte=_HEIC_NS_PER_BYTE,
-        max_decoding_ms=_HEIC_MAX_MS,
     )
 
 

@@ -20,6 +20,8 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 # Samples of 16 bits take two to three times as long as samples of 8.
 _MAX_DEEP_PIXELS = 25_000_000
+# Measured, in color: 44 megapixels in 7 MB take a second.
+_NS_PER_PIXEL, _NS_PER_BYTE = 21.0, 16.0
 
 
 def read_header(data: bytes) -> Header:
@@ -49,6 +51,8 @@ def read_header(data: bytes) -> Header:
         bytes_per_pixel=(2 if bits == 16 else 1) if single else 4,
         fixed_bytes=len(cleaned),
         max_pixels=_MAX_DEEP_PIXELS if deep else 0,
+        ns_per_pixel=0.0 if single else _NS_PER_PIXEL,
+        ns_per_byte=0.0 if single else _NS_PER_BYTE,
     )
 
 
