@@ -31,6 +31,10 @@ def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
     Raises:
         OSError: a file cannot be written.
     """
+    # Nothing that is not written is gathered for each line (Logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     handlers = {"service": _describe_handler(settings, folder, SERVICE_LOG)}
     loggers: dict[str, Any] = {}
     for name, file in _OWN_FILES.items() if folder else ():

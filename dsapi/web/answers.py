@@ -6,22 +6,17 @@ The models' schemas, descriptions and examples are also what ``/openapi.json`` s
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from dsapi.prediction.model import Model
 from dsapi.prediction.predictor import PointPrediction, Prediction
 
 Probability = Annotated[
     float,
-    PlainSerializer(lambda value: round(value, 4), return_type=float),
     # Said, not checked: a float32 may miss 1 by its last bit, until it is rounded.
     Field(json_schema_extra={"minimum": 0, "maximum": 1}, description="0 to 1, 4 decimals"),
 ]
-Milliseconds = Annotated[
-    float,
-    PlainSerializer(lambda value: round(value, 1), return_type=float),
-    Field(json_schema_extra={"minimum": 0}),
-]
+Milliseconds = Annotated[float, Field(json_schema_extra={"minimum": 0})]
 Box = tuple[int, int, int, int]
 
 _IMAGE: dict[str, Any] = {"width": 1600, "height": 1200, "format": "JPEG", "bytes": 307200}
@@ -168,23 +163,28 @@ class StatusAnswer(_Answer):
 
 def answer_prediction(prediction: Prediction, *, prediction_id: str) -> PredictionAnswer:
     """Shape the answer to a single point."""
-    return PredictionAnswer(
-        id=prediction_id,
-        image=_image(prediction),
-        models=dict(prediction.versions),
-        timing_ms=dict(prediction.timing_ms),
-        **dict(_result(prediction.results[0])),
+    # One call validates the whole tree: a tenth of the time of a call for each label.
+    return PredictionAnswer.model_validate(
+        {
+            "id": prediction_id,
+            "image": _image(prediction),
+            "models": prediction.versions,
+            "timing_ms": _round_all(prediction.timing_ms),
+            **_result(prediction.results[0]),
+        }
     )
 
 
 def answer_batch(prediction: Prediction, *, prediction_id: str) -> BatchAnswer:
     """Shape the answer to many points."""
-    return BatchAnswer(
-        id=prediction_id,
-        image=_image(prediction),
-        models=dict(prediction.versions),
-        results=[_result(result) for result in prediction.results],
-        timing_ms=dict(prediction.timing_ms),
+    return BatchAnswer.model_validate(
+        {
+            "id": prediction_id,
+            "image": _image(prediction),
+            "models": prediction.versions,
+            "results": [_result(result) for result in prediction.results],
+            "timing_ms": _round_all(prediction.timing_ms),
+        }
     )
 
 
@@ -201,27 +201,36 @@ def answer_models(models: Mapping[str, Model]) -> ModelsAnswer:
                 engine=model.engine,
                 default=model.spec.default,
                 loaded_since=model.loaded_since.isoformat(timespec="seconds"),
-                load_ms=model.load_ms,
+                load_ms=round(model.load_ms, 1),
             )
             for model in models.values()
         ]
     )
 
 
-def _image(prediction: Prediction) -> ImageAnswer:
+def _image(prediction: Prediction) -> dict[str, Any]:
     picture = prediction.picture
-    return ImageAnswer(
-        width=picture.width, height=picture.height, format=picture.format, bytes=picture.bytes
-    )
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "format": picture.format,
+        "bytes": picture.bytes,
+    }
 
 
-def _result(result: PointPrediction) -> ResultAnswer:
-    return ResultAnswer(
-        point=PointAnswer(x=result.point.x, y=result.point.y),
-        predictions={
-            name: [LabelAnswer(label=best.label, probability=best.probability) for best in ranked]
+def _result(result: PointPrediction) -> dict[str, Any]:
+    return {
+        "point": {"x": result.point.x, "y": result.point.y},
+        "predictions": {
+            name: [
+                {"label": best.label, "probability": round(best.probability, 4)} for best in ranked
+            ]
             for name, ranked in result.labels.items()
         },
-        crops=dict(result.crops),
-        errors=dict(result.errors),
-    )
+        "crops": result.crops,
+        "errors": result.errors,
+    }
+
+
+def _round_all(timing_ms: Mapping[str, float]) -> dict[str, float]:
+    return {step: round(value, 1) for step, value in timing_ms.items()}

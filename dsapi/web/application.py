@@ -3,12 +3,13 @@
 Called by `dsapi.server` and, in tests, mounted on a server of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import cherrypy
 from cherrypy._cprequest import Request
+from cherrypy._cpwsgi import ExceptionTrapper
 
 from dsapi.errors import BadParameter, NotFound, NotReady
 from dsapi.metrics import CONTENT_TYPE
@@ -167,12 +168,24 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
 
     CherryPy hands the rest of a path to the nearest resource above it, which would make every
     unknown path the page's.
+
+    Args:
+        shortcuts: handlers of a method and path that are found without a walk through the tree,
+            its configuration and CherryPy's tools. That walk takes a fifth of what HTTP costs.
     """
+
+    def __init__(self, shortcuts: Mapping[tuple[str, str], Callable[[], bytes]]) -> None:
+        super().__init__()
+        self._shortcuts = shortcuts
 
     def __call__(self, path_info: str) -> Any:
         """Answer a preflight for every path alike, and dispatch anything else."""
-        super().__call__(path_info)
         request = cherrypy.serving.request
+        if handler := self._shortcuts.get((request.method, path_info)):
+            request.config = {}
+            request.handler = handler
+            return
+        super().__call__(path_info)
         if request.preflight and request.method == "OPTIONS":
             request.handler = _answer_preflight
         elif isinstance(request.handler, cherrypy.NotFound):
@@ -204,15 +217,21 @@ def build_application(
         access: who may ask.
     """
     root = Page(workers, limits, static_dir=static_dir)
+    predictions = Predictions(workers, limits)
     tree: dict[str, Any] = {
-        "v1": _Folder(predictions=Predictions(workers, limits), models=Models(workers, reload)),
+        "v1": _Folder(predictions=predictions, models=Models(workers, reload)),
         "metrics": Metrics(journal),
         "health": _Folder(live=Live(), ready=Ready(workers)),
     }
     # CherryPy's dispatcher finds /openapi.json under this name.
     tree |= {"docs": Docs(static_dir), "openapi_json": OpenApi()}
     vars(root).update(tree)
-    application = cherrypy.Application(root, script_name="", config=_config(static_dir))
+    dispatcher = _ExactDispatcher({("POST", "/v1/predictions"): predictions.POST})
+    application = cherrypy.Application(
+        root, script_name="", config=_config(dispatcher, static_dir=static_dir)
+    )
+    # Nothing is redirected internally.
+    application.wsgiapp.pipeline = [("ExceptionTrapper", ExceptionTrapper)]
     application.request_class = ApiRequest
     application.journal = journal
     application.access = access
@@ -240,10 +259,10 @@ def _log_nothing() -> None:
     pass
 
 
-def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
+def _config(dispatcher: _ExactDispatcher, *, static_dir: Path) -> dict[str, dict[str, Any]]:
     return {
         "/": {
-            "request.dispatch": _ExactDispatcher(),
+            "request.dispatch": dispatcher,
             "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
