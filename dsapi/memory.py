@@ -1,6 +1,6 @@
 """Memory over months: what keeps a long-running process from growing.
 
-Called by `dsapi.server` when a process starts to serve, and by `dsapi.reload` after each reload.
+Called by `dsapi.server` when a process starts to serve.
 """
 
 import ctypes
@@ -30,11 +30,8 @@ def limit_arenas(count: int) -> bool:
 def settle() -> None:
     """Free reference cycles, and keep the garbage collector from what is left.
 
-    A TensorFlow graph is a cycle of some 10 MB, and the collector comes to old objects so rarely
-    that reloads would pile them up. What is in memory once the models are loaded stays; walking
-    through TensorFlow's hundreds of thousands of objects would stop every thread meanwhile.
+    What is in memory once the models are loaded stays; walking through TensorFlow's hundreds of
+    thousands of objects would stop every thread meanwhile.
     """
-    # What the last call froze may be garbage by now: the graphs before a reload.
-    gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -12,14 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dsapi.errors import ReloadFailed, StartupError
-from dsapi.memory import settle
 from dsapi.prediction.model import Model
 from dsapi.settings import Settings
 from dsapi.workers import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
-# For workers to let go of the models before; idle ones look twice a second.
-_CHANGE_S = 2.0
 # What sockets, threads and files were made of when the process started.
 NEEDS_RESTART = (
     "host",
@@ -111,7 +108,6 @@ class Reloader:
         with self._one_at_a_time:
             try:
                 report = self._reload()
-                self._workers.wait_for_change(_CHANGE_S)
             except StartupError as error:
                 self._fail(str(error))
                 raise ReloadFailed(f"nothing has changed: {error}") from error
@@ -119,8 +115,6 @@ class Reloader:
                 _LOGGER.exception("the reload failed unexpectedly")
                 self._fail(str(error))
                 raise ReloadFailed("nothing has changed: see the log for the reason") from error
-            finally:
-                settle()
             self.succeeded += 1
             self.last_error = None
         _LOGGER.info("reloaded in %.0f ms: %s", report.took_ms, _summary(report))

@@ -103,10 +103,6 @@ class Worker(threading.Thread):
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
-    def follows(self, generation: Generation) -> bool:
-        """Tell whether it holds no other models than these any more."""
-        return self._generation is generation
-
     def run(self) -> None:
         """Answer jobs."""
         try:
@@ -134,9 +130,8 @@ class Worker(threading.Thread):
         if current is not self._generation and not self.retired:
             old = self._sessions
             self._sessions = take_sessions(current, self.number)
-            close_sessions(old)
-            del old
             self._generation = current
+            close_sessions(old)
 
     def _answer(self, job: Job) -> None:
         """Answer one job, unless nobody waits for it any more."""

@@ -26,7 +26,6 @@ from dsapi.worker import Generation, Job, Jobs, Tally, Worker, close_sessions, o
 
 _LOGGER = logging.getLogger(__name__)
 _WATCH_S = 0.5
-_POLL_S = 0.02
 # Requests differ, and a machine slows down: an estimate this much under the deadline is on time.
 _MARGIN = 1.5
 # A stalled thread cannot be ended, only left behind, and it keeps its memory.
@@ -146,15 +145,6 @@ class PredictionWorkers:
         self._generation = self._prepare(models, limits, at_a_time=1)
         while old.sessions:  # of workers that were replaced, or busy since the reload before
             close_sessions(old.sessions.popitem()[1])
-
-    def wait_for_change(self, timeout_s: float) -> bool:
-        """Wait until every worker goes on with the models in force; whether all do in time."""
-        end_s = time.monotonic() + timeout_s
-        while any(not worker.follows(self._generation) for worker in self._workers):
-            if time.monotonic() > end_s:
-                return False
-            time.sleep(_POLL_S)
-        return True
 
     def stop(self, timeout_s: float = math.inf) -> bool:
         """Refuse new work, let each worker finish what is queued, and wait for them.

@@ -1,18 +1,10 @@
 """What keeps a process that runs for months from growing: arenas, and Python's garbage."""
 
-import gc
-import json
-import shutil
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 
 import pytest
-
-from dsapi.memory import settle
-from dsapi.settings import load_settings
-from tests.conftest import StartServer
 
 # Many threads that allocate at the same time; how many arenas malloc has then (malloc_info(3)).
 _ARENAS = """
@@ -59,13 +51,6 @@ serve(load_settings(Path(sys.argv[1])), on_ready=tell)
 """
 
 
-class Cycle:
-    """An object that only the garbage collector can free."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-
 def run(script: str, *arguments: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120
@@ -87,35 +72,3 @@ def test_what_is_there_when_a_server_starts_is_no_work_for_the_collector(
 ) -> None:
     frozen = int(run(_SERVE, str(tiny_config))[-1])
     assert frozen > 50_000
-
-
-def test_garbage_that_was_frozen_while_in_use_is_freed_later() -> None:
-    gc.disable()
-    try:
-        cycle = Cycle()
-        seen = weakref.ref(cycle)
-        settle()
-        del cycle
-        gc.collect()
-        assert seen() is not None  # frozen: no collection looks at it
-        settle()
-        assert seen() is None
-    finally:
-        gc.enable()
-        gc.unfreeze()
-
-
-def test_a_reload_frees_the_graphs_before_it(
-    tiny_config: Path, tmp_path: Path, start_server: StartServer
-) -> None:
-    shutil.copytree(tiny_config.parent, tmp_path / "site")
-    server = start_server(load_settings(tmp_path / "site" / "dsapi.conf"))
-    graph = weakref.ref(server.workers.models["themes"].graph._graph)  # type: ignore[attr-defined]
-    gc.disable()  # what the collector finds by itself, and when, is chance
-    try:
-        answer = server.ask("POST", "/v1/models/reload", b"")
-        assert answer.status == 200, json.loads(answer.body)
-        assert graph() is None
-    finally:
-        gc.enable()
-        gc.unfreeze()
