@@ -100,7 +100,7 @@ def worst_picture(name: str) -> bytes:
         "RGBA PNG": lambda: _largest("PNG", 5, "RGBA", compress_level=1),
         "progressive JPEG": lambda: _largest("JPEG", 7, subsampling=0, progressive=True),
         "WebP": lambda: _largest("WEBP", 14, method=0),
-        "AVIF": lambda: _largest("AVIF", 13, speed=10, quality=50),
+        "AVIF": lambda: _largest("AVIF", 14, speed=10, quality=50),
         "deflated TIFF": lambda: _largest("TIFF", 5, compression="tiff_adobe_deflate"),
     }
     return makers[name]()

@@ -21,7 +21,7 @@ from dsapi.prediction.formats.header import (
 )
 
 # Measured: planes of up to 10 bits, the result, one copy of it.
-_AVIF_BYTES_PER_PIXEL = 12.0
+_AVIF_BYTES_PER_PIXEL = 13.0
 _HEIC_BYTES_PER_PIXEL = 8.0
 # Measured, of smooth pictures and of noise at every quality: 0.03 to 3.4 bytes a pixel.
 _AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 14.0, 80.0
