@@ -3,6 +3,7 @@
 import logging
 import struct
 import time
+import tracemalloc
 
 import pytest
 
@@ -99,3 +100,17 @@ def test_a_picture_of_too_many_coded_bytes_is_refused_before_it_is_decoded(name:
     kind = b"" if name.startswith("WebP") else box
     with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1000 ms"):
         open_picture(data + kind + bytes(30_000_000), LIMITS)
+
+
+def test_a_jpeg_that_ends_in_no_segment_is_read_once() -> None:
+    # Found by fuzzing: the search for the next segment began again at the start of the file, and
+    # kept another copy of its tables each time.
+    tables = b"\xff\xdb\x08\x02" + bytes(2048)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage, match="has no scan"):
+            open_picture(b"\xff\xd8" + tables + bytes(64), LIMITS)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1_000_000

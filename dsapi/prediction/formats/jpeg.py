@@ -128,6 +128,8 @@ def _read_segments(reader: Reader) -> _Segments:
         if reader.number(offset, 1) != 0xFF:
             # Decoders skip what is between two segments.
             offset = reader.data.find(b"\xff", offset)
+            if offset < 0:
+                break
         marker = reader.number(offset + 1, 1)
         if marker == 0xFF:
             offset += 1
