@@ -65,6 +65,19 @@ def freeze_failing(path: Path, *, side: int = 9) -> Path:
     return write_graph(path, graph.as_graph_def())
 
 
+def run_graph(
+    path: Path, batch: np.ndarray, input_name: str = "image", output_name: str = "probabilities"
+) -> np.ndarray:
+    """Run a graph file on a batch, by TensorFlow and nothing of ours."""
+    import tensorflow as tf
+
+    definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    with tf.Graph().as_default() as graph:
+        tf.compat.v1.import_graph_def(definition, name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            return np.asarray(session.run(f"{output_name}:0", {f"{input_name}:0": batch}))
+
+
 def write_graph(path: Path, definition: object) -> Path:
     """Write a ``GraphDef``."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,18 @@ def _openvino() -> Any:
     return openvino
 
 
+@cache
+def _core() -> Any:
+    """Make OpenVINO's core (once; it is never given back).
+
+    Its CPU plugin gives the thread that makes it an alternate stack for signals, and unmaps that
+    stack when it goes, in whichever thread that happens (``SigAltStackSetup``, OpenVINO 2026.4).
+    With a core for each graph, the first reload took the main thread's: the next SIGHUP or SIGTERM,
+    which Python handles on such a stack (``SA_ONSTACK``), ended the process with SIGSEGV.
+    """
+    return _openvino().Core()
+
+
 class OpenVINOSession:
     """An infer request of one thread."""
 
@@ -105,7 +117,6 @@ def load(
     input_size: int | None,
 ) -> OpenVINOGraph:
     """Load a frozen graph; see `dsapi.engines.load_graph`."""
-    openvino = _openvino()
     if not path.is_file():
         raise StartupError(f"cannot read the graph {path}: no such file; check `graph`")
     try:
@@ -116,9 +127,8 @@ def load(
             # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
-        core = openvino.Core()
         return OpenVINOGraph(
-            lambda: core.compile_model(model, "CPU", _configuration(options)),
+            lambda: _core().compile_model(model, "CPU", _configuration(options)),
             one_by_one=one_by_one,
         )
     except StartupError:

@@ -255,14 +255,18 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
     size = f"{pixels} pixels ({header.width} × {header.height})"
     if pixels > limits.max_pixels:
         raise TooLarge(f"the picture has {size}, max_pixels is {limits.max_pixels}")
+    if header.coded_pixels > pixels:
+        pixels = header.coded_pixels
+        size += f", {pixels} as coded"
     if header.max_pixels and pixels > header.max_pixels:
         raise TooLarge(
             f"the picture has {size}, the limit for {header.coding} is {header.max_pixels}"
         )
-    decoding_ms = (pixels * header.ns_per_pixel + data_bytes * header.ns_per_byte) / 1e6
+    coded_bytes = max(data_bytes, header.coded_bytes)
+    decoding_ms = (pixels * header.ns_per_pixel + coded_bytes * header.ns_per_byte) / 1e6
     if decoding_ms > _MAX_DECODING_MS:
         raise TooLarge(
-            f"the {header.coding} picture has {size} in {data_bytes} bytes and takes about "
+            f"the {header.coding} picture has {size} in {coded_bytes} bytes and takes about "
             f"{decoding_ms:.0f} ms to decode, the limit is {_MAX_DECODING_MS} ms"
         )
     needed = int(
@@ -270,7 +274,7 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
         + pixels * header.bytes_per_pixel
         + pixels / factor**2 * 4
         + header.fixed_bytes
-        + data_bytes
+        + coded_bytes
     )
     if needed > limits.max_decoding_bytes:
         raise TooLarge(

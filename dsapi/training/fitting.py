@@ -37,10 +37,6 @@ class Recipe:
     seed: int = 0
 
 
-Dense = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Kernel and bias of a fully connected layer."""
-
-
 @dataclass(frozen=True)
 class Table:
     """Cached activations, one array ``[n, h, w, c]`` per variant, float16.
@@ -67,8 +63,8 @@ class Fitted:
     """
 
     blocks: efficientnet.Folded
-    head: Dense
-    groups: Dense
+    head: efficientnet.Layer
+    groups: efficientnet.Layer
 
 
 Report = Callable[[int, float, float], None]
@@ -98,7 +94,7 @@ class Fitting:
         first_block: int,
         folded: efficientnet.Folded,
         head: NDArray[np.float32],
-        groups: Dense,
+        groups: efficientnet.Layer,
         inner_px: int,
         start: Fitted | None = None,
     ) -> None:
@@ -115,24 +111,17 @@ class Fitting:
         )
         efficientnet.set_weights(self.trunk, folded)
         self.pretrained = [tf.constant(variable) for variable in self.trunk.trainable_variables]
-        self.group_kernel, self.group_bias = (tf.Variable(value) for value in groups)
-        self.kernel = tf.Variable(head)
-        self.bias = tf.Variable(np.zeros(head.shape[1], np.float32))
-        if start is not None:
-            self._take_over(start)
+        bias = np.zeros(head.shape[1], np.float32)
+        begin = start or Fitted(folded, head=(head, bias), groups=groups)
+        efficientnet.set_weights(self.trunk, begin.blocks)
+        self.group_kernel, self.group_bias = (tf.Variable(value) for value in begin.groups)
+        self.kernel, self.bias = (tf.Variable(value) for value in begin.head)
         layers = [self.group_kernel, self.group_bias, self.kernel, self.bias]
         self.variables = [*self.trunk.trainable_variables, *layers]
         self.averages = [tf.Variable(variable) for variable in self.variables]
         self.first = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
         self.second = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
         self.count = tf.Variable(0.0)
-
-    def _take_over(self, start: Fitted) -> None:
-        efficientnet.set_weights(self.trunk, start.blocks)
-        layers = (self.group_kernel, self.group_bias), (self.kernel, self.bias)
-        for variables, values in zip(layers, (start.groups, start.head), strict=True):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
 
     def count_steps(self, table: Table) -> int:
         """Tell how many steps `run` takes."""

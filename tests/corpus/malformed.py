@@ -69,14 +69,36 @@ def _jpegs() -> Iterator[tuple[str, Malformed]]:
             UNREADABLE,
         ),
     )
-    yield "JPEG of a thousand scans", (_scan_bomb(), TOO_LARGE)
+    yield "JPEG of a thousand scans", (_scan_bomb(2000), TOO_LARGE)
+    # A marker that stands alone, what follows is not its length.
+    yield "JPEG of a thousand hidden scans", (_scan_bomb(2000, b"\xff\x01"), TOO_LARGE)
+    yield "JPEG of a thousand scans behind starts", (_scan_bomb(2000, b"\xff\xd0"), TOO_LARGE)
+    yield "JPEG of one pixel and 50,000 scans", (_scan_bomb(1, count=50_000), TOO_LARGE)
 
 
-def _scan_bomb() -> bytes:
-    """Repeat the last scan of a large progressive picture."""
-    data = encode(Image.new("L", (2000, 2000), 90), "JPEG", progressive=True)
+def _scan_bomb(side: int, before: bytes = b"", *, count: int = 1000) -> bytes:
+    """Repeat the last scan of a progressive picture."""
+    data = encode(Image.new("L", (side, side), 90), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    return data[:-2] + data[last:-2] * 1000 + b"\xff\xd9"
+    return data[:-2] + (before + data[last:-2]) * count + b"\xff\xd9"
+
+
+def _tall_jpeg_strip() -> bytes:
+    """Write a TIFF of one row, whose strip is a JPEG of 500 with many scans."""
+    data = encode(Image.new("RGB", (8192, 500)), "JPEG", progressive=True, subsampling=0)
+    last = data.rindex(b"\xff\xda")
+    tags = {**rgb_tags(8192, 1), 259: [7], 262: [6], 278: [1], 530: [1, 1]}
+    return write_tiff(tags, [data[:-2] + data[last:-2] * 95 + b"\xff\xd9"])
+
+
+def _jpeg_strips(scans: int, *, tiled: bool = False) -> bytes:
+    """Write a TIFF of progressive JPEG strips or tiles, each with more scans than usual."""
+    data = encode(Image.new("RGB", (2048, 512)), "JPEG", progressive=True, subsampling=0)
+    last = data.rindex(b"\xff\xda")
+    strip = data[:-2] + data[last:-2] * scans + b"\xff\xd9"
+    tags = {**rgb_tags(2048, 2048), 259: [7], 262: [6], 530: [1, 1]}
+    layout = {322: [2048], 323: [512]} if tiled else {278: [512]}
+    return write_tiff({**tags, **layout}, [strip] * 4, tiled=tiled)
 
 
 def _pngs() -> Iterator[tuple[str, Malformed]]:
@@ -194,6 +216,9 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
             UNREADABLE,
         ),
     )
+    yield "TIFF of JPEG strips of 120 scans", (_jpeg_strips(110), TOO_LARGE)
+    yield "TIFF of JPEG tiles of 120 scans", (_jpeg_strips(110, tiled=True), TOO_LARGE)
+    yield "TIFF of a JPEG strip taller than the picture", (_tall_jpeg_strip(), TOO_LARGE)
     many = whole[:offset] + struct.pack("<HHII", 273, 4, 1 << 28, 8) + whole[offset + 12 :]
     yield "TIFF with a tag past its end", (many, UNREADABLE)
 
@@ -235,8 +260,9 @@ def _boxes() -> Iterator[tuple[str, Malformed]]:
             f"{name} with a huge meta box",
             (start + b"\x7f\xff\xff\xffmeta" + bytes(99), UNREADABLE),
         )
-        # The decoders compare it with the size in the coded data.
-        yield f"{name} of 3.6 gigapixels", (huge, UNREADABLE)
+        # libavif refuses it by itself, in words of its own.
+        code = UNREADABLE if name == "AVIF" else TOO_LARGE
+        yield f"{name} of 3.6 gigapixels", (huge, code)
 
 
 def _others() -> Iterator[tuple[str, Malformed]]:

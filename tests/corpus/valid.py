@@ -11,6 +11,7 @@ import pillow_heif
 from PIL import Image
 
 from tests.corpus.cjpeg import jpegs_by_cjpeg
+from tests.corpus.heif import encode_heic, encode_tile, write_tiles
 from tests.corpus.png import chunk, write_png
 from tests.corpus.scene import (
     BLUE,
@@ -312,6 +313,7 @@ def _avifs() -> Named:
     others = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(3)]
     yield "AVIF animated", _valid("AVIF", draw(), quality=95, save_all=True, append_images=others)
     yield "AVIF with corrupt EXIF", Valid("AVIF", _avif_with_corrupt_exif)
+    yield "AVIF in tiles", Valid("AVIF", partial(_tiled, b"av01"))
 
 
 def _avif_with_corrupt_exif() -> bytes:
@@ -322,19 +324,24 @@ def _avif_with_corrupt_exif() -> bytes:
     return data.replace(block, block[:8] + b"\xff" * (len(block) - 8))
 
 
+def _tiled(kind: bytes) -> bytes:
+    """One tile a quadrant."""
+    tiles = [encode_tile(Image.new("RGB", (128, 96), color), kind) for color in QUADRANTS]
+    return write_tiles(tiles, kind=kind, size=(256, 192), tile_size=(128, 96), grid=(2, 2))
+
+
 def _heics() -> Named:
     yield "HEIC", Valid("HEIC", lambda: _heic(draw()))
     yield "HEIC with alpha", Valid("HEIC", lambda: _heic(draw_with_hole()), HOLED)
     yield "HEIC gray", Valid("HEIC", lambda: _heic(draw_gray()), gray_quadrants())
     yield "HEIC in tiles", Valid("HEIC", lambda: _heic(draw(width=256, height=192), tile_size=64))
+    yield "HEIC in tiles by hand", Valid("HEIC", partial(_tiled, b"hvc1"))
     yield "HEIC 10 bits", Valid("HEIC", _deep_heic)
     yield "HEIC of two pictures", Valid("HEIC", _two_heics)
 
 
 def _heic(image: Image.Image, **options: object) -> bytes:
-    stream = BytesIO()
-    pillow_heif.from_pillow(image).save(stream, quality=95, chroma=444, **options)
-    return stream.getvalue()
+    return encode_heic(image, quality=95, chroma=444, **options)
 
 
 def _deep_heic() -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dsapi.training.freezing import FreezingError, freeze_network, write_atomically
+from tests.graphs import run_graph
 
 
 def build_small_network(seed: int, *, unroll: bool = True) -> Any:
@@ -22,16 +23,6 @@ def build_small_network(seed: int, *, unroll: bool = True) -> Any:
     rows = keras.layers.Reshape((6, 24))(features)
     state = keras.layers.GRU(5, unroll=unroll)(rows)
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(state))
-
-
-def run_frozen(path: Path, batch: np.ndarray) -> np.ndarray:
-    import tensorflow as tf
-
-    definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(definition, name="")
-        with tf.compat.v1.Session(graph=graph) as session:
-            return np.asarray(session.run("scores:0", {"picture:0": batch}))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +44,9 @@ def test_the_frozen_graph_gives_what_the_network_gives(tmp_path: Path, batch: np
     network = build_small_network(1)
     frozen = freeze_small(tmp_path / "new folder" / "small.pb", network)
     expected = np.asarray(network(batch, training=False))
-    np.testing.assert_allclose(run_frozen(frozen.path, batch), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        run_graph(frozen.path, batch, "picture", "scores"), expected, atol=1e-5
+    )
     assert frozen.size_bytes == frozen.path.stat().st_size
     assert len(frozen.version) == 12
 
@@ -87,7 +80,9 @@ def test_a_plain_function_on_tensors_freezes_too(tmp_path: Path) -> None:
         output_name="scores",
     )
     white = np.full((2, 6, 6, 3), 255, np.float32)
-    np.testing.assert_allclose(run_frozen(frozen.path, white), np.ones((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        run_graph(frozen.path, white, "picture", "scores"), np.ones((2, 3)), atol=1e-6
+    )
 
 
 def test_the_graph_holds_only_constants_and_plain_operations(tmp_path: Path) -> None:

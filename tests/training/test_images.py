@@ -52,8 +52,10 @@ def serve_config(folder: Path, section: str) -> Path:
     return path
 
 
-def train(*arguments: str | Path) -> str:
-    result = CliRunner().invoke(app, ["train", "image", *map(str, arguments)])
+def train(name: str, *, data: Path, config: Path, output: Path) -> str:
+    options = {"--data": data, "--weights": "none", "--config": config, "--output": output}
+    arguments = [str(word) for option in options.items() for word in option]
+    result = CliRunner().invoke(app, ["train", "image", name, *arguments])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -62,17 +64,7 @@ def test_folders_of_photos_become_a_model_that_check_accepts(tmp_path: Path, con
     for name, color in COLORS.items():
         for number in range(12):
             paint(tmp_path / "data" / name / f"{number}.png", color, right=color, seed=number)
-    output = train(
-        "plain",
-        "--data",
-        tmp_path / "data",
-        "--weights",
-        "none",
-        "--config",
-        config,
-        "--output",
-        tmp_path,
-    )
+    output = train("plain", data=tmp_path / "data", config=config, output=tmp_path)
     section = output[output.index("[models.plain]") :]
     checked = CliRunner().invoke(app, ["check", "-c", str(serve_config(tmp_path, section))])
     assert checked.exit_code == 0, checked.output
@@ -96,17 +88,7 @@ def test_photos_with_several_labels_become_a_multi_label_model(
             paint(tmp_path / f"{number}.png", top, right=low, seed=number)
             chosen = [name for name, there in zip(names, shown, strict=True) if there]
             writer.writerow((f"{number}.png", "|".join(chosen)))
-    output = train(
-        "scenes",
-        "--data",
-        tmp_path / "photos.csv",
-        "--weights",
-        "none",
-        "--config",
-        config,
-        "--output",
-        tmp_path,
-    )
+    output = train("scenes", data=tmp_path / "photos.csv", config=config, output=tmp_path)
     section = output[output.index("[models.scenes]") :]
     assert 'activation = "sigmoid"' in section
     path = serve_config(tmp_path, section)

@@ -9,6 +9,7 @@ from dsapi.training import efficientnet, themes, themes_card
 from dsapi.training.fitting import Recipe
 from dsapi.training.photos import read_photos
 from dsapi.training.themes_fits import Plan
+from tests.graphs import run_graph
 
 LABELS = ("Beach & Ocean", "Forests", "Toys")
 COLORS = ((40, 80, 200), (30, 120, 40), (220, 60, 50))
@@ -57,16 +58,6 @@ def trained(data: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
         graph=folder / "models" / "themeClassifier.pb",
         plan=PLAN,
     )
-
-
-def run_graph(path: Path, pixels: np.ndarray) -> np.ndarray:
-    import tensorflow as tf
-
-    definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(definition, name="")
-        with tf.compat.v1.Session(graph=graph) as session:
-            return np.asarray(session.run("probabilities:0", {"image:0": pixels}))
 
 
 def test_the_graph_takes_pixels_and_gives_probabilities(trained: themes.Trained) -> None:

@@ -84,6 +84,9 @@ class Header:
         ns_per_pixel: processor time of a decoder that takes long for each coded byte, so that
             pixels alone do not bound it, measured; 0: `max_pixels` does.
         ns_per_byte: likewise, for each byte of the encoded picture.
+        coded_pixels: that the decoder goes over, if they are more than ``width × height``: frames
+            that are not shown, tiles that reach past the edge.
+        coded_bytes: likewise, if it reads more than the encoded picture has: some twice.
     """
 
     format: str
@@ -98,6 +101,8 @@ class Header:
     max_pixels: int = 0
     ns_per_pixel: float = 0.0
     ns_per_byte: float = 0.0
+    coded_pixels: int = 0
+    coded_bytes: int = 0
 
 
 class DeadlineStream(BytesIO):

@@ -1,0 +1,213 @@
+"""AVIF and HEIC: what is decoded is counted by the coded data, whatever the container says."""
+
+import struct
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from dsapi.errors import TooLarge, UnreadableImage
+from dsapi.prediction.formats.av1 import read_frames
+from dsapi.prediction.formats.header import Reader
+from dsapi.prediction.picture import Limits, open_picture, read_picture
+from tests.corpus.heif import (
+    box,
+    encode_heic,
+    encode_tile,
+    find_box,
+    full_box,
+    say_size,
+    write_tiles,
+)
+from tests.corpus.scene import draw, encode
+
+LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+
+
+def flat(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), "teal")
+
+
+def list_frames(data: bytes) -> list[tuple[int, int]]:
+    return list(read_frames(Reader(data, "AVIF"), data))
+
+
+def test_an_avif_that_says_less_than_its_coded_data_has_is_refused_before_decoding() -> None:
+    data = say_size(encode(flat(2000, 1500), "AVIF", speed=10), 64, 64)
+    with pytest.raises(UnreadableImage, match="says 64 × 64 pixels, its coded data 2000 × 1500"):
+        open_picture(data, LIMITS)
+
+
+def test_an_avif_with_more_coded_pixels_than_the_limit_is_refused_whatever_it_says() -> None:
+    data = say_size(encode(flat(4100, 4100), "AVIF", speed=10), 64, 64)
+    with pytest.raises((TooLarge, UnreadableImage)):
+        open_picture(data, LIMITS)
+    small = Limits(max_pixels=1_000_000, working_side=0)
+    with pytest.raises((TooLarge, UnreadableImage)):
+        open_picture(data, small)
+
+
+@pytest.mark.parametrize("data_of", ["mdat", "transparency"])
+def test_an_avif_with_lying_transparency_is_refused(data_of: str) -> None:
+    image = flat(64, 48).convert("RGBA")
+    image.putalpha(128)
+    data = encode(image, "AVIF")
+    assert open_picture(data, LIMITS).header.coded_pixels >= 64 * 48
+    other = find_box(encode(flat(5100, 5100), "AVIF", speed=10), b"mdat")[8:]
+    # Its place is the second in the list: 2 bytes of offset size, 1 of count, then 14 an item.
+    iloc = data.index(b"iloc")
+    entry = iloc + 4 + 4 + 2 + 2 + (14 if data_of == "transparency" else 0)
+    place = struct.pack(">II", len(data) + 8, len(other))
+    lying = data[: entry + 6] + place + data[entry + 14 :] + box(b"mdat", other)
+    with pytest.raises((TooLarge, UnreadableImage), match=r"26010000 as coded|5100 × 5100"):
+        open_picture(lying, LIMITS)
+
+
+def test_an_avif_sequence_whose_track_lies_is_refused() -> None:
+    frames = [flat(1500, 1000), flat(1500, 1000).rotate(90)]
+    data = encode(frames[0], "AVIF", speed=10, save_all=True, append_images=frames[1:])
+    assert open_picture(data, LIMITS).width == 1500
+    at = data.index(b"tkhd") + 4 + 88
+    assert struct.unpack(">II", data[at : at + 8]) == (1500 << 16, 1000 << 16)
+    lying = data[:at] + struct.pack(">II", 64 << 16, 64 << 16) + data[at + 8 :]
+    lying = lying.replace(b"ispe" + bytes(4) + struct.pack(">II", 1500, 1000), bytes(16))
+    with pytest.raises(UnreadableImage):
+        open_picture(lying, LIMITS)
+
+
+def test_frames_that_are_decoded_and_never_shown_count() -> None:
+    tile = encode_tile(flat(2000, 2000), b"av01")
+    one = write_tiles([tile], kind=b"av01", size=(2000, 2000), tile_size=(2000, 2000), grid=(1, 1))
+    assert open_picture(one, LIMITS).header.coded_pixels == 4_000_000
+    many = (tile[0] * 30, tile[1])
+    data = write_tiles([many], kind=b"av01", size=(2000, 2000), tile_size=(2000, 2000), grid=(1, 1))
+    with pytest.raises(TooLarge, match=r"4000000 pixels \(2000 × 2000\), 120000000 as coded"):
+        open_picture(data, LIMITS)
+
+
+def test_pictures_that_are_decoded_and_never_shown_count_in_a_heic() -> None:
+    coded, description = encode_tile(flat(2000, 2000), b"hvc1")
+    data = write_tiles(
+        [(coded * 30, description)],
+        kind=b"hvc1",
+        size=(2000, 2000),
+        tile_size=(2000, 2000),
+        grid=(1, 1),
+    )
+    with pytest.raises(TooLarge, match="120000000 as coded"):
+        open_picture(data, LIMITS)
+
+
+@pytest.mark.parametrize("kind", [b"av01", b"hvc1"])
+def test_tiles_far_larger_than_the_picture_count(kind: bytes) -> None:
+    tile = encode_tile(flat(2000, 2000), kind)
+    data = write_tiles([tile] * 16, kind=kind, size=(64, 64), tile_size=(2000, 2000), grid=(4, 4))
+    with pytest.raises(TooLarge, match=r"4096 pixels \(64 × 64\), 64000000 as coded"):
+        open_picture(data, LIMITS)
+
+
+def test_a_tile_that_is_shown_often_counts_as_often() -> None:
+    # libavif refuses these by itself.
+    tile = encode_tile(flat(512, 512), b"hvc1")
+    data = write_tiles(
+        [tile],
+        kind=b"hvc1",
+        size=(4096, 4096),
+        tile_size=(512, 512),
+        grid=(16, 16),
+        parts=[2] * 256,
+    )
+    with pytest.raises(TooLarge, match="67108864 as coded"):
+        open_picture(data, LIMITS)
+
+
+def test_items_that_show_each_other_are_refused() -> None:
+    tile = encode_tile(flat(64, 64), b"hvc1")
+    for parts in ([1], [2, 1], [3]):
+        data = write_tiles(
+            [tile],
+            kind=b"hvc1",
+            size=(64, 64),
+            tile_size=(64, 64),
+            grid=(len(parts), 1),
+            parts=parts,
+        )
+        with pytest.raises(UnreadableImage, match="put together from"):
+            open_picture(data, LIMITS)
+
+
+def test_data_that_many_items_share_are_not_read_without_end() -> None:
+    noise = encode_tile(Image.effect_noise((512, 512), 90).convert("RGB"), b"hvc1")
+    data = write_tiles(
+        [noise],
+        kind=b"hvc1",
+        size=(4096, 4096),
+        tile_size=(512, 512),
+        grid=(20, 20),
+        parts=[2] * 400,
+    )
+    with pytest.raises(UnreadableImage, match="the same coded data too often"):
+        open_picture(data, LIMITS)
+
+
+def test_a_primary_picture_that_is_the_thumbnail_of_another_is_refused() -> None:
+    # libheif lists pictures without their thumbnails; the other one would be decoded uncounted.
+    small, large = encode_tile(flat(64, 64), b"hvc1"), encode_tile(flat(3000, 3000), b"hvc1")
+    data = write_tiles([small, large], kind=b"hvc1", size=(64, 64), tile_size=(64, 64), grid=(2, 1))
+    lying = data.replace(
+        b"dimg" + struct.pack(">4H", 1, 2, 2, 3), b"thmb" + struct.pack(">4H", 2, 2, 3, 3)
+    )
+    lying = lying.replace(b"grid\0", b"mime\0")
+    lying = lying.replace(b"pitm" + bytes(4) + b"\0\1", b"pitm" + bytes(4) + b"\0\2")
+    with pytest.raises(UnreadableImage):
+        read_picture(lying, LIMITS)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIC"])
+def test_a_container_without_a_primary_picture_is_refused(format: str) -> None:
+    data = encode(draw(), "AVIF") if format == "AVIF" else encode_heic(draw())
+    at = data.index(b"pitm") + 8
+    with pytest.raises(UnreadableImage, match="no primary picture"):
+        open_picture(data[:at] + b"\0\7" + data[at + 2 :], LIMITS)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIC"])
+def test_what_a_container_says_twice_is_refused(format: str) -> None:
+    data = encode(draw(), "AVIF") if format == "AVIF" else encode_heic(draw())
+    meta = find_box(data, b"meta")
+    with pytest.raises(UnreadableImage, match="two meta boxes"):
+        open_picture(data + meta, LIMITS)
+    primary = full_box(b"pitm", b"\0\1")
+    longer = struct.pack(">I", len(meta) + len(primary)) + meta[4:] + primary
+    with pytest.raises(UnreadableImage, match="two pitm boxes"):
+        open_picture(data.replace(meta, longer), LIMITS)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (63, 65), (640, 480), (1025, 33)])
+@pytest.mark.parametrize("animated", [False, True])
+def test_the_size_in_the_coded_data_is_read_as_decoders_do(
+    size: tuple[int, int], animated: bool
+) -> None:
+    others = [flat(*size).rotate(180)] if animated else []
+    data = encode(flat(*size), "AVIF", speed=10, save_all=animated, append_images=others)
+    frames = list_frames(find_box(data, b"mdat")[8:])
+    assert frames[0] == size
+    assert Image.open(BytesIO(data)).size == size
+    assert (read_picture(data, LIMITS).width, len(frames) > 1) == (size[0], animated)
+
+
+def test_a_frame_that_says_its_own_size_counts_as_large_as_it_can_be() -> None:
+    def write(bits: str, kind: int) -> bytes:
+        content = int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2)
+        length = -(-len(bits) // 8)
+        return bytes((kind << 3 | 2, length)) + content.to_bytes(length, "big")
+
+    # Profile, still, not reduced, no timing, no display delay, one operating point of level 0,
+    # 12 and 11 bits of size: 640 × 480, no numbers, 7 tools off, no order hints, both tools off.
+    sequence = "000" + "0" + "0" + "0" + "0" + "00000" + "0" * 17
+    sequence += "1011" + "1010" + f"{639:012b}" + f"{479:011b}" + "0" + "0" * 7 + "0" + "00"
+    # A key frame, shown, updates its tables; of its sequence's size, or not.
+    whole, own = "0" + "00" + "1" + "0" + "0", "0" + "00" + "1" + "0" + "1"
+    hidden = "0" + "00" + "0" + "0" + "0" + "0" + "1"
+    data = write(sequence, 1) + write(whole, 6) + write(own, 6) + write(hidden, 3)
+    assert list_frames(data) == [(640, 480), (4096, 2048), (4096, 2048)]
