@@ -15,17 +15,19 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pillow_heif
 from PIL import Image
 
-from dsapi.errors import TooLarge
+from dsapi.errors import MissingImage, TooLarge
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
+from tests.corpus.heif import encode_heic, encode_tile, write_tiles
+from tests.corpus.png import SIGNATURE, chunk, header, write_png
 
 _LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
 _MAX_BYTES = 20 * 1024 * 1024
@@ -90,7 +92,7 @@ def _find_largest(file: Path, make: Callable[[int, int], bytes]) -> Path:
 def _is_accepted(data: bytes) -> bool:
     try:
         open_picture(data, _LIMITS)
-    except TooLarge:
+    except (TooLarge, MissingImage):
         return False
     return len(data) <= _MAX_BYTES
 
@@ -129,21 +131,26 @@ def kinds() -> dict[str, Callable[[int, int], bytes]]:
         "TIFF floating point": _float_tiff,
         "TIFF CIELAB": _pillow("TIFF", "LAB", compression="tiff_adobe_deflate", smooth=True),
         "BMP 1 bit": _pillow("BMP", "1"),
-        "AVIF 4:4:4": _pillow("AVIF", speed=10, quality=90, subsampling="4:4:4"),
-        "AVIF alpha": _pillow("AVIF", "RGBA", speed=10, quality=80),
-        "AVIF all tools": _pillow("AVIF", speed=6, quality=60),
-        "AVIF low quality": _pillow("AVIF", speed=6, quality=10, smooth=True),
-        "AVIF grain": _pillow("AVIF", speed=9, quality=60, advanced={"film-grain-test": "1"}),
-        "HEIC": _heic(quality=40, tile_size=512),
-        "HEIC low quality": _heic(quality=5, smooth=True),
-        "HEIC 4:4:4": _heic(quality=70, chroma=444),
+        "AVIF 4:4:4": _pillow("AVIF", most=16, speed=10, quality=90, subsampling="4:4:4"),
+        "AVIF alpha": _pillow("AVIF", "RGBA", most=16, speed=10, quality=80),
+        "AVIF slow tools": _tiled(b"av01", 1024, speed=4, quality=60),
+        "AVIF slow tools 4:4:4": _tiled(b"av01", 1024, speed=4, quality=60, subsampling="4:4:4"),
+        "AVIF low quality": _tiled(b"av01", 1024, smooth=True, speed=4, quality=10),
+        "AVIF high quality": _tiled(b"av01", 1024, speed=6, quality=95),
+        "HEIC": _tiled(b"hvc1", 512, quality=40),
+        "HEIC low quality": _tiled(b"hvc1", 512, smooth=True, quality=5),
+        "HEIC high quality": _tiled(b"hvc1", 512, quality=90),
+        "HEIC 4:4:4": _tiled(b"hvc1", 512, quality=50, chroma=444),
+        "HEIC one tile, flat": _flat_heic,
     }
 
 
 def _pillow(
-    format: str, mode: str = "RGB", *, smooth: bool = False, **options: object
+    format: str, mode: str = "RGB", *, smooth: bool = False, most: int = 50, **options: object
 ) -> Callable[[int, int], bytes]:
     def make(width: int, height: int) -> bytes:
+        if width * height > most * 1e6:
+            return b""
         image = _draw(width, height, smooth=smooth)
         if mode == "LAB":
             image = Image.merge("LAB", image.split())
@@ -175,22 +182,16 @@ def _deep_gray_png(width: int, height: int) -> bytes:
 
 
 def _deep_png(width: int, height: int) -> bytes:
-    from tests.corpus.png import write_png
-
     row = np.asarray(_draw(width, 16, smooth=True).convert("RGBA")).astype(np.uint16) << 8
     return write_png(np.tile(row, (-(-height // 16), 1, 1))[:height], interlaced=True)
 
 
 def _interlaced_png(width: int, height: int) -> bytes:
-    from tests.corpus.png import write_png
-
     return write_png(np.asarray(_draw(width, height, smooth=True).convert("RGBA")), interlaced=True)
 
 
 def _paeth_png(width: int, height: int) -> bytes:
     """Each row holds the differences that the slowest filter undoes (PNG, 9.4)."""
-    from tests.corpus.png import SIGNATURE, chunk, header
-
     rng = np.random.default_rng(7)
     rows = rng.integers(0, 3, (16, 4 * width), dtype=np.uint8)
     block = b"".join(b"\4" + row.tobytes() for row in rows)
@@ -206,13 +207,32 @@ def _float_tiff(width: int, height: int) -> bytes:
     return stream.getvalue()
 
 
-def _heic(*, smooth: bool = False, **options: object) -> Callable[[int, int], bytes]:
+def _tiled(
+    kind: bytes, side: int, *, smooth: bool = False, **options: object
+) -> Callable[[int, int], bytes]:
+    """The same tile again and again: large pictures take the encoders minutes."""
+
+    @cache
+    def tile() -> tuple[bytes, bytes]:
+        return encode_tile(_draw(side, side, smooth=smooth), kind, **options)
+
     def make(width: int, height: int) -> bytes:
-        stream = BytesIO()
-        pillow_heif.from_pillow(_draw(width, height, smooth=smooth)).save(stream, **options)
-        return stream.getvalue()
+        columns, rows = max(1, width // side), max(1, height // side)
+        return write_tiles(
+            [tile()] * (columns * rows),
+            kind=kind,
+            size=(columns * side, rows * side),
+            tile_size=(side, side),
+            grid=(columns, rows),
+        )
 
     return make
+
+
+def _flat_heic(width: int, height: int) -> bytes:
+    if width * height > 25_000_000:
+        return b""
+    return encode_heic(Image.new("RGB", (width, height), "teal"), quality=40)
 
 
 if __name__ == "__main__":

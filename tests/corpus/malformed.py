@@ -83,6 +83,15 @@ def _scan_bomb(side: int, before: bytes = b"", *, count: int = 1000) -> bytes:
     return data[:-2] + (before + data[last:-2]) * count + b"\xff\xd9"
 
 
+def _share_values(tiff: bytes) -> bytes:
+    """Let every long tag have the same values, at the start of the file."""
+    data, start = bytearray(tiff), int.from_bytes(tiff[4:8], "little")
+    for at in range(start + 2, start + 2 + 12 * tiff[start], 12):
+        if int.from_bytes(data[at + 4 : at + 8], "little") >= 2000:
+            data[at + 8 : at + 12] = bytes(4)
+    return bytes(data[: start + 5000])
+
+
 def _tall_jpeg_strip() -> bytes:
     """Write a TIFF of one row, whose strip is a JPEG of 500 with many scans."""
     data = encode(Image.new("RGB", (8192, 500)), "JPEG", progressive=True, subsampling=0)
@@ -189,6 +198,11 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
         ),
     )
     yield "TIFF of unknown compression", (write_tiff({**tags, 259: [777]}, [pixels]), UNREADABLE)
+    shared = {**tags, 258: [8] * 2000, 266: [1] * 2000, 532: [0] * 2000, 338: [0] * 2000}
+    yield (
+        "TIFF of tags as long as all of it",
+        (_share_values(write_tiff(shared, [b"abc"])), UNREADABLE),
+    )
     yield "TIFF of 200 samples", (write_tiff({**tags, 277: [200]}, [pixels]), UNREADABLE)
     yield (
         "TIFF with too few pixels",

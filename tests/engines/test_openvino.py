@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsapi.engines import EngineOptions, Graph, load_graph
+from dsapi.engines import Graph, load_graph
 from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import ModelSpec, load_model
@@ -42,13 +42,8 @@ for _ in range(2):
 """
 
 
-def load(
-    path: Path, *, feed: str | None = None, fetch: str | None = None, sessions: int = 1
-) -> Graph:
-    options = EngineOptions(sessions=sessions)
-    return load_graph(
-        path, engine="openvino", input_tensor=feed, output_tensor=fetch, options=options
-    )
+def load(path: Path, *, feed: str | None = None, fetch: str | None = None) -> Graph:
+    return load_graph(path, engine="openvino", input_tensor=feed, output_tensor=fetch)
 
 
 def freeze_small_network(path: Path) -> Path:
@@ -164,7 +159,7 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
 
 
 def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
-    graph = load(freeze_small_network(tmp_path / "graph.pb"), sessions=4)
+    graph = load(freeze_small_network(tmp_path / "graph.pb"))
     pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)
     alone = graph.open_session()
     expected = [alone.run(picture) for picture in pictures]

@@ -133,8 +133,11 @@ def _find_avif_work(reader: Reader, boxes: list[Box]) -> _Work:
             raise reader.unreadable(f"is put together from item {item}, which is no AV1")
         return list(read_frames(reader, items.read_data(reader, item)))
 
-    works = [_add_up(reader, items, read_item_frames, smallest=_MIN_AVIF_PIXELS)]
-    for sample in read_first_samples(reader, boxes):
+    samples = read_first_samples(reader, boxes)
+    works = []
+    if items.primary in items.kinds or not samples:
+        works.append(_add_up(reader, items, read_item_frames, smallest=_MIN_AVIF_PIXELS))
+    for sample in samples:
         frames = list(read_frames(reader, sample))
         pixels = _count_pixels(frames, smallest=_MIN_AVIF_PIXELS)
         works.append(_Work(pixels, len(sample), tuple(frames)))
@@ -171,7 +174,7 @@ def _read_only_items(reader: Reader, boxes: list[Box]) -> Items:
 def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> _Work:
     """Add up the frames of all items that the picture and its transparency are made of."""
     if items.primary not in items.kinds:
-        return _Work(0, 0, ())
+        raise reader.unreadable("has no primary picture")
     shown = items.find_parts(reader, items.primary)
     veils = {
         part: [items.find_parts(reader, veil) for veil in items.auxiliary.get(part, [])]
@@ -206,8 +209,16 @@ def _decode_heic(data: bytes, deadline: Deadline) -> Pixels:
 
 
 def _primary_image(data: bytes) -> pillow_heif.HeifImage:
+    """Choose the picture whose items were counted.
+
+    Raises:
+        UnreadableImage: libheif lists others only.
+    """
     heif = pillow_heif.HeifFile(BytesIO(data), convert_hdr_to_8bit=True, remove_stride=False)
-    return heif[heif.primary_index]
+    image = heif[heif.primary_index]
+    if not image.info["primary"]:
+        raise Reader(data, "HEIC").unreadable("has no primary picture")
+    return image
 
 
 def _hide_exif(data: bytes, boxes: list[Box]) -> bytes:

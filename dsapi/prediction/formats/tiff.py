@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffTags import lookup
 
 from dsapi.errors import TooLarge
 from dsapi.prediction.deadline import Deadline
@@ -34,6 +35,8 @@ _TYPE_BYTES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
     16: 8, 17: 8, 18: 8,
 }  # fmt: skip
+# Bytes, text, anything: one value, however long.
+_TEXTS = {1, 2, 7}
 _OLD_JPEG, _JPEG, _LZMA = 6, 7, 34925
 _MAX_LZMA_PIXELS = 20_000_000
 # However small a strip of JPEG is, each of its scans takes as long as this many pixels.
@@ -180,7 +183,16 @@ def _read_directory(reader: Reader, *, big: bool) -> dict[int, _Tag]:
             continue
         if not (size and values) or outside:
             raise reader.unreadable(f"has a malformed tag {number}")
-        tags[number] = _Tag(reader.bytes(at, entry_bytes), offset, size, values)
+        entry = reader.bytes(at, entry_bytes)
+        if values > 1 and kind not in _TEXTS and lookup(number).length == 1:
+            # Viewers take the first value; Pillow would warn.
+            if size > word:
+                raise reader.unreadable(f"has {values} values in tag {number}")
+            values, first = 1, reader.bytes(offset, size).ljust(word, b"\0")
+            entry = entry[:4] + values.to_bytes(word, reader.byteorder) + first
+        tags[number] = _Tag(entry, offset, size, values)
+    if sum(tag.size * tag.count for tag in tags.values()) > len(reader.data):
+        raise reader.unreadable("has tags that share their values")
     return tags
 
 
