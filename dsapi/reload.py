@@ -113,7 +113,7 @@ class Reloader:
     def reload_in_background(self) -> None:
         """Reload in a thread of its own; the log tells how it went (for signal handlers).
 
-        One that has yet to begin will read what there is then, so it does for all who ask meanwhile.
+        One that has yet to begin will read what there is then: it does for all who ask meanwhile.
         """
         if self._waiting.acquire(blocking=False):
             threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
