@@ -175,6 +175,9 @@ def _bmps() -> Iterator[tuple[str, Malformed]]:
     yield "BMP of 2 MB in runs", (rle + b"\0\0" * 1_000_000, TOO_LARGE)
     large = rle[:18] + struct.pack("<ii", 5000, 5000) + rle[26:]
     yield "BMP of 25 megapixels in runs", (large, TOO_LARGE)
+    # Within either limit alone.
+    both = rle[:18] + struct.pack("<ii", 2600, 2600) + rle[26:] + b"\0\0" * 300_000
+    yield "BMP of 7 megapixels in 300,000 runs", (both, TOO_LARGE)
 
 
 def _tiffs() -> Iterator[tuple[str, Malformed]]:

@@ -86,3 +86,24 @@ def test_the_largest_usual_pictures_of_phones_are_answered(
     picture = read_picture(data, LIMITS)
     assert (picture.width, picture.height, picture.bytes >= file_bytes) == (width, height, True)
     assert np.abs(np.array(middles(picture)) - np.array(QUADRANTS)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("values", "shades"),
+    [
+        ((0, 0.5, 1, np.nan), (0, 128, 255, 0)),
+        ((0, 0.25, np.inf, -np.inf), (0, 64, 255, 0)),
+        ((-3e38, 0, 3e38, np.nan), (0, 128, 255, 0)),
+        ((-100, np.inf, 300, 100), (0, 255, 255, 128)),
+        ((np.nan, np.nan, np.inf, -np.inf), (0, 0, 255, 0)),
+        # A NaN that signals, as no computation gives it.
+        ((0, 1, 0.5, np.uint32(0x7F800001).view(np.float32)), (0, 255, 128, 0)),
+    ],
+)
+def test_odd_floating_point_values_are_shown_without_a_warning(
+    values: tuple[float, ...], shades: tuple[int, ...]
+) -> None:
+    gray = np.repeat(np.array(values, np.float32), 16)[None].repeat(16, axis=0)
+    picture = read_picture(encode(Image.fromarray(gray), "TIFF"), LIMITS)
+    shown = [np.asarray(picture.cut((16 * at, 0, 16 * at + 9, 9)))[4, 4, 0] for at in range(4)]
+    assert shown == list(shades)
