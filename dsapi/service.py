@@ -129,7 +129,7 @@ def build_service(settings: Settings, *, tell_others: Callable[[], None] | None 
         shutdown_timeout_s=_share_of_stop(settings.shutdown_timeout),
         max_connections=settings.max_connections,
         request_timeout_s=lambda: limits.timeout_s,
-        refusal=lambda: workers.refusal(limits.timeout_s),
+        refusal=lambda in_flight: workers.refusal(limits.timeout_s, in_flight=in_flight),
         journal=journal,
         reuse_port=settings.processes > 1,
     )

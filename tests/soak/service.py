@@ -41,6 +41,10 @@ class Service:
             self.stop()
             raise RuntimeError(f"the service does not start: {self._log_file.read_text()}")
         self.port = int(found[1])
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        # The processes that serve; a single one has no children.
+        self._pids = [int(child) for child in children.split()] or [pid]
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -66,13 +70,18 @@ class Service:
         return float(found[1]) if found else 0.0
 
     @property
+    def running(self) -> int:
+        """Processes that serve and were there from the start."""
+        return sum(Path(f"/proc/{pid}").exists() for pid in self._pids)
+
+    @property
     def memory_bytes(self) -> int:
-        """Resident memory."""
-        return self._status("VmRSS") * 1024
+        """Resident memory of the processes that serve."""
+        return sum(self._status(pid, "VmRSS") for pid in self._pids) * 1024
 
     @property
     def threads(self) -> int:
-        return self._status("Threads")
+        return self._status(self._process.pid, "Threads")
 
     @property
     def files(self) -> int:
@@ -88,8 +97,8 @@ class Service:
             self._process.stdout.close()
         return code
 
-    def _status(self, field: str) -> int:
-        text = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+    def _status(self, pid: int, field: str) -> int:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         found = re.search(rf"^{field}:\s+(\d+)", text, re.M)
         if found is None:
             raise RuntimeError(f"/proc has no {field}")
