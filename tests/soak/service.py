@@ -46,11 +46,13 @@ class Service:
         # The processes that serve; a single one has no children.
         self._pids = [int(child) for child in children.split()] or [pid]
 
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def connect(self, *, timeout_s: float = 60.0) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = self.connect()
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = 60.0
+    ) -> tuple[int, bytes]:
+        connection = self.connect(timeout_s=timeout_s)
         try:
             connection.request(method, path, body, {"Content-Type": "image/jpeg"} if body else {})
             answer = connection.getresponse()
@@ -59,7 +61,8 @@ class Service:
             connection.close()
 
     def reload(self) -> tuple[int, dict[str, object]]:
-        status, body = self.ask("POST", "/v1/models/reload", b"")
+        # On a machine that is busy with other things, loading can take minutes.
+        status, body = self.ask("POST", "/v1/models/reload", b"", timeout_s=600.0)
         answer: dict[str, object] = json.loads(body)
         return status, answer
 
