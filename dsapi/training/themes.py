@@ -97,9 +97,8 @@ def train_themes(
         variants, val = cache_activations(cache, collection, plan=plan, progress=progress)
         material = prepare(collection, variants, folded=folded, plan=plan)
         folds = fit_folds(material, progress=progress, checkpoints=checkpoints)
-        last = finish(
-            material, fit_last(material, folds, progress=progress, checkpoints=checkpoints)
-        )
+        fitted = fit_last(material, folds, progress=progress, checkpoints=checkpoints)
+        last = finish(material, fitted, np.arange(len(material.labels)))
     progress.plot(work_dir / "curves.png")
     measured = _measure(material, folds, last, val=val, val_labels=label_indices(collection.val))
     frozen = freeze_themes(
@@ -156,7 +155,7 @@ def _gather_left_out(
         kept = np.setdiff1d(np.arange(count), fold.rows)
         answer = ask(
             material,
-            finish(material, fold.fitted),
+            finish(material, fold.fitted, kept),
             material.variants.plain[0].blocks[fold.rows],
         )
         head[fold.rows] = answer.logits

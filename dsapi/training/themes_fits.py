@@ -23,6 +23,7 @@ from dsapi.training.class_table import learn_shares, read_class_table
 from dsapi.training.fitting import Fitted, Fitting, Recipe, Table, initial_head, predict
 from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import Collection, Photo
+from dsapi.training.ridge import fit_ridge_head
 from dsapi.training.sources import assign_folds, sampling_weights
 from dsapi.training.themes_network import average, mix_in_pretrained
 from dsapi.training.themes_progress import Progress
@@ -228,14 +229,25 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
     return folds
 
 
-def finish(material: Material, fitted: Fitted) -> Fitted:
-    """Give the network to use: ``fitted``, part of the way back to the pretrained one."""
-    return mix_in_pretrained(
-        fitted,
-        material.folded,
-        material.class_groups.layer,
-        share=material.plan.pretrained_share,
+def finish(material: Material, fitted: Fitted, kept: NDArray[np.int64]) -> Fitted:
+    """Give the network to use, made of one that was fitted to the photos ``kept``.
+
+    It is moved part of the way back to the pretrained one, and its head is the mean of the
+    fitted head and of a ridge regression's on what the network now says of the same photos.
+    """
+    plan = material.plan
+    mixed = mix_in_pretrained(
+        fitted, material.folded, material.class_groups.layer, share=plan.pretrained_share
     )
+    activations = material.variants.plain[0].blocks[kept]
+    _, features = predict(mixed, activations, first_block=plan.first_block, inner_px=plan.inner_px)
+    ridge = fit_ridge_head(
+        features,
+        material.labels[kept],
+        weights=weigh(material, kept)[kept],
+        themes=material.class_groups.table.shape[1],
+    )
+    return average([mixed, replace(mixed, head=ridge)])
 
 
 def ask(material: Material, fitted: Fitted, activations: NDArray[np.float16]) -> Answer:
