@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint fuzz models bench bench-peers soak clean
+.PHONY: help serve test lint fuzz fuzz-long models bench bench-peers soak clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -39,6 +39,10 @@ fuzz: $(VENV)/.installed-dev  ## Fuzz what reads pictures for FUZZ_SECONDS
 	$(BIN)/python -m fuzz.pictures --write-seeds build/fuzz
 	$(BIN)/python -m fuzz.pictures -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
 		-rss_limit_mb=1024 -timeout=120 -artifact_prefix=build/ -print_final_stats=1 build/fuzz
+
+fuzz-long: $(VENV)/.installed-dev  ## The long form: 20,000 mutated pictures, ten minutes of fuzzing
+	DSAPI_FUZZ=long $(BIN)/python -m pytest -q tests/prediction/test_mutated_pictures.py
+	$(MAKE) fuzz FUZZ_SECONDS=600
 
 bench: $(VENV)/.installed-dev  ## Measure speed against the bare loop and the peers (about 10 minutes)
 	$(BIN)/python -m benchmarks.bench

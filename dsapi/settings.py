@@ -185,11 +185,7 @@ class Settings(BaseSettings):
     @property
     def engine_options(self) -> EngineOptions:
         """How the engine is to run the graphs."""
-        return EngineOptions(
-            sessions=self.worker_count,
-            precision=self.precision,
-            batching=self.batching,
-        )
+        return EngineOptions(precision=self.precision, batching=self.batching)
 
     @property
     def limits(self) -> Limits:

@@ -12,11 +12,13 @@ import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dsapi.errors import NotReady, Overloaded, RequestError
+from dsapi.memory import give_back
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.golden import check_golden
 from dsapi.prediction.model import Model
@@ -89,6 +91,7 @@ class PredictionWorkers:
         self._tally = Tally()
         self._workers: list[Worker] = []
         self._left_behind: list[Worker] = []
+        self._replaced: weakref.ref[Generation] | None = None
         self._accepting = False
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="prediction-watch", daemon=True)
@@ -145,6 +148,7 @@ class PredictionWorkers:
         self._generation = self._prepare(models, limits, at_a_time=1)
         while old.sessions:  # of workers that were replaced, or busy since the reload before
             close_sessions(old.sessions.popitem()[1])
+        self._replaced = weakref.ref(old)
 
     def stop(self, timeout_s: float = math.inf) -> bool:
         """Refuse new work, let each worker finish what is queued, and wait for them.
@@ -236,10 +240,13 @@ class PredictionWorkers:
             for model in opened[0].values():
                 check_golden(model, limits)
         except Exception:
-            for future in opening:
-                if future.exception() is None:
-                    close_sessions(future.result())
+            for sessions in [future.result() for future in opening if not future.exception()]:
+                close_sessions(sessions)
             raise
+        finally:
+            # An error in a future knows this frame, which knows the future: a circle that would
+            # keep the models that were refused.
+            del opening
         return Generation(models, limits, dict(enumerate(opened)))
 
     def _make_worker(self, number: int) -> Worker:
@@ -249,14 +256,22 @@ class PredictionWorkers:
         return worker.is_alive() and worker.busy_for() < self._stall_timeout_s
 
     def _watch(self) -> None:
-        """Replace workers that died or stalled, until the end."""
+        """Replace workers that died or stalled, and see what was replaced off, until the end."""
         while not self._stopping.wait(min(_WATCH_S, self._stall_timeout_s / 2)):
             for index, worker in enumerate(self._workers):
                 if not self._healthy(worker):
                     self._replace_worker(index, worker)
+            # One that has ended would keep its models.
+            self._left_behind = [worker for worker in self._left_behind if worker.is_alive()]
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """When the models before the last reload have gone, let the system have their memory."""
+        if self._replaced is not None and self._replaced() is None:
+            self._replaced = None
+            give_back()
 
     def _replace_worker(self, index: int, worker: Worker) -> None:
-        self._left_behind = [old for old in self._left_behind if old.is_alive()]
         if len(self._left_behind) >= _MAX_LEFT_BEHIND:
             return  # not ready until the service is restarted: something is wrong for good
         reason = "stalled" if worker.is_alive() else "died"

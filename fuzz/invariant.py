@@ -3,6 +3,8 @@
 Called by the fuzz target and by the tests that mutate valid pictures.
 """
 
+import warnings
+
 import numpy as np
 
 from dsapi.errors import RequestError
@@ -31,6 +33,16 @@ def check_picture(data: bytes, *, point: tuple[float, float], factor: int) -> Pi
     Raises:
         AssertionError: the invariant is broken. Any other exception is a finding too.
     """
+    # Not as errors: those would be taken for what decoders raise on corrupt data.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        picture = _answer(data, point=point, factor=factor)
+    if caught:
+        raise AssertionError(f"warned: {caught[0].message}")
+    return picture
+
+
+def _answer(data: bytes, *, point: tuple[float, float], factor: int) -> Picture | None:
     try:
         opened = open_picture(data, LIMITS)
         located = locate_point(point, unit="percent", width=opened.width, height=opened.height)

@@ -1,10 +1,22 @@
-"""What keeps a process that runs for months from growing: arenas, and Python's garbage."""
+"""What keeps a process that runs for months from growing: nothing that was replaced stays."""
 
+import gc
+import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from dsapi.engines import EngineName
+from dsapi.prediction.model import Model
+from dsapi.workers import PredictionWorkers
+from tests.conftest import StartServer
+from tests.engines.gated import GatedGraph, gated_model
+from tests.graphs import freeze_constant, write_graph
+from tests.test_reload import Site
+from tests.test_worker_faults import LIMITS, eventually
 
 # Many threads that allocate at the same time; how many arenas malloc has then (malloc_info(3)).
 _ARENAS = """
@@ -59,6 +71,12 @@ def run(script: str, *arguments: str) -> list[str]:
     return done.stdout.split()
 
 
+def resident_bytes() -> int:
+    """Memory that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
 def test_threads_share_the_arenas_that_are_allowed() -> None:
     if run("import platform; print(platform.libc_ver()[0])") != ["glibc"]:
         pytest.skip("arenas are glibc's")
@@ -72,3 +90,128 @@ def test_what_is_there_when_a_server_starts_is_no_work_for_the_collector(
 ) -> None:
     frozen = int(run(_SERVE, str(tiny_config))[-1])
     assert frozen > 50_000
+
+
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    """Leave reference cycles where they are."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture(params=["tensorflow", "openvino"])
+def site(
+    request: pytest.FixtureRequest, tiny_config: Path, tmp_path: Path, start_server: StartServer
+) -> Site:
+    """A server with one of the engines."""
+    engine: EngineName = request.param
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    return Site(tiny_config, tmp_path / "site", start_server, engine=engine)
+
+
+def count_models() -> int:
+    """Count the models and TensorFlow graphs of this process, garbage included."""
+    return sum(
+        type(thing) is Model or type(thing).__name__ == "Graph" for thing in gc.get_objects()
+    )
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_models_that_were_replaced_go_without_the_garbage_collector(site: Site) -> None:
+    assert site.theme() == "green"
+    site.reload()
+    gc.collect()  # the import of an engine leaves some
+    assert eventually(lambda: site.reload()[0] == 200)
+    before = count_models()
+    for _ in range(3):
+        assert site.reload()[0] == 200
+        assert site.theme() == "green"
+    assert eventually(lambda: count_models() <= before)
+
+
+def spoil_the_second_graph(site: Site) -> None:
+    freeze_constant(site.folder / "models/colors.pb", [0.5, 0.5], side=9)
+
+
+def spoil_the_scores(site: Site) -> None:
+    freeze_constant(site.folder / "models/colors.pb", [float("nan"), 0.5, 0.5], side=9)
+
+
+def spoil_a_run(site: Site) -> None:
+    """Put a graph there that turns out to give six scores only when it runs."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
+        means = tf.tile(tf.reduce_mean(pixels, axis=[1, 2]), [1, 2])
+        tf.reshape(means, tf.stack([tf.shape(pixels)[0], tf.size(means[0])]), name="scores")
+    write_graph(site.folder / "models/colors.pb", graph.as_graph_def())
+    site.change('crop = "9px"', 'crop = "9px"\noutput_tensor = "scores"')
+
+
+def name_no_tensor(site: Site) -> None:
+    site.change('crop = "9px"', 'crop = "9px"\noutput_tensor = "none"')
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_the_second_graph, spoil_the_scores, spoil_a_run, name_no_tensor],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_models_that_were_refused_go_too(site: Site, spoil: Callable[[Site], None]) -> None:
+    spoil(site)
+    gc.collect()  # making a graph leaves some
+    before = count_models()
+    for _ in range(3):
+        assert site.reload()[0] == 409
+    assert eventually(lambda: count_models() <= before)
+
+
+# Holds memory in pieces, and lets go of all but the last: malloc by itself gives nothing back then.
+_HOLES = """
+import re
+from dsapi.memory import give_back
+
+def resident_kib():
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1])
+
+pieces = [bytes(2000) for _ in range(50_000)]
+del pieces[:-1]
+before = resident_kib()
+print(give_back(), before - resident_kib())
+"""
+
+
+def test_memory_that_is_free_below_some_in_use_is_given_back() -> None:
+    if run("import platform; print(platform.libc_ver()[0])") != ["glibc"]:
+        pytest.skip("malloc_trim is glibc's")
+    given, freed_kib = run(_HOLES)
+    assert given == "True"
+    assert int(freed_kib) > 80_000
+
+
+class HeavyGraph(GatedGraph):
+    """A graph with 100 MB of weights in pieces, as malloc sees them."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+        self.weights = [bytes(2000) for _ in range(50_000)]
+
+
+def test_the_memory_of_replaced_models_is_given_back() -> None:
+    if run("import platform; print(platform.libc_ver()[0])") != ["glibc"]:
+        pytest.skip("malloc_trim is glibc's")
+    workers = PredictionWorkers(LIMITS, count=1)
+    workers.start({"themes": gated_model(HeavyGraph())})
+    # In use at the end of the heap, so that malloc gives nothing back by itself.
+    above = [bytes(2000) for _ in range(10)]
+    loaded_bytes = resident_bytes()
+    workers.replace({"themes": gated_model(GatedGraph(lambda: None))}, LIMITS)
+    assert eventually(lambda: resident_bytes() < loaded_bytes - 80 * 2**20)
+    workers.stop()
+    del above

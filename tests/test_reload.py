@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dsapi.engines import EngineName
 from dsapi.pidfile import running_pid
 from dsapi.settings import load_settings
 from tests.conftest import RunningServer, StartServer
@@ -25,11 +26,18 @@ PICTURE = encode(plain(GREEN))
 class Site:
     """A server with graphs and a configuration of its own."""
 
-    def __init__(self, tiny_config: Path, folder: Path, start: StartServer) -> None:
+    def __init__(
+        self,
+        tiny_config: Path,
+        folder: Path,
+        start: StartServer,
+        *,
+        engine: EngineName = "tensorflow",
+    ) -> None:
         shutil.copytree(tiny_config.parent, folder, dirs_exist_ok=True)
         self.folder = folder
         self.config = folder / "dsapi.conf"
-        self.server: RunningServer = start(load_settings(self.config))
+        self.server: RunningServer = start(load_settings(self.config, engine=engine))
 
     def change(self, old: str, new: str) -> None:
         text = self.config.read_text(encoding="utf-8")

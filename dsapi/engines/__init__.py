@@ -22,13 +22,11 @@ class EngineOptions:
     """How an engine is to run graphs.
 
     Attributes:
-        sessions: how many threads will run a graph at a time.
         precision: of the arithmetic. TensorFlow computes in the graph's own, ``f32``.
         batching: whether the inputs of sessions that wait at the same time run as one batch;
             ``auto``: if the engine says that its device gains from it.
     """
 
-    sessions: int = 1
     precision: Precision = "f32"
     batching: Batching = "auto"
 

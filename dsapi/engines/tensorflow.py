@@ -7,6 +7,7 @@ process that loads it and then daemonizes hangs at its first prediction.
 import logging
 import os
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -73,8 +74,8 @@ def _native_stderr_to_log() -> Iterator[None]:
 class TensorFlowSession:
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
 
-    def __init__(self, graph: Any, *, feed: str, fetch: str) -> None:
-        """Open a session on a loaded graph."""
+    def __init__(self, loaded: "TensorFlowGraph", graph: Any, *, feed: str, fetch: str) -> None:
+        """Open a session on the imported ``tf.Graph`` of `loaded`, which lives as long as this."""
         tf = _tensorflow()
         # Workers give the parallelism, one thread each. The first session of a process fixes
         # the size of its thread pools for good. -1: operations run in the calling thread. With 1
@@ -84,6 +85,7 @@ class TensorFlowSession:
         )
         # By itself TensorFlow takes all of a GPU's memory, whatever else wants to use it.
         config.gpu_options.allow_growth = True
+        self._loaded = loaded
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         # A callable skips the parsing of feeds and fetches that Session.run repeats every time.
         self._call = self._session.make_callable(fetch, feed_list=[feed])
@@ -99,10 +101,15 @@ class TensorFlowSession:
 
 
 class TensorFlowGraph:
-    """A frozen graph, imported once and shared by every session."""
+    """A frozen graph, imported once and shared by every session.
+
+    It and its sessions are free of reference cycles: when the last of them is let go, the
+    ``tf.Graph`` goes at once, and no garbage collector is needed for it.
+    """
 
     def __init__(self, graph: Any, *, input_tensor: Any, output_tensor: Any) -> None:
         """Keep the imported ``tf.Graph`` and the two tensors at its ends."""
+        weakref.finalize(self, _break_cycles, graph).atexit = False
         self._graph = graph
         self._input = input_tensor
         self._output = output_tensor
@@ -126,7 +133,7 @@ class TensorFlowGraph:
 
     def open_session(self) -> TensorFlowSession:
         """Open a session for the calling thread."""
-        return TensorFlowSession(self._graph, feed=self._input.name, fetch=self._output.name)
+        return TensorFlowSession(self, self._graph, feed=self._input.name, fetch=self._output.name)
 
 
 def load(
@@ -142,10 +149,29 @@ def load(
         raise StartupError(
             f"precision = {options.precision!r} is for engine = 'openvino'; TensorFlow has f32"
         )
-    tf = _tensorflow()
+    definition = _read(path)
+    graph = _tensorflow().Graph()
+    try:
+        _import(definition, graph, path)
+        return TensorFlowGraph(
+            graph,
+            input_tensor=_named(graph, input_tensor, "input_tensor")
+            if input_tensor
+            else _only_input(graph, path),
+            output_tensor=_named(graph, output_tensor, "output_tensor")
+            if output_tensor
+            else _only_output(graph, path),
+        )
+    except StartupError:
+        _break_cycles(graph)
+        raise
+
+
+def _read(path: Path) -> Any:
+    """Read a graph file."""
+    definition = _tensorflow().compat.v1.GraphDef()
     from google.protobuf.message import DecodeError
 
-    definition = tf.compat.v1.GraphDef()
     try:
         definition.ParseFromString(path.read_bytes())
     except OSError as error:
@@ -158,7 +184,12 @@ def load(
         ) from error
     if not definition.node:
         raise StartupError(f"the graph {path} is empty; copy it again")
-    graph = tf.Graph()
+    return definition
+
+
+def _import(definition: Any, graph: Any, path: Path) -> None:
+    """Import what was read into an empty graph."""
+    tf = _tensorflow()
     try:
         with graph.as_default():
             tf.import_graph_def(definition, name="")
@@ -167,15 +198,15 @@ def load(
         raise StartupError(
             f"TensorFlow cannot import the graph {path}: {reason}; freeze it again"
         ) from error
-    return TensorFlowGraph(
-        graph,
-        input_tensor=_named(graph, input_tensor, "input_tensor")
-        if input_tensor
-        else _only_input(graph, path),
-        output_tensor=_named(graph, output_tensor, "output_tensor")
-        if output_tensor
-        else _only_output(graph, path),
-    )
+
+
+def _break_cycles(graph: Any) -> None:
+    """Make a ``tf.Graph`` unusable, so that it goes with the last reference to it.
+
+    It and its operations know each other: a cycle of megabytes, which the garbage collector comes
+    to only after many reloads. TensorFlow's own `dismantle_graph` is this call.
+    """
+    graph.Dismantle()
 
 
 def _named(graph: Any, name: str, setting: str) -> Any:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from dsapi.prediction.formats.header import Pixels
@@ -106,14 +105,22 @@ def _gray_range(pixels: Pixels) -> tuple[float, float]:
     low, high = math.inf, -math.inf
     for _, band in _bands(pixels, 1):
         values = np.asarray(band)
-        finite = values[np.isfinite(values)]
-        if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        ends = (float(values.min()), float(values.max()))
+        if not all(map(math.isfinite, ends)):
+            finite = values[np.isfinite(values)]
+            ends = (float(finite.min()), float(finite.max())) if finite.size else (low, high)
+        low, high = min(low, ends[0]), max(high, ends[1])
     return (low, high) if low < 0 or high > usual else (0.0, usual)
 
 
 def _scale_gray(band: Image.Image, low: float, high: float) -> Image.Image:
     """Scale values to 0 to 255; NaN is black."""
-    values: NDArray[np.float32] = np.asarray(band).astype(np.float32)
-    scaled = (np.clip(values, low, high) - low) * np.float32(255 / max(high - low, 1e-30))
-    return Image.fromarray((np.nan_to_num(scaled) + 0.5).astype(np.uint8))
+    # Differences of the largest numbers overflow in single precision.
+    precision = np.float32 if high - low < 1e38 else np.float64
+    with np.errstate(invalid="ignore"):  # infinities, and NaN that signal
+        scaled = np.subtract(np.asarray(band), low, dtype=precision)
+        scaled *= 255 / max(high - low, 1e-30)
+        # Unlike clip, these two take the number where the other is NaN.
+        np.fmin(np.fmax(scaled, 0, out=scaled), 255, out=scaled)
+    scaled += 0.5
+    return Image.fromarray(scaled.astype(np.uint8))

@@ -35,10 +35,13 @@ def encode_heic(image: Image.Image, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def encode_tile(image: Image.Image, kind: bytes) -> tuple[bytes, bytes]:
+def encode_tile(image: Image.Image, kind: bytes, **options: object) -> tuple[bytes, bytes]:
     """Encode an image as ``av01`` or ``hvc1``; its coded data, and the box that describes it."""
-    options = {"quality": 90, "subsampling": "4:4:4", "speed": 10}
-    whole = encode(image, "AVIF", **options) if kind == b"av01" else encode_heic(image, quality=90)
+    if kind == b"av01":
+        chosen: dict[str, object] = {"quality": 90, "subsampling": "4:4:4", "speed": 10}
+        whole = encode(image, "AVIF", **{**chosen, **options})
+    else:
+        whole = encode_heic(image, **{"quality": 90, **options})
     return find_box(whole, b"mdat")[8:], find_box(whole, _HEADER[kind])
 
 

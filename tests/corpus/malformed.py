@@ -69,14 +69,45 @@ def _jpegs() -> Iterator[tuple[str, Malformed]]:
             UNREADABLE,
         ),
     )
-    yield "JPEG of a thousand scans", (_scan_bomb(), TOO_LARGE)
+    yield "JPEG of a thousand scans", (_scan_bomb(2000), TOO_LARGE)
+    # A marker that stands alone, what follows is not its length.
+    yield "JPEG of a thousand hidden scans", (_scan_bomb(2000, b"\xff\x01"), TOO_LARGE)
+    yield "JPEG of a thousand scans behind starts", (_scan_bomb(2000, b"\xff\xd0"), TOO_LARGE)
+    yield "JPEG of one pixel and 50,000 scans", (_scan_bomb(1, count=50_000), TOO_LARGE)
 
 
-def _scan_bomb() -> bytes:
-    """Repeat the last scan of a large progressive picture."""
-    data = encode(Image.new("L", (2000, 2000), 90), "JPEG", progressive=True)
+def _scan_bomb(side: int, before: bytes = b"", *, count: int = 1000) -> bytes:
+    """Repeat the last scan of a progressive picture."""
+    data = encode(Image.new("L", (side, side), 90), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    return data[:-2] + data[last:-2] * 1000 + b"\xff\xd9"
+    return data[:-2] + (before + data[last:-2]) * count + b"\xff\xd9"
+
+
+def _share_values(tiff: bytes) -> bytes:
+    """Let every long tag have the same values, at the start of the file."""
+    data, start = bytearray(tiff), int.from_bytes(tiff[4:8], "little")
+    for at in range(start + 2, start + 2 + 12 * tiff[start], 12):
+        if int.from_bytes(data[at + 4 : at + 8], "little") >= 2000:
+            data[at + 8 : at + 12] = bytes(4)
+    return bytes(data[: start + 5000])
+
+
+def _tall_jpeg_strip() -> bytes:
+    """Write a TIFF of one row, whose strip is a JPEG of 500 with many scans."""
+    data = encode(Image.new("RGB", (8192, 500)), "JPEG", progressive=True, subsampling=0)
+    last = data.rindex(b"\xff\xda")
+    tags = {**rgb_tags(8192, 1), 259: [7], 262: [6], 278: [1], 530: [1, 1]}
+    return write_tiff(tags, [data[:-2] + data[last:-2] * 95 + b"\xff\xd9"])
+
+
+def _jpeg_strips(scans: int, *, tiled: bool = False) -> bytes:
+    """Write a TIFF of progressive JPEG strips or tiles, each with more scans than usual."""
+    data = encode(Image.new("RGB", (2048, 512)), "JPEG", progressive=True, subsampling=0)
+    last = data.rindex(b"\xff\xda")
+    strip = data[:-2] + data[last:-2] * scans + b"\xff\xd9"
+    tags = {**rgb_tags(2048, 2048), 259: [7], 262: [6], 530: [1, 1]}
+    layout = {322: [2048], 323: [512]} if tiled else {278: [512]}
+    return write_tiff({**tags, **layout}, [strip] * 4, tiled=tiled)
 
 
 def _pngs() -> Iterator[tuple[str, Malformed]]:
@@ -144,6 +175,9 @@ def _bmps() -> Iterator[tuple[str, Malformed]]:
     yield "BMP of 2 MB in runs", (rle + b"\0\0" * 1_000_000, TOO_LARGE)
     large = rle[:18] + struct.pack("<ii", 5000, 5000) + rle[26:]
     yield "BMP of 25 megapixels in runs", (large, TOO_LARGE)
+    # Within either limit alone.
+    both = rle[:18] + struct.pack("<ii", 2600, 2600) + rle[26:] + b"\0\0" * 300_000
+    yield "BMP of 7 megapixels in 300,000 runs", (both, TOO_LARGE)
 
 
 def _tiffs() -> Iterator[tuple[str, Malformed]]:
@@ -167,6 +201,11 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
         ),
     )
     yield "TIFF of unknown compression", (write_tiff({**tags, 259: [777]}, [pixels]), UNREADABLE)
+    shared = {**tags, 258: [8] * 2000, 266: [1] * 2000, 532: [0] * 2000, 338: [0] * 2000}
+    yield (
+        "TIFF of tags as long as all of it",
+        (_share_values(write_tiff(shared, [b"abc"])), UNREADABLE),
+    )
     yield "TIFF of 200 samples", (write_tiff({**tags, 277: [200]}, [pixels]), UNREADABLE)
     yield (
         "TIFF with too few pixels",
@@ -194,6 +233,9 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
             UNREADABLE,
         ),
     )
+    yield "TIFF of JPEG strips of 120 scans", (_jpeg_strips(110), TOO_LARGE)
+    yield "TIFF of JPEG tiles of 120 scans", (_jpeg_strips(110, tiled=True), TOO_LARGE)
+    yield "TIFF of a JPEG strip taller than the picture", (_tall_jpeg_strip(), TOO_LARGE)
     many = whole[:offset] + struct.pack("<HHII", 273, 4, 1 << 28, 8) + whole[offset + 12 :]
     yield "TIFF with a tag past its end", (many, UNREADABLE)
 

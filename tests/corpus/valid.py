@@ -254,6 +254,7 @@ def _tiffs() -> Named:
     yield "TIFF of two pages", _valid("TIFF", draw(), save_all=True, append_images=[other])
     yield "TIFF tiled", Valid("TIFF", lambda: write_rgb_tiles(rgb_array(), 16))
     yield "TIFF in planes", Valid("TIFF", lambda: write_rgb_planes(rgb_array()))
+    yield "TIFF with two values where one belongs", Valid("TIFF", _two_values)
     yield "TIFF RGB 16 bits", Valid("TIFF", _deep_tiff)
     gray = np.asarray(draw_gray())
     for name, values in {
@@ -276,6 +277,11 @@ def _stretched() -> Quadrants:
     first, *_, last = (shade[0] for shade in gray_quadrants())
     shades = [round((shade[0] - first) * 255 / (last - first)) for shade in gray_quadrants()]
     return tuple((shade,) * 3 for shade in shades)  # type: ignore[return-value]
+
+
+def _two_values() -> bytes:
+    doubled = {259: [1, 5], 278: [HEIGHT, 1], 284: [1] * 99}
+    return write_tiff({**rgb_tags(WIDTH, HEIGHT), **doubled}, [rgb_array().tobytes()])
 
 
 def _deep_tiff() -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsapi.engines import EngineOptions, Graph, load_graph
+from dsapi.engines import Graph, load_graph
 from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import ModelSpec, load_model
@@ -17,15 +17,33 @@ from tests.graphs import freeze_brightest_channel, write_graph, write_labels
 
 pytest.importorskip("openvino")
 ROOT = Path(__file__).parent.parent.parent
+# A reload: a graph loaded by the main thread gives way to one loaded by another thread; then a
+# signal comes, which Python handles on the main thread's alternate stack (sigaltstack(2)).
+_RELOAD = """
+import os, signal, sys, threading
+from pathlib import Path
+from dsapi.engines import load_graph
+
+def load():
+    graph = load_graph(Path(sys.argv[1]), engine="openvino", input_tensor=None, output_tensor=None)
+    graph.open_session().close()
+    return graph
+
+def reload():
+    graphs[0] = load()
+
+signal.signal(signal.SIGHUP, lambda *_: print("handled"))
+graphs = [load()]
+for _ in range(2):
+    thread = threading.Thread(target=reload)
+    thread.start()
+    thread.join()
+    os.kill(os.getpid(), signal.SIGHUP)
+"""
 
 
-def load(
-    path: Path, *, feed: str | None = None, fetch: str | None = None, sessions: int = 1
-) -> Graph:
-    options = EngineOptions(sessions=sessions)
-    return load_graph(
-        path, engine="openvino", input_tensor=feed, output_tensor=fetch, options=options
-    )
+def load(path: Path, *, feed: str | None = None, fetch: str | None = None) -> Graph:
+    return load_graph(path, engine="openvino", input_tensor=feed, output_tensor=fetch)
 
 
 def freeze_small_network(path: Path) -> Path:
@@ -141,7 +159,7 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
 
 
 def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
-    graph = load(freeze_small_network(tmp_path / "graph.pb"), sessions=4)
+    graph = load(freeze_small_network(tmp_path / "graph.pb"))
     pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)
     alone = graph.open_session()
     expected = [alone.run(picture) for picture in pictures]
@@ -156,6 +174,18 @@ def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(run, pictures))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_signal_after_the_first_graph_has_gone_is_survived(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(tmp_path / "graph.pb")
+    run = subprocess.run(
+        [sys.executable, "-c", _RELOAD, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout.split()) == (0, ["handled"] * 2), run.stderr
 
 
 def test_importing_it_starts_no_thread_and_no_telemetry(tiny_config: Path) -> None:

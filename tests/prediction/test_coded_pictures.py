@@ -150,6 +150,27 @@ def test_data_that_many_items_share_are_not_read_without_end() -> None:
         open_picture(data, LIMITS)
 
 
+def test_a_primary_picture_that_is_the_thumbnail_of_another_is_refused() -> None:
+    # libheif lists pictures without their thumbnails; the other one would be decoded uncounted.
+    small, large = encode_tile(flat(64, 64), b"hvc1"), encode_tile(flat(3000, 3000), b"hvc1")
+    data = write_tiles([small, large], kind=b"hvc1", size=(64, 64), tile_size=(64, 64), grid=(2, 1))
+    lying = data.replace(
+        b"dimg" + struct.pack(">4H", 1, 2, 2, 3), b"thmb" + struct.pack(">4H", 2, 2, 3, 3)
+    )
+    lying = lying.replace(b"grid\0", b"mime\0")
+    lying = lying.replace(b"pitm" + bytes(4) + b"\0\1", b"pitm" + bytes(4) + b"\0\2")
+    with pytest.raises(UnreadableImage):
+        read_picture(lying, LIMITS)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIC"])
+def test_a_container_without_a_primary_picture_is_refused(format: str) -> None:
+    data = encode(draw(), "AVIF") if format == "AVIF" else encode_heic(draw())
+    at = data.index(b"pitm") + 8
+    with pytest.raises(UnreadableImage, match="no primary picture"):
+        open_picture(data[:at] + b"\0\7" + data[at + 2 :], LIMITS)
+
+
 @pytest.mark.parametrize("format", ["AVIF", "HEIC"])
 def test_what_a_container_says_twice_is_refused(format: str) -> None:
     data = encode(draw(), "AVIF") if format == "AVIF" else encode_heic(draw())

@@ -1,12 +1,17 @@
 """Embedded color profiles: known patches come back within 3 ΔE2000 of what they are."""
 
+import struct
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from dsapi.prediction.formats.primaries import write_profile
 from dsapi.prediction.picture import Limits, read_picture
 from dsapi.training.colors_science import measure_lab
+from tests.corpus.heif import encode_heic
+from tests.corpus.png import chunk, write_png
 from tests.corpus.profiles import (
     SPACES,
     cmyk_profile,
@@ -189,3 +194,42 @@ def test_cmyk_with_a_profile_shows_the_inks_it_describes(
 def test_a_profile_that_does_not_fit_is_passed_over(profile: bytes) -> None:
     data = encode(row(PATCHES.astype(np.uint8), "RGB"), "PNG", icc_profile=profile)
     assert delta_e(shown(data), PATCHES).max() <= 1
+
+
+def named_colors(format: str, primaries: int, transfer: int) -> bytes:
+    """Encode the patches as values of Display P3, and name a color space by its numbers."""
+    xyz = to_xyz_d50("sRGB") @ linear(PATCHES).T
+    values = np.clip(np.linalg.solve(to_xyz_d50("Display P3"), xyz), 0, 1).T
+    image = row(np.asarray(curved(values).round().astype(np.uint8)), "RGB")
+    if format == "PNG":
+        named = chunk(b"cICP", bytes((primaries, transfer, 0, 1)))
+        return write_png(np.asarray(image), extra=named)
+    lossless = {"quality": 100, "subsampling": "4:4:4"}
+    data = encode(image, "AVIF", **lossless) if format == "AVIF" else _encode_heic(image)
+    at = data.index(b"nclx") + 4
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+def _encode_heic(image: Image.Image) -> bytes:
+    return encode_heic(image, quality=100, chroma=444)
+
+
+@pytest.mark.parametrize("format", ["PNG", "AVIF", "HEIC"])
+def test_a_color_space_named_by_numbers_is_converted(format: str) -> None:
+    assert delta_e(shown(named_colors(format, 12, 13)), PATCHES).max() <= 3
+    # The same values taken as sRGB, or with a curve that goes beyond white, are not converted.
+    for primaries, transfer in ((1, 13), (12, 16)):
+        assert delta_e(shown(named_colors(format, primaries, transfer)), PATCHES).max() > 3
+
+
+def test_the_built_profiles_have_the_primaries_of_their_spaces() -> None:
+    for primaries, space in ((12, "Display P3"), (9, "BT.2020")):
+        profile = write_profile(primaries, 13)
+        at = profile.index(b"XYZ ", profile.index(b"acsp"))
+        colorants = [
+            np.frombuffer(profile[start + 8 : start + 20], ">i4") / 65536
+            for start in range(at, len(profile))
+            if profile[start : start + 8] == b"XYZ " + bytes(4)
+        ]
+        assert np.abs(np.array(colorants[1:]).T - to_xyz_d50(space)).max() < 2e-4
+    assert write_profile(1, 13) == write_profile(9, 16) == b""

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import random
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.corpus.malformed import SEEDS
 from tests.corpus.valid import valid_pictures
 
 _PICTURES = valid_pictures()
+# The long form, `make fuzz-long`, draws others each time.
+_LONG = os.environ.get("DSAPI_FUZZ") == "long"
 SEED_DATA = [_PICTURES[name].make() for name in SEEDS]
 
 # Where something is changed, as a share of the file, and how.
@@ -39,9 +42,9 @@ def change(data: bytes, kind: str, place: float, what: bytes | int) -> bytes:
 
 
 @settings(
-    max_examples=600,
+    max_examples=20_000 if _LONG else 600,
     deadline=None,
-    derandomize=True,
+    derandomize=not _LONG,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

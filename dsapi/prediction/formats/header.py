@@ -136,12 +136,12 @@ class Reader:
 
     def __init__(self, data: bytes, what: str, *, byteorder: Any = "big") -> None:
         self.data = data
+        self.byteorder = byteorder
         self._what = what
-        self._byteorder = byteorder
 
     def number(self, offset: int, size: int) -> int:
         """Read an unsigned integer of `size` bytes."""
-        return int.from_bytes(self.bytes(offset, size), self._byteorder)
+        return int.from_bytes(self.bytes(offset, size), self.byteorder)
 
     def bytes(self, offset: int, size: int) -> bytes:
         """Read exactly `size` bytes."""

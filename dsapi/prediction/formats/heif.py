@@ -23,6 +23,7 @@ from dsapi.prediction.formats.header import (
     decode_with,
 )
 from dsapi.prediction.formats.hevc import count_pictures
+from dsapi.prediction.formats.primaries import write_profile
 from dsapi.prediction.formats.tracks import read_first_samples
 
 # Measured: planes of up to 10 bits, the result, one copy of it.
@@ -48,13 +49,15 @@ class _Work:
 
     Attributes:
         pixels: of all frames of the picture, or of its transparency if that has more.
-        bytes: of their coded data.
+        coded_bytes: of their coded data.
         sizes: of the largest frames, where one item is the picture; else empty.
+        profile: of the color space that the picture names by numbers; empty if it is sRGB.
     """
 
     pixels: int
-    bytes: int
+    coded_bytes: int
     sizes: tuple[tuple[int, int], ...]
+    profile: bytes = b""
 
 
 def read_avif_header(data: bytes) -> Header:
@@ -80,14 +83,14 @@ def read_avif_header(data: bytes) -> Header:
         coding="AVIF",
         # From the container; Pillow hands it on in a block that it made itself.
         orientation=int(exif.get(0x0112, 1)),
-        profile=_profile(image.info.get("icc_profile")),
+        profile=_choose_profile(image.info.get("icc_profile"), work),
         bytes_per_pixel=_AVIF_BYTES_PER_PIXEL,
         fixed_bytes=2 * len(data),
         max_pixels=_MAX_PIXELS,
         ns_per_pixel=_AVIF_NS_PER_PIXEL,
         ns_per_byte=_AVIF_NS_PER_BYTE,
         coded_pixels=work.pixels,
-        coded_bytes=work.bytes,
+        coded_bytes=work.coded_bytes,
     )
 
 
@@ -110,14 +113,14 @@ def read_heic_header(data: bytes) -> Header:
         height,
         decode=lambda _, deadline: _decode_heic(hidden, deadline),
         coding="HEIC",
-        profile=_profile(image.info.get("icc_profile")),
+        profile=_choose_profile(image.info.get("icc_profile"), work),
         bytes_per_pixel=_HEIC_BYTES_PER_PIXEL,
         fixed_bytes=2 * len(data),
         max_pixels=_MAX_PIXELS,
         ns_per_pixel=_HEIC_NS_PER_PIXEL,
         ns_per_byte=_HEIC_NS_PER_BYTE,
         coded_pixels=work.pixels,
-        coded_bytes=work.bytes,
+        coded_bytes=work.coded_bytes,
     )
 
 
@@ -130,15 +133,19 @@ def _find_avif_work(reader: Reader, boxes: list[Box]) -> _Work:
             raise reader.unreadable(f"is put together from item {item}, which is no AV1")
         return list(read_frames(reader, items.read_data(reader, item)))
 
-    works = [_add_up(reader, items, read_item_frames, smallest=_MIN_AVIF_PIXELS)]
-    for sample in read_first_samples(reader, boxes):
+    samples = read_first_samples(reader, boxes)
+    works = []
+    if items.primary in items.kinds or not samples:
+        works.append(_add_up(reader, items, read_item_frames, smallest=_MIN_AVIF_PIXELS))
+    for sample in samples:
         frames = list(read_frames(reader, sample))
         pixels = _count_pixels(frames, smallest=_MIN_AVIF_PIXELS)
         works.append(_Work(pixels, len(sample), tuple(frames)))
     return _Work(
         max(work.pixels for work in works),
-        max(work.bytes for work in works),
+        max(work.coded_bytes for work in works),
         tuple(size for work in works for size in work.sizes),
+        works[0].profile,
     )
 
 
@@ -167,7 +174,7 @@ def _read_only_items(reader: Reader, boxes: list[Box]) -> Items:
 def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> _Work:
     """Add up the frames of all items that the picture and its transparency are made of."""
     if items.primary not in items.kinds:
-        return _Work(0, 0, ())
+        raise reader.unreadable("has no primary picture")
     shown = items.find_parts(reader, items.primary)
     veils = {
         part: [items.find_parts(reader, veil) for veil in items.auxiliary.get(part, [])]
@@ -186,7 +193,8 @@ def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> _
     # Of an item's auxiliary ones only one is its transparency.
     veil_pixels = sum(max(map(count, lists), default=0) for lists in veils.values())
     single = sizes.get(items.primary, [])
-    return _Work(max(count(shown), veil_pixels), coded_bytes, tuple(single))
+    profile = _read_named_colors(reader, items, shown)
+    return _Work(max(count(shown), veil_pixels), coded_bytes, tuple(single), profile)
 
 
 def _count_pixels(sizes: list[tuple[int, int]], *, smallest: int) -> int:
@@ -201,8 +209,16 @@ def _decode_heic(data: bytes, deadline: Deadline) -> Pixels:
 
 
 def _primary_image(data: bytes) -> pillow_heif.HeifImage:
+    """Choose the picture whose items were counted.
+
+    Raises:
+        UnreadableImage: libheif lists others only.
+    """
     heif = pillow_heif.HeifFile(BytesIO(data), convert_hdr_to_8bit=True, remove_stride=False)
-    return heif[heif.primary_index]
+    image = heif[heif.primary_index]
+    if not image.info["primary"]:
+        raise Reader(data, "HEIC").unreadable("has no primary picture")
+    return image
 
 
 def _hide_exif(data: bytes, boxes: list[Box]) -> bytes:
@@ -214,5 +230,17 @@ def _hide_exif(data: bytes, boxes: list[Box]) -> bytes:
     return data
 
 
-def _profile(profile: object) -> bytes:
-    return profile if isinstance(profile, bytes) and len(profile) <= MAX_PROFILE_BYTES else b""
+def _read_named_colors(reader: Reader, items: Items, parts: list[int]) -> bytes:
+    """Find the color space that an item, or its first part, names by numbers (``nclx``)."""
+    for item in parts[:2]:
+        colors = items.find_property(item, b"colr")
+        if colors is not None and reader.bytes(colors.start, 4) == b"nclx":
+            return write_profile(*(reader.number(colors.start + at, 2) for at in (4, 6)))
+    return b""
+
+
+def _choose_profile(embedded: object, work: _Work) -> bytes:
+    """Take the embedded ICC profile, which comes before numbers (ISO/IEC 23000-22, 7.3.6.4)."""
+    if isinstance(embedded, bytes) and embedded:
+        return embedded if len(embedded) <= MAX_PROFILE_BYTES else b""
+    return work.profile

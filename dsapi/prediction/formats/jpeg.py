@@ -35,15 +35,18 @@ _ARITHMETIC = {*range(0xC9, 0xD0)} - {0xCC}
 _COLOR_CODING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}
 _END_MARKER = b"\xff\xd9"
 _ALONE = {0x01, *range(0xD0, 0xD9)}
-# The next marker in entropy-coded data: neither a stuffed zero, a restart nor a fill byte.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# The next segment in entropy-coded data: neither a stuffed zero, a fill byte, nor one of the
+# markers that stand alone.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 # Components to the mode in which simplejpeg decodes them.
 _COLORSPACES = {1: "L", 3: "RGBX"}
 # Each scan of a progressive picture goes over all of it: 25 to 90 ms for 50 megapixels.
-_MAX_SCANNED_PIXELS = 400_000_000
+MAX_SCANNED_PIXELS = 400_000_000
+# Ten are usual. However small the picture, each takes some microseconds.
+_MAX_SCANS = 1000
 # Measured on a busy core: progressive 13 ms a megapixel, arithmetic 80, baseline 4.
-_MAX_SLOW_PIXELS = 25_000_000
+MAX_SLOW_PIXELS = 25_000_000
 _MAX_ARITHMETIC_PIXELS = 12_500_000
 
 
@@ -118,7 +121,7 @@ def _find_limit(frame: _Frame, *, whole: bool) -> tuple[str, int]:
     """Name the coding, and how many pixels of it can be decoded in a second; 0: any number."""
     if frame.marker in _ARITHMETIC:
         return "arithmetic JPEG", _MAX_ARITHMETIC_PIXELS
-    return ("progressive JPEG", _MAX_SLOW_PIXELS) if whole else ("JPEG", 0)
+    return ("progressive JPEG", MAX_SLOW_PIXELS) if whole else ("JPEG", 0)
 
 
 def _read_segments(reader: Reader) -> _Segments:
@@ -177,20 +180,34 @@ def _read_frame(marker: int, content: bytes, reader: Reader) -> _Frame:
 
 def _check_scans(data: bytes, offset: int, frame: _Frame) -> None:
     """Refuse a picture whose scans together go over too many pixels."""
-    limit = max(1, _MAX_SCANNED_PIXELS // max(1, frame.width * frame.height))
-    scans = 0
-    while match := _MARKER.search(data, offset):
-        marker = data[match.start() + 1]
+    limit = max(1, min(_MAX_SCANS, MAX_SCANNED_PIXELS // max(1, frame.width * frame.height)))
+    if count_scans(data, offset, limit)[0] > limit:
+        raise TooLarge(
+            f"the JPEG picture has over {limit} scans, the limit for "
+            f"{frame.width} × {frame.height} pixels"
+        )
+
+
+def count_scans(data: bytes, offset: int, limit: int = _MAX_SCANS) -> tuple[int, int]:
+    """Count the scans from an offset on, which a marker is at.
+
+    Returns:
+        The scans, `limit` + 1 if there are more; the pixels of the largest frame header among them.
+    """
+    scans = pixels = 0
+    while scans <= limit and (match := _MARKER.search(data, offset)):
+        at = match.start() + 2
+        marker = data[at - 1]
         if marker == _END:
             break
         scans += marker == _START_OF_SCAN
-        if scans > limit:
-            raise TooLarge(
-                f"the JPEG picture has over {limit} scans, the limit for "
-                f"{frame.width} × {frame.height} pixels"
-            )
-        length = int.from_bytes(data[match.start() + 2 : match.start() + 4], "big")
-        offset = match.start() + 2 + max(length, 2)
+        length, height, width = (
+            int.from_bytes(data[at + start : at + start + 2], "big") for start in (0, 3, 5)
+        )
+        if marker in _FRAMES:
+            pixels = max(pixels, width * height)
+        offset = at + max(length, 2)
+    return scans, pixels
 
 
 def _decode(data: bytes, segments: _Segments, factor: int, *, deadline: Deadline) -> Pixels:

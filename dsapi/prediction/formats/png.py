@@ -15,6 +15,7 @@ from dsapi.prediction.formats.header import (
     decode_with,
     read_orientation,
 )
+from dsapi.prediction.formats.primaries import write_profile
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
@@ -47,7 +48,7 @@ def read_header(data: bytes) -> Header:
         decode=lambda _, deadline: decode_with(PngImageFile, cleaned, deadline),
         coding="16-bit PNG" if deep else "PNG",
         orientation=read_orientation(b"".join(chunks.get(b"eXIf", [])[:1])),
-        profile=_read_profile(b"".join(chunks.get(b"iCCP", [])[:1])),
+        profile=_read_profile(chunks),
         bytes_per_pixel=(2 if bits == 16 else 1) if single else 4,
         fixed_bytes=len(cleaned),
         max_pixels=_MAX_DEEP_PIXELS if deep else 0,
@@ -65,7 +66,7 @@ def _read_chunks(reader: Reader) -> dict[bytes, list[bytes]]:
         kind = reader.bytes(offset + 4, 4)
         if kind == b"IEND":
             return chunks
-        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"iCCP", b"eXIf"):
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"iCCP", b"cICP", b"eXIf"):
             chunks.setdefault(kind, []).append(reader.bytes(offset + 8, length))
         offset += 12 + length
     raise reader.unreadable(f"has over {MAX_PARTS} chunks")
@@ -88,9 +89,15 @@ def _write(chunks: dict[bytes, list[bytes]], *, deep: bool) -> bytes:
     return b"".join(pieces)
 
 
-def _read_profile(chunk: bytes) -> bytes:
-    """Decompress an ICC profile: name, 0, method 0, zlib. Empty if it is corrupt or too large."""
-    _, _, content = chunk.partition(b"\0")
+def _read_profile(chunks: dict[bytes, list[bytes]]) -> bytes:
+    """Decompress an ICC profile: name, 0, method 0, zlib. Empty if it is corrupt or too large.
+
+    A color space named by numbers comes before it (PNG, third edition, 4.3).
+    """
+    numbers = b"".join(chunks.get(b"cICP", [])[:1])
+    if len(numbers) == 4:
+        return write_profile(numbers[0], numbers[1])
+    _, _, content = b"".join(chunks.get(b"iCCP", [])[:1]).partition(b"\0")
     inflater = zlib.decompressobj()
     try:
         profile = inflater.decompress(content[1:], MAX_PROFILE_BYTES)

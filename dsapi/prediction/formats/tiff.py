@@ -12,18 +12,22 @@ from typing import Any
 
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffTags import lookup
 
 from dsapi.errors import TooLarge
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.formats.header import MAX_PROFILE_BYTES, Header, Reader, decode_with
+from dsapi.prediction.formats.jpeg import MAX_SCANNED_PIXELS, MAX_SLOW_PIXELS, count_scans
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _ORIENTATION = 273, 278, 274
+_STRIP_BYTES, _TILE_BYTES = 279, 325
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _PROFILE = 322, 323, 324, 34675
 # Layout, color and compression (TIFF 6.0, and its supplements for JPEG).
 _KEPT = {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, 262, 266, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP),
-    *(279, 284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, 325, 332, 338, 339),
+    *(_STRIP_BYTES, 284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS),
+    *(_TILE_BYTES, 332, 338, 339),
     *(347, *range(512, 522), 529, 530, 531, 532),
 }
 # TIFF 6.0, section 2, and BigTIFF: bytes of each type.
@@ -31,8 +35,14 @@ _TYPE_BYTES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
     16: 8, 17: 8, 18: 8,
 }  # fmt: skip
-_LZMA = 34925
+# Bytes, text, anything: one value, however long.
+_TEXTS = {1, 2, 7}
+_OLD_JPEG, _JPEG, _LZMA = 6, 7, 34925
 _MAX_LZMA_PIXELS = 20_000_000
+# However small a strip of JPEG is, each of its scans takes as long as this many pixels.
+_MIN_SCANNED_PIXELS = 4096
+# Strips of equal content may share it.
+_MAX_SHARED_BYTES = 1024 * 1024
 # A strip or tile costs up to 30 µs. A row each is common: 12,000 rows are a large scan.
 _MAX_TILES = 16_384
 _MAX_DIRECTORY = 1024
@@ -55,7 +65,7 @@ def read_header(data: bytes) -> Header:
 
     Raises:
         UnreadableImage: malformed, or a tag's values lie outside the file.
-        TooLarge: over 16,384 strips or tiles.
+        TooLarge: over 16,384 strips or tiles, or too many scans in them.
     """
     byteorder: Any = "little" if data[:2] == b"II" else "big"
     reader = Reader(data, "TIFF", byteorder=byteorder)
@@ -74,6 +84,12 @@ def read_header(data: bytes) -> Header:
     sample_bytes = samples * -(-max(value(_BITS, 1), 8) // 8)
     rows = min(value(_ROWS_PER_STRIP, height), height)
     tile = value(_TILE_WIDTH, width) * value(_TILE_HEIGHT, rows)
+    coding, max_pixels, tile_bytes = "TIFF", 0, max(4, sample_bytes)
+    if value(_COMPRESSION, 1) == _LZMA:
+        coding, max_pixels = "LZMA-compressed TIFF", _MAX_LZMA_PIXELS
+    elif value(_COMPRESSION, 1) in (_OLD_JPEG, _JPEG) and _has_scans(reader, tags, tile):
+        # Its coefficients, too, are kept until the last scan.
+        coding, max_pixels, tile_bytes = "TIFF of progressive JPEG", MAX_SLOW_PIXELS, 10
     cleaned = _write(data, tags, byteorder=byteorder, big=big)
     profile = tags.get(_PROFILE)
     orientation = value(_ORIENTATION, 1)
@@ -82,13 +98,47 @@ def read_header(data: bytes) -> Header:
         width,
         height,
         decode=lambda _, deadline: _decode(cleaned, deadline),
-        coding="LZMA-compressed TIFF" if value(_COMPRESSION, 1) == _LZMA else "TIFF",
+        coding=coding,
         orientation=orientation if 1 <= orientation <= 8 else 1,
         profile=b"" if profile is None else data[profile.offset :][: profile.size * profile.count],
         bytes_per_pixel=min(sample_bytes, 4) if samples == 1 else 4,
-        fixed_bytes=len(cleaned) + tile * max(4, sample_bytes),
-        max_pixels=_MAX_LZMA_PIXELS if value(_COMPRESSION, 1) == _LZMA else 0,
+        fixed_bytes=len(cleaned) + tile * tile_bytes,
+        max_pixels=max_pixels,
     )
+
+
+def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
+    """Whether any strip or tile of JPEG has several scans.
+
+    Raises:
+        TooLarge: all scans together go over too many pixels.
+        UnreadableImage: the strips share more data than equal ones would.
+    """
+    scanned_pixels = read_bytes = most = 0
+    for start, length in zip(*_read_places(reader, tags), strict=False):
+        read_bytes += length
+        if read_bytes > 2 * len(reader.data) + _MAX_SHARED_BYTES:
+            raise reader.unreadable("has strips or tiles of the same data")
+        # Behind the first marker, which stands alone.
+        scans, pixels = count_scans(reader.data[start : start + length], 2)
+        most = max(most, scans)
+        scanned_pixels += scans * max(pixels, tile_pixels, _MIN_SCANNED_PIXELS)
+        if scanned_pixels > MAX_SCANNED_PIXELS:
+            raise TooLarge(
+                f"the TIFF picture has JPEG scans of over {MAX_SCANNED_PIXELS} pixels, the limit"
+            )
+    return most > 1
+
+
+def _read_places(reader: Reader, tags: dict[int, _Tag]) -> list[list[int]]:
+    """Read where the strips or tiles start, and how long they are."""
+    numbers = (_STRIP_OFFSETS, _STRIP_BYTES)
+    if _TILE_OFFSETS in tags:
+        numbers = (_TILE_OFFSETS, _TILE_BYTES)
+    return [
+        [reader.number(tag.offset + tag.size * index, tag.size) for index in range(tag.count)]
+        for tag in (tags[number] for number in numbers if number in tags)
+    ]
 
 
 def _decode(data: bytes, deadline: Deadline) -> Image.Image:
@@ -133,7 +183,16 @@ def _read_directory(reader: Reader, *, big: bool) -> dict[int, _Tag]:
             continue
         if not (size and values) or outside:
             raise reader.unreadable(f"has a malformed tag {number}")
-        tags[number] = _Tag(reader.bytes(at, entry_bytes), offset, size, values)
+        entry = reader.bytes(at, entry_bytes)
+        if values > 1 and kind not in _TEXTS and lookup(number).length == 1:
+            # Viewers take the first value; Pillow would warn.
+            if size > word:
+                raise reader.unreadable(f"has {values} values in tag {number}")
+            values, first = 1, reader.bytes(offset, size).ljust(word, b"\0")
+            entry = entry[:4] + values.to_bytes(word, reader.byteorder) + first
+        tags[number] = _Tag(entry, offset, size, values)
+    if sum(tag.size * tag.count for tag in tags.values()) > len(reader.data):
+        raise reader.unreadable("has tags that share their values")
     return tags
 
 
