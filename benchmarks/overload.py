@@ -2,12 +2,11 @@
 
 Finds the most that callers who wait for their answers get (8 at a time), then offers multiples of
 it, at random times and whether or not answers come, and draws what was answered, how fast, and what
-was refused. Server and callers share the machine, so that refusals cost throughput here that they
-would not cost with callers elsewhere. Run: python -m benchmarks.overload
+was refused. Server and callers share the machine: what callers take of it is measured and told, and
+so is what the server gets out of the rest. Run: python -m benchmarks.overload
 """
 
 import argparse
-import asyncio
 import json
 import os
 import random
@@ -17,15 +16,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tests.pictures import encode, photo
+from benchmarks.arrivals import call_at
+from benchmarks.bench import make_picture
+from benchmarks.load import measure, raw_request
+from benchmarks.processes import read_process_cpu_s
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PATIENCE_S = 30.0
+_PATH = "/v1/predictions?x=700&y=500"
+_CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -33,93 +37,86 @@ class Outcome:
     """What became of requests that were offered at one rate.
 
     Attributes:
-        callers_cpu: what the callers took of all cores meanwhile, 0 to 1: it is not the server's.
+        factor: of the peak.
+        peak_per_s: answers a second to 8 callers who wait, right before and after.
+        offered_per_s: requests a second.
+        answered_per_s: while they were offered and after, until the last was answered.
+        statuses: how many answers of each.
+        server_cpu: what the server took of all cores meanwhile, 0 to 1.
+        callers_cpu: what the callers took: it is not the server's.
     """
 
     factor: float
+    peak_per_s: float
     offered_per_s: float
     answered_per_s: float
     statuses: dict[str, int]
     p50_ms: float
     p99_ms: float
     refused_p99_ms: float
+    server_cpu: float
     callers_cpu: float
 
 
-async def ask(port: int, picture: bytes) -> tuple[str, float]:
-    """Ask once, on a connection of its own: status, and seconds until the answer."""
-    started_s = time.perf_counter()
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(
-                b"POST /v1/predictions HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n"
-                b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
-            )
-            writer.write(picture)
-            status = (await reader.readline()).split()[1].decode()
-            await reader.read()
-            writer.close()
-    except TimeoutError:
-        status = "hung"
-    except (OSError, IndexError) as error:
-        status = type(error).__name__
-    return status, time.perf_counter() - started_s
+class Target:
+    """A running server and the request that it gets.
+
+    Args:
+        pid: of its process.
+        port: where it listens.
+    """
+
+    def __init__(self, pid: int, port: int) -> None:
+        self._pid = pid
+        self._port = port
+        self._request = raw_request(_PATH, make_picture(), port=port)
+
+    def measure_peak(self, seconds: float) -> tuple[float, float]:
+        """Let 8 callers wait for their answers; answers a second, and the callers' share of CPU."""
+        started_s = time.process_time()
+        found = measure(self._request, port=self._port, concurrency=8, seconds=seconds)
+        return found.per_s, (time.process_time() - started_s) / seconds / _CORES
+
+    def offer(self, *, peak: float, factor: float, seconds: float) -> Outcome:
+        """Offer requests at random times (a Poisson process), and wait for what becomes of them."""
+        draw = random.Random(int(factor * 100))
+        moments_s = [0.0]
+        while moments_s[-1] < seconds:
+            moments_s.append(moments_s[-1] + draw.expovariate(peak * factor))
+        request = self._request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+        before_s = (read_process_cpu_s(self._pid), time.process_time())
+        fates = call_at(moments_s, request, port=self._port, patience_s=PATIENCE_S)
+        after_s = (read_process_cpu_s(self._pid), time.process_time())
+        took_s = max(fate.ended_s for fate in fates)
+        server, callers = (
+            (after - before) / took_s / _CORES
+            for before, after in zip(before_s, after_s, strict=True)
+        )
+        answered = [1000 * fate.took_s for fate in fates if fate.status == "200"]
+        refused = [1000 * fate.took_s for fate in fates if fate.status == "503"]
+        return Outcome(
+            factor,
+            peak_per_s=peak,
+            offered_per_s=len(moments_s) / seconds,
+            # What is answered after the last was asked was still waiting: it counts with its time.
+            answered_per_s=len(answered) / took_s,
+            statuses=dict(Counter(fate.status for fate in fates)),
+            p50_ms=float(np.percentile(answered or [np.nan], 50)),
+            p99_ms=float(np.percentile(answered or [np.nan], 99)),
+            refused_p99_ms=float(np.percentile(refused or [np.nan], 99)),
+            server_cpu=server,
+            callers_cpu=callers,
+        )
 
 
-async def measure_peak(port: int, picture: bytes, *, seconds: float) -> float:
-    """Count answers a second to 8 callers who wait for theirs."""
-    end_s = time.perf_counter() + seconds
-    answered = 0
-
-    async def call() -> None:
-        nonlocal answered
-        while time.perf_counter() < end_s:
-            status, _ = await ask(port, picture)
-            answered += status == "200"
-
-    await asyncio.gather(*(call() for _ in range(8)))
-    return answered / seconds
-
-
-async def offer(
-    port: int, picture: bytes, *, peak: float, factor: float, seconds: float
-) -> Outcome:
-    """Offer requests at random times (a Poisson process), and wait for what becomes of them."""
-    draw = random.Random(int(factor * 100))
-    rate = peak * factor
-    asked: list[asyncio.Task[tuple[str, float]]] = []
-    started_s, started_cpu_s = time.perf_counter(), time.process_time()
-    at_s = 0.0
-    while at_s < seconds:
-        await asyncio.sleep(max(0.0, started_s + at_s - time.perf_counter()))
-        asked.append(asyncio.create_task(ask(port, picture)))
-        at_s += draw.expovariate(rate)
-    # What is answered after the last was asked was still waiting: it counts with its time.
-    results = await asyncio.gather(*asked)
-    took_s = time.perf_counter() - started_s
-    answered = [1000 * s for status, s in results if status == "200"] or [float("nan")]
-    refused = [1000 * s for status, s in results if status == "503"] or [float("nan")]
-    return Outcome(
-        factor,
-        offered_per_s=len(asked) / seconds,
-        answered_per_s=sum(status == "200" for status, _ in results) / took_s,
-        statuses=dict(Counter(status for status, _ in results)),
-        p50_ms=float(np.percentile(answered, 50)),
-        p99_ms=float(np.percentile(answered, 99)),
-        refused_p99_ms=float(np.percentile(refused, 99)),
-        callers_cpu=(time.process_time() - started_cpu_s) / took_s / len(os.sched_getaffinity(0)),
-    )
-
-
-def draw_curve(outcomes: list[Outcome], *, peak: float, path: Path) -> None:
+def draw_curve(outcomes: list[Outcome], *, path: Path) -> None:
     """Draw throughput and times over what was offered."""
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     offered = [one.offered_per_s for one in outcomes]
     left.plot(offered, [one.answered_per_s for one in outcomes], "o-", label="answered")
-    left.axhline(peak, linestyle=":", color="gray", label="8 callers who wait")
+    left.plot(offered, [one.peak_per_s for one in outcomes], ":", label="8 callers who wait")
     left.set(xlabel="offered, requests/s", ylabel="requests/s", ylim=0)
     left.legend()
     right.plot(offered, [one.p50_ms for one in outcomes], "o-", label="answered, median")
@@ -130,20 +127,19 @@ def draw_curve(outcomes: list[Outcome], *, peak: float, path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-async def run(port: int, *, seconds: float) -> tuple[float, list[Outcome]]:
-    """Measure the peak, then every factor of it."""
-    picture = encode(photo(1600, 1200), "JPEG", quality=80)
-    await measure_peak(port, picture, seconds=2)
-    peak = await measure_peak(port, picture, seconds=seconds)
-    print(f"peak: {peak:.1f}/s with {len(picture)} bytes each", flush=True)
-    outcomes = []
+def run(target: Target, *, seconds: float) -> list[Outcome]:
+    """Measure every factor of the peak, which is measured anew around it: the machine changes."""
+    target.measure_peak(2.0)
+    peak, callers_cpu = target.measure_peak(seconds)
+    print(f"peak: {peak:.1f}/s, callers {callers_cpu:.1%} of the cores", flush=True)
+    outcomes: list[Outcome] = []
     for factor in FACTORS:
-        outcome = await offer(port, picture, peak=peak, factor=factor, seconds=seconds)
-        print(outcome, flush=True)
-        outcomes.append(outcome)
-    # The same again: on a shared machine the peak moves.
-    print(f"peak afterwards: {await measure_peak(port, picture, seconds=seconds):.1f}/s")
-    return peak, outcomes
+        outcome = target.offer(peak=peak, factor=factor, seconds=seconds)
+        after, _ = target.measure_peak(seconds)
+        outcomes.append(replace(outcome, peak_per_s=(peak + after) / 2))
+        print(outcomes[-1], flush=True)
+        peak = after
+    return outcomes
 
 
 def main() -> None:
@@ -159,11 +155,12 @@ def main() -> None:
         found = re.search(r"http://[^:]+:(\d+)", server.stdout.readline())
         assert found is not None, "the server does not start"
         try:
-            peak, outcomes = asyncio.run(run(int(found[1]), seconds=options.seconds))
+            target = Target(server.pid, int(found[1]))
+            outcomes = run(target, seconds=options.seconds)
         finally:
             server.send_signal(signal.SIGTERM)
-    draw_curve(outcomes, peak=peak, path=options.plot)
-    figures = {"peak_per_s": peak, "outcomes": [asdict(outcome) for outcome in outcomes]}
+    draw_curve(outcomes, path=options.plot)
+    figures = [asdict(outcome) for outcome in outcomes]
     options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 

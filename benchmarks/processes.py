@@ -77,14 +77,16 @@ def weigh(server: Server) -> Memory:
 
 def read_cpu_s(server: Server) -> float:
     """Add up the processor seconds of all processes of a server."""
-    ticks = 0
-    for member in _marked(server.mark):
-        try:
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(read_process_cpu_s(member) for member in _marked(server.mark))
+
+
+def read_process_cpu_s(pid: int) -> float:
+    """Read the processor seconds of one process; 0 if it has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _marked(mark: str) -> set[int]:

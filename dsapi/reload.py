@@ -93,6 +93,8 @@ class Reloader:
         self._load = load
         self._apply = apply
         self._one_at_a_time = threading.Lock()
+        # Held by a reload in the background that has yet to begin.
+        self._waiting = threading.Lock()
 
     @property
     def settings(self) -> Settings:
@@ -106,29 +108,38 @@ class Reloader:
             ReloadFailed: something is wrong with the new ones; the old ones are still in force.
         """
         with self._one_at_a_time:
-            try:
-                report = self._reload()
-            except StartupError as error:
-                self._fail(str(error))
-                raise ReloadFailed(f"nothing has changed: {error}") from error
-            except Exception as error:  # a reload must never harm what runs
-                _LOGGER.exception("the reload failed unexpectedly")
-                self._fail(str(error))
-                raise ReloadFailed("nothing has changed: see the log for the reason") from error
-            self.succeeded += 1
-            self.last_error = None
-        _LOGGER.info("reloaded in %.0f ms: %s", report.took_ms, _summary(report))
-        return report
+            return self._reload_or_fail()
 
     def reload_in_background(self) -> None:
-        """Reload in a thread of its own; the log tells how it went (for signal handlers)."""
-        threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
+        """Reload in a thread of its own; the log tells how it went (for signal handlers).
+
+        One that has yet to begin will read what there is then: it does for all who ask meanwhile.
+        """
+        if self._waiting.acquire(blocking=False):
+            threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
 
     def _reload_quietly(self) -> None:
+        with self._one_at_a_time:
+            self._waiting.release()
+            try:
+                self._reload_or_fail()
+            except ReloadFailed:
+                _LOGGER.debug("the failed reload is logged above")
+
+    def _reload_or_fail(self) -> ReloadReport:
         try:
-            self.reload()
-        except ReloadFailed:
-            _LOGGER.debug("the failed reload is logged above")
+            report = self._reload()
+        except StartupError as error:
+            self._fail(str(error))
+            raise ReloadFailed(f"nothing has changed: {error}") from error
+        except Exception as error:  # a reload must never harm what runs
+            _LOGGER.exception("the reload failed unexpectedly")
+            self._fail(str(error))
+            raise ReloadFailed("nothing has changed: see the log for the reason") from error
+        self.succeeded += 1
+        self.last_error = None
+        _LOGGER.info("reloaded in %.0f ms: %s", report.took_ms, _summary(report))
+        return report
 
     def _reload(self) -> ReloadReport:
         started_s = time.perf_counter()

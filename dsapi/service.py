@@ -6,6 +6,7 @@ Called by `dsapi.server`, which starts and stops the parts, and by the command l
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dsapi.errors import StartupError
 from dsapi.logs import count_lost_lines
@@ -88,40 +89,40 @@ def build_service(settings: Settings, *, tell_others: Callable[[], None] | None 
         access.take(changed)
         logging.getLogger().setLevel(changed.log_level)
 
-    reloader = Reloader(settings, workers, load=load_models, apply=apply)
-
     def reload() -> ReloadReport:
         report = reloader.reload()
         if tell_others is not None:
             tell_others()
         return report
 
-    metrics = Metrics(
+    reloader = Reloader(settings, workers, load=load_models, apply=apply)
+    # The metrics ask for the server when they are read, and it is told of them when it is made.
+    journal = Journal(Metrics(workers, reloader, gauges=_gauges(lambda: http_server)))
+    application = build_application(
         workers,
-        reloader,
-        gauges={
-            "dsapi_log_lines_lost": ("Log lines that could not be written", count_lost_lines),
-            "dsapi_connections_waiting": (
-                "Connections that wait for a request",
-                lambda: http_server.waiting_connections,
-            ),
-            "dsapi_http_threads_busy": (
-                "Request threads that serve a connection",
-                lambda: http_server.busy_threads,
-            ),
-        },
+        limits=limits,
+        static_dir=static_dir(),
+        reload=reload,
+        journal=journal,
+        access=access,
     )
-    journal = Journal(metrics)
-    http_server = HTTPServer(
+    http_server = _build_http_server(
+        settings, application, workers=workers, limits=limits, journal=journal
+    )
+    return Service(workers, http_server, reloader)
+
+
+def _build_http_server(
+    settings: Settings,
+    application: Callable[..., Any],
+    *,
+    workers: PredictionWorkers,
+    limits: RequestLimits,
+    journal: Journal,
+) -> HTTPServer:
+    return HTTPServer(
         (settings.host, settings.port),
-        build_application(
-            workers,
-            limits=limits,
-            static_dir=static_dir(),
-            reload=reload,
-            journal=journal,
-            access=access,
-        ),
+        application,
         # Each request that waits for a worker, or is predicted, keeps a thread waiting. With
         # fewer threads the queue would never be full, and nothing would be refused.
         threads=settings.http_threads + settings.queue_size + workers.count,
@@ -129,11 +130,25 @@ def build_service(settings: Settings, *, tell_others: Callable[[], None] | None 
         shutdown_timeout_s=_share_of_stop(settings.shutdown_timeout),
         max_connections=settings.max_connections,
         request_timeout_s=lambda: limits.timeout_s,
-        refusal=lambda: workers.refusal(limits.timeout_s),
+        refusal=lambda in_flight: workers.refusal(limits.timeout_s, in_flight=in_flight),
         journal=journal,
         reuse_port=settings.processes > 1,
     )
-    return Service(workers, http_server, reloader)
+
+
+def _gauges(http_server: Callable[[], HTTPServer]) -> dict[str, tuple[str, Callable[[], float]]]:
+    """Describe what can be read at any moment: by name, what it is and how it is read."""
+    return {
+        "dsapi_log_lines_lost": ("Log lines that could not be written", count_lost_lines),
+        "dsapi_connections_waiting": (
+            "Connections that wait for a request",
+            lambda: http_server().waiting_connections,
+        ),
+        "dsapi_http_threads_busy": (
+            "Request threads that serve a connection",
+            lambda: http_server().busy_threads,
+        ),
+    }
 
 
 def _share_of_stop(shutdown_timeout_s: float) -> float:

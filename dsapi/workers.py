@@ -173,15 +173,24 @@ class PredictionWorkers:
         self._workers = []
         return in_time
 
-    def refusal(self, within_s: float) -> RequestError | None:
+    def refusal(
+        self, within_s: float, *, in_flight: Callable[[], int] | None = None
+    ) -> RequestError | None:
         """Tell whether and why a request would be refused now.
 
         Args:
             within_s: time that the request has.
+            in_flight: counts the requests that have been let in and not answered. Those whose
+                bodies are still read will wait in the queue too: to let in more than it can take
+                means to read some for nothing. They count for half of the queue at most, so that
+                slow uploads alone refuse nobody.
         """
         if not self._accepting:
             return NotReady("the service is starting or shutting down", retry_after_s=1)
         waiting = self._jobs.qsize()
+        if in_flight is not None and waiting < self.queue_size:
+            arriving = max(0, in_flight() - waiting - self.count)
+            waiting += min(arriving, self.queue_size // 2)
         wait_s = (waiting + 1) * self._tally.busy_s / self.count
         if waiting < self.queue_size and (wait_s * _MARGIN < within_s or not waiting):
             return None

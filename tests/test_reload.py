@@ -13,7 +13,10 @@ import pytest
 
 from dsapi.engines import EngineName
 from dsapi.pidfile import running_pid
-from dsapi.settings import load_settings
+from dsapi.prediction.model import Model
+from dsapi.reload import Reloader
+from dsapi.settings import Settings, load_settings
+from dsapi.workers import PredictionWorkers
 from tests.conftest import RunningServer, StartServer
 from tests.graphs import freeze_brightest_channel, freeze_constant
 from tests.pictures import GREEN, encode, plain
@@ -188,6 +191,30 @@ def test_no_request_fails_while_models_are_replaced_again_and_again(site: Site) 
         thread.join()
     assert reloads == [200] * 8
     assert statuses == {200}
+
+
+def test_many_signals_at_a_time_are_one_more_reload(tiny_config: Path) -> None:
+    settings = load_settings(tiny_config)
+    begun, go_on = threading.Event(), threading.Event()
+    loads: list[Settings] = []
+
+    def load(asked: Settings) -> dict[str, Model]:
+        loads.append(asked)
+        begun.set()
+        go_on.wait(30)
+        return {}
+
+    workers = PredictionWorkers(settings.limits, count=1)
+    reloader = Reloader(settings, workers, load=load, apply=lambda _: None)
+    reloader.reload_in_background()
+    assert begun.wait(30)
+    for _ in range(20):
+        reloader.reload_in_background()
+    threads = [thread for thread in threading.enumerate() if thread.name == "reload"]
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == 2
 
 
 def test_the_command_and_a_signal_reload_a_daemon(installation: Installation) -> None:

@@ -113,6 +113,26 @@ def test_a_full_queue_refuses_at_once(one: PredictionWorkers) -> None:
     assert all(error.retry_after_s >= 1 for error in refused if isinstance(error, Overloaded))
 
 
+def test_requests_that_are_still_read_count_for_half_of_the_queue(one: PredictionWorkers) -> None:
+    go_on = threading.Event()
+
+    def held_up() -> bool:
+        go_on.wait()
+        return False
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            pool.submit(one.predict, ask(QUICK), Deadline.within(30), caller_gone=held_up)
+        while not (one.status.waiting and one.status.busy):
+            time.sleep(0.001)
+        with_one_more_to_come = one.refusal(30, in_flight=lambda: 3)
+        with_none_to_come = one.refusal(30, in_flight=lambda: 2)
+        go_on.set()
+    assert isinstance(with_one_more_to_come, Overloaded)
+    assert with_none_to_come is None
+    assert one.refusal(30, in_flight=lambda: 100) is None, "slow uploads alone refuse nobody"
+
+
 def test_work_whose_deadline_passed_in_the_queue_is_never_begun(one: PredictionWorkers) -> None:
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(best, one, SLOW)

@@ -110,7 +110,8 @@ class HTTPServer(wsgi.Server):
         shutdown_timeout_s: how long a stop waits for requests in flight.
         max_connections: connections that may wait for a request.
         request_timeout_s: tells the seconds that the next request gets, from its first byte.
-        refusal: tells whether predictions would be refused now, and how.
+        refusal: tells whether predictions would be refused now, and how; it gets what counts the
+            requests that were let in and not answered.
         journal: where requests are written down that no handler sees.
     """
 
@@ -126,7 +127,7 @@ class HTTPServer(wsgi.Server):
         shutdown_timeout_s: float,
         max_connections: int,
         request_timeout_s: Callable[[], float],
-        refusal: Callable[[], RequestError | None],
+        refusal: Callable[[Callable[[], int]], RequestError | None],
         journal: Journal,
         reuse_port: bool = False,
     ) -> None:
@@ -215,7 +216,7 @@ class HTTPServer(wsgi.Server):
             return
         # Refusing before the body is read, in this thread, costs a hundredth of a prediction;
         # what the peek does not show is refused at the workers' queue.
-        if head.startswith(_PREDICTION) and (error := self._refusal()):
+        if head.startswith(_PREDICTION) and (error := self._refusal(self._threads.count_in_flight)):
             self._refuse(conn, head, error)
         elif not self._threads.put(conn, fast=head.startswith(_FAST)):
             self._refuse(conn, head, Overloaded("too many requests at a time", retry_after_s=1))

@@ -51,6 +51,10 @@ class RequestThreads:
         """Number of threads that serve a connection."""
         return sum(connection is not None for connection in list(self._serving.values()))
 
+    def count_in_flight(self) -> int:
+        """Count the connections that a thread serves, or that wait for one."""
+        return self.busy + self._main.qsize()
+
     def start(self) -> None:
         """Start the threads."""
         for lane, count, name in (

@@ -23,6 +23,7 @@ class Extent:
         memory_slack_bytes: growth after the warm-up that is no leak: the short form has few
             samples, and allocators take their time.
         reloads: reloads under load.
+        reload_slack_bytes: growth after the warm-up, as above, for each process.
         connections: idle connections.
         shipped: whether the shipped models are served, or tiny ones.
     """
@@ -30,6 +31,7 @@ class Extent:
     requests: int
     memory_slack_bytes: int
     reloads: int
+    reload_slack_bytes: int
     connections: int
     shipped: bool
 
@@ -37,8 +39,8 @@ class Extent:
 @pytest.fixture(scope="session")
 def extent() -> Extent:
     if LONG:
-        return Extent(50_000, 12 * 2**20, 100, 2000, shipped=True)
-    return Extent(1500, 16 * 2**20, 6, 2000, shipped=False)
+        return Extent(50_000, 12 * 2**20, 100, 60 * 2**20, 2000, shipped=True)
+    return Extent(1500, 16 * 2**20, 6, 150 * 2**20, 2000, shipped=False)
 
 
 StartService = Callable[..., Service]

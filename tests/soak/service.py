@@ -41,12 +41,18 @@ class Service:
             self.stop()
             raise RuntimeError(f"the service does not start: {self._log_file.read_text()}")
         self.port = int(found[1])
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        # The processes that serve; a single one has no children.
+        self._pids = [int(child) for child in children.split()] or [pid]
 
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def connect(self, *, timeout_s: float = 60.0) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = self.connect()
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = 60.0
+    ) -> tuple[int, bytes]:
+        connection = self.connect(timeout_s=timeout_s)
         try:
             connection.request(method, path, body, {"Content-Type": "image/jpeg"} if body else {})
             answer = connection.getresponse()
@@ -55,7 +61,8 @@ class Service:
             connection.close()
 
     def reload(self) -> tuple[int, dict[str, object]]:
-        status, body = self.ask("POST", "/v1/models/reload", b"")
+        # On a machine that is busy with other things, loading can take minutes.
+        status, body = self.ask("POST", "/v1/models/reload", b"", timeout_s=600.0)
         answer: dict[str, object] = json.loads(body)
         return status, answer
 
@@ -66,13 +73,18 @@ class Service:
         return float(found[1]) if found else 0.0
 
     @property
+    def running(self) -> int:
+        """Processes that serve and were there from the start."""
+        return sum(Path(f"/proc/{pid}").exists() for pid in self._pids)
+
+    @property
     def memory_bytes(self) -> int:
-        """Resident memory."""
-        return self._status("VmRSS") * 1024
+        """Resident memory of the processes that serve."""
+        return sum(self._status(pid, "VmRSS") for pid in self._pids) * 1024
 
     @property
     def threads(self) -> int:
-        return self._status("Threads")
+        return self._status(self._process.pid, "Threads")
 
     @property
     def files(self) -> int:
@@ -88,8 +100,8 @@ class Service:
             self._process.stdout.close()
         return code
 
-    def _status(self, field: str) -> int:
-        text = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+    def _status(self, pid: int, field: str) -> int:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         found = re.search(rf"^{field}:\s+(\d+)", text, re.M)
         if found is None:
             raise RuntimeError(f"/proc has no {field}")

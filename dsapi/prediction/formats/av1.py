@@ -8,6 +8,7 @@ specification, version 1.0.0 with errata 1.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dsapi.prediction.formats.bits import Bits
 from dsapi.prediction.formats.header import MAX_PARTS, Reader
 
 # OBU types (6.2.2).
@@ -17,32 +18,6 @@ _KEY_FRAME, _SWITCH_FRAME = 0, 3
 _SELECT = 2
 # 32 operating points of 90 bits are the longest part.
 _MAX_HEADER_BYTES = 1024
-
-
-class _Bits:
-    """Reads bits, the highest first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "big")
-        self._left = 8 * len(data)
-
-    def take(self, count: int) -> int:
-        """Read an unsigned number.
-
-        Raises:
-            ValueError: there are not as many bits.
-        """
-        self._left -= count
-        if self._left < 0:
-            raise ValueError("the header ends early")
-        return self._value >> self._left & (1 << count) - 1
-
-    def skip_variable(self) -> None:
-        """Skip a number of variable length (4.10.3)."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        self.take(min(zeros, 32))
 
 
 @dataclass(frozen=True)
@@ -80,9 +55,9 @@ def read_frames(reader: Reader, data: bytes) -> Iterator[tuple[int, int]]:
     sequence = None
     for kind, content in _read_obus(reader, data):
         if kind == _SEQUENCE_HEADER:
-            sequence = _read_sequence(_Bits(content))
+            sequence = _read_sequence(Bits(content))
         elif kind in (_FRAME_HEADER, _FRAME) and sequence is not None:
-            if _has_own_size(_Bits(content), sequence):
+            if _has_own_size(Bits(content), sequence):
                 across, down = sequence.size_bits
                 yield 1 << across, 1 << down
             else:
@@ -117,7 +92,7 @@ def _read_length(data: bytes, offset: int) -> tuple[int, int]:
     raise ValueError("a length has no end")
 
 
-def _read_sequence(bits: _Bits) -> _Sequence:
+def _read_sequence(bits: Bits) -> _Sequence:
     bits.take(4)  # profile, still picture
     reduced = bool(bits.take(1))
     time_bits = 0
@@ -149,13 +124,13 @@ def _read_sequence(bits: _Bits) -> _Sequence:
     )
 
 
-def _skip_timing(bits: _Bits) -> int:
+def _skip_timing(bits: Bits) -> int:
     """Skip up to the size; how many bits the presentation time has in each frame header."""
     delay_bits = time_bits = 0
     if bits.take(1):
         bits.take(64)
         if bits.take(1):  # equal intervals
-            bits.skip_variable()
+            bits.take_variable()
             equal = True
         else:
             equal = False
@@ -177,7 +152,7 @@ def _skip_timing(bits: _Bits) -> int:
     return time_bits
 
 
-def _has_own_size(bits: _Bits, sequence: _Sequence) -> bool:
+def _has_own_size(bits: Bits, sequence: _Sequence) -> bool:
     """Whether a frame's header says another size than its sequence's (5.9.2)."""
     if sequence.reduced or bits.take(1):  # it shows an existing frame
         return False

@@ -5,7 +5,7 @@ these formats and is hidden from the decoders.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import pillow_heif
@@ -22,16 +22,17 @@ from dsapi.prediction.formats.header import (
     Reader,
     decode_with,
 )
-from dsapi.prediction.formats.hevc import count_pictures
+from dsapi.prediction.formats.hevc import Coded, read_coded
 from dsapi.prediction.formats.primaries import write_profile
 from dsapi.prediction.formats.tracks import read_first_samples
 
 # Measured: planes of up to 10 bits, the result, one copy of it.
 _AVIF_BYTES_PER_PIXEL = 13.0
-_HEIC_BYTES_PER_PIXEL = 8.0
-# Measured, of smooth pictures and of noise at every quality: 0.03 to 3.4 bytes a pixel.
-_AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 14.0, 80.0
-_HEIC_NS_PER_PIXEL, _HEIC_NS_PER_BYTE = 34.0, 100.0
+# Measured, likewise, for each sample: of 8 bits, of more.
+_HEIC_BYTES_PER_SAMPLE, _DEEP_HEIC_BYTES_PER_SAMPLE = 3.5, 5.5
+# Measured, of smooth pictures and of noise at every quality: 0.01 to 3.4 bytes a pixel.
+_AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 48.0, 55.0
+_HEIC_NS_PER_SAMPLE, _DEEP_HEIC_NS_PER_SAMPLE, _HEIC_NS_PER_BYTE = 18.0, 25.0, 100.0
 _MAX_PIXELS = 25_000_000
 # However small, each takes as long as this many pixels: 0.2 ms, measured. libheif enforces no
 # smaller size than 256 × 256 on the coded data.
@@ -52,12 +53,16 @@ class _Work:
         coded_bytes: of their coded data.
         sizes: of the largest frames, where one item is the picture; else empty.
         profile: of the color space that the picture names by numbers; empty if it is sRGB.
+        samples: for each pixel, transparency included.
+        deep: more than 8 bits each.
     """
 
     pixels: int
     coded_bytes: int
     sizes: tuple[tuple[int, int], ...]
     profile: bytes = b""
+    samples: float = 3.0
+    deep: bool = True
 
 
 def read_avif_header(data: bytes) -> Header:
@@ -114,10 +119,12 @@ def read_heic_header(data: bytes) -> Header:
         decode=lambda _, deadline: _decode_heic(hidden, deadline),
         coding="HEIC",
         profile=_choose_profile(image.info.get("icc_profile"), work),
-        bytes_per_pixel=_HEIC_BYTES_PER_PIXEL,
+        bytes_per_pixel=work.samples
+        * (_DEEP_HEIC_BYTES_PER_SAMPLE if work.deep else _HEIC_BYTES_PER_SAMPLE),
         fixed_bytes=2 * len(data),
         max_pixels=_MAX_PIXELS,
-        ns_per_pixel=_HEIC_NS_PER_PIXEL,
+        ns_per_pixel=work.samples
+        * (_DEEP_HEIC_NS_PER_SAMPLE if work.deep else _HEIC_NS_PER_SAMPLE),
         ns_per_byte=_HEIC_NS_PER_BYTE,
         coded_pixels=work.pixels,
         coded_bytes=work.coded_bytes,
@@ -152,6 +159,7 @@ def _find_avif_work(reader: Reader, boxes: list[Box]) -> _Work:
 def _find_heic_work(reader: Reader, boxes: list[Box]) -> _Work:
     """Count what libheif decodes. It refuses by itself coded data larger than their item says."""
     items = _read_only_items(reader, boxes)
+    found: list[Coded] = []
 
     def read_item_frames(item: int) -> list[tuple[int, int]]:
         size, config = (items.find_property(item, kind) for kind in (b"ispe", b"hvcC"))
@@ -159,9 +167,23 @@ def _find_heic_work(reader: Reader, boxes: list[Box]) -> _Work:
             raise reader.unreadable(f"is put together from item {item}, which is no HEVC")
         side = (reader.number(size.start + 4, 4), reader.number(size.start + 8, 4))
         configuration = reader.bytes(config.start, config.end - config.start)
-        return [side] * count_pictures(reader, configuration, items.read_data(reader, item))
+        coded = read_coded(reader, configuration, items.read_data(reader, item))
+        found.append(coded)
+        return [side] * coded.pictures
 
-    return _add_up(reader, items, read_item_frames, smallest=_MIN_HEIC_PIXELS)
+    work = _add_up(reader, items, read_item_frames, smallest=_MIN_HEIC_PIXELS)
+    return replace(
+        work,
+        samples=max(coded.samples for coded in found) + _has_alpha(reader, items),
+        deep=any(coded.deep for coded in found),
+    )
+
+
+def _has_alpha(reader: Reader, items: Items) -> bool:
+    """Whether any auxiliary item is one of transparency (ISO/IEC 23008-12, 6.6.2.1)."""
+    kinds = (items.find_property(item, b"auxC") for item in items.kinds)
+    names = (reader.bytes(box.start, box.end - box.start) for box in kinds if box is not None)
+    return any(b"alpha" in name or b"auxid:1" in name for name in names)
 
 
 def _read_only_items(reader: Reader, boxes: list[Box]) -> Items:

@@ -213,7 +213,8 @@ def count_scans(data: bytes, offset: int, limit: int = _MAX_SCANS) -> tuple[int,
 def _decode(data: bytes, segments: _Segments, factor: int, *, deadline: Deadline) -> Pixels:
     """Decode, at up to 1/8 of the size directly in the decoder."""
     frame = segments.frame
-    ends = data.find(_END_MARKER, segments.scan) >= 0
+    # From the end, where it is: through all of a picture takes 1 ms a megabyte, with the lock held.
+    ends = data.rfind(_END_MARKER, segments.scan) >= 0
     if frame is not None and frame.marker in _ARITHMETIC and not ends:
         raise UnreadableImage("the JPEG picture is truncated: it has no end marker")
     if frame is not None and len(frame.sampling) in _COLORSPACES:

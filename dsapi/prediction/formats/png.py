@@ -19,10 +19,10 @@ from dsapi.prediction.formats.primaries import write_profile
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
-# Samples of 16 bits take two to three times as long as samples of 8.
+# Nanoseconds for each pixel and for each coded byte, measured with smooth pictures, and with noise
+# behind the slowest filter.
+_COLOR_NS, _DEEP_COLOR_NS, _DEEP_GRAY_NS, _GRAY_NS = (25, 32), (17, 25), (14, 25), (5, 20)
 _MAX_DEEP_PIXELS = 25_000_000
-# Measured, in color: 44 megapixels in 7 MB take a second.
-_NS_PER_PIXEL, _NS_PER_BYTE = 21.0, 16.0
 
 
 def read_header(data: bytes) -> Header:
@@ -40,6 +40,10 @@ def read_header(data: bytes) -> Header:
     bits, color = start[8], start[9]
     single = color in (_GRAY, _PALETTE)
     deep = bits == 16 and not single
+    if single:
+        ns_per_pixel, ns_per_byte = _DEEP_GRAY_NS if bits == 16 else _GRAY_NS
+    else:
+        ns_per_pixel, ns_per_byte = _DEEP_COLOR_NS if deep else _COLOR_NS
     cleaned = _write(chunks, deep=deep)
     return Header(
         "PNG",
@@ -52,8 +56,8 @@ def read_header(data: bytes) -> Header:
         bytes_per_pixel=(2 if bits == 16 else 1) if single else 4,
         fixed_bytes=len(cleaned),
         max_pixels=_MAX_DEEP_PIXELS if deep else 0,
-        ns_per_pixel=0.0 if single else _NS_PER_PIXEL,
-        ns_per_byte=0.0 if single else _NS_PER_BYTE,
+        ns_per_pixel=ns_per_pixel,
+        ns_per_byte=ns_per_byte,
     )
 
 

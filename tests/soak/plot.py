@@ -1,0 +1,24 @@
+"""Plots the memory of a long soak run: ``python -m tests.soak.plot REPORT.json PLOT.png``.
+
+The report is what `tests.soak.test_soak` writes where DSAPI_SOAK_REPORT says.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+
+def plot_memory(report: Path, plot: Path) -> None:
+    """Draw resident memory over the number of requests."""
+    figures = json.loads(report.read_text(encoding="utf-8"))
+    requests, memory_bytes = zip(*figures["memory_bytes"], strict=True)
+    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    axes.plot(requests, [bytes / 2**20 for bytes in memory_bytes], color="tab:orange")
+    axes.set(xlabel="mixed requests", ylabel="resident memory, MiB", ylim=(0, None))
+    figure.savefig(plot, dpi=90)
+
+
+if __name__ == "__main__":
+    plot_memory(Path(sys.argv[1]), Path(sys.argv[2]))
