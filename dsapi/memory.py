@@ -15,7 +15,7 @@ def limit_arenas(count: int) -> bool:
 
     By itself it makes up to eight for each core, each thread gets one, and what one has freed no
     other can use: a server with a hundred threads that reloads its graphs keeps each arena's most.
-    Measured under many reloads on two cores: 2.7 GB, and 1.3 GB with two arenas.
+    How much that is depends on the load; `give_back` returns what is free in any of them.
 
     Returns:
         Whether there is a glibc that took it; elsewhere nothing happens.
