@@ -15,8 +15,11 @@ def plot_memory(report: Path, plot: Path) -> None:
     figures = json.loads(report.read_text(encoding="utf-8"))
     requests, memory_bytes = zip(*figures["memory_bytes"], strict=True)
     figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    axes.plot(requests, [bytes / 2**20 for bytes in memory_bytes], color="tab:orange")
-    axes.set(xlabel="mixed requests", ylabel="resident memory, MiB", ylim=(0, None))
+    memory_mib = [bytes / 2**20 for bytes in memory_bytes]
+    axes.plot(requests, memory_mib, color="tab:orange")
+    axes.set(
+        xlabel="mixed requests", ylabel="resident memory, MiB", ylim=(0, 1.15 * max(memory_mib))
+    )
     figure.savefig(plot, dpi=90)
 
 
