@@ -32,7 +32,7 @@ _AVIF_BYTES_PER_PIXEL = 13.0
 _HEIC_BYTES_PER_SAMPLE, _DEEP_HEIC_BYTES_PER_SAMPLE = 3.5, 5.5
 # Measured, of smooth pictures and of noise at every quality: 0.01 to 3.4 bytes a pixel.
 _AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 48.0, 55.0
-_HEIC_NS_PER_SAMPLE, _DEEP_HEIC_NS_PER_SAMPLE, _HEIC_NS_PER_BYTE = 18.0, 25.0, 100.0
+_HEIC_NS_PER_SAMPLE, _DEEP_HEIC_NS_PER_SAMPLE, _HEIC_NS_PER_BYTE = 20.0, 28.0, 100.0
 _MAX_PIXELS = 25_000_000
 # However small, each takes as long as this many pixels: 0.2 ms, measured. libheif enforces no
 # smaller size than 256 × 256 on the coded data.
