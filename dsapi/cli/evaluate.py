@@ -1,6 +1,7 @@
 """``dsapi evaluate``: how right a model is on labeled photos."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from dsapi.errors import BadParameter, StartupError
 from dsapi.evaluation.answers import Questions
 from dsapi.evaluation.evaluation import Evaluation, evaluate_model
 from dsapi.evaluation.figures import Figures
-from dsapi.evaluation.photos import read_photos
+from dsapi.evaluation.photos import LabeledPhoto, read_photos
 from dsapi.prediction.model import Model, ModelSpec, load_model, read_labels
 from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, load_settings
@@ -60,29 +61,15 @@ def evaluate(
     first = _load(settings, model, settings.models[model])
     other = _load_other(settings, model, against)
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+    evaluation = _ask(
+        first,
+        photos,
+        Questions(random_points=points, seed=seed),
+        against=other,
+        settings=settings,
+        threads=threads or os.cpu_count() or 1,
         console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(model, total=len(photos) * (2 if other else 1))
-        evaluation = evaluate_model(
-            first,
-            photos,
-            Questions(random_points=points, seed=seed),
-            limits=settings.limits,
-            threads=threads or os.cpu_count() or 1,
-            against=other,
-            on_photo=lambda: progress.advance(task),
-        )
-    if not evaluation.figures:
-        raise StartupError(
-            f"none of the {len(photos)} photos could be read; the first: "
-            f"{evaluation.unreadable[0].reason}"
-        )
+    )
     if as_json:
         typer.echo(_format_json(evaluation))
     else:
@@ -91,6 +78,47 @@ def evaluate(
         from dsapi.evaluation.report import write_report
 
         console.print(f"report: {write_report(evaluation, report, limits=settings.limits)}")
+
+
+def _ask(
+    model: Model,
+    photos: Sequence[LabeledPhoto],
+    questions: Questions,
+    *,
+    against: Model | None,
+    settings: Settings,
+    threads: int,
+    console: Console,
+) -> Evaluation:
+    """Evaluate with a progress bar.
+
+    Raises:
+        StartupError: Not one photo could be read.
+    """
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(model.name, total=len(photos) * (2 if against else 1))
+        evaluation = evaluate_model(
+            model,
+            photos,
+            questions,
+            limits=settings.limits,
+            threads=threads,
+            against=against,
+            on_photo=lambda: progress.advance(task),
+        )
+    if not evaluation.figures:
+        raise StartupError(
+            f"none of the {len(photos)} photos could be read; the first: "
+            f"{evaluation.unreadable[0].reason}"
+        )
+    return evaluation
 
 
 def _check_extras(*, against: bool, report: bool) -> None:

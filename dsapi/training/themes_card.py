@@ -13,7 +13,7 @@ import numpy as np
 from dsapi.training.calibration import expected_calibration_error
 from dsapi.training.photos import Collection
 from dsapi.training.sources import mean_of_pairs
-from dsapi.training.themes import Measured, Trained
+from dsapi.training.themes import CALIBRATION_GOAL, Measured, Trained
 from dsapi.training.themes_fits import Plan
 
 
@@ -80,10 +80,25 @@ def write_card(trained: Trained, collection: Collection, *, plan: Plan, weights:
         top5=top5,
         pair_count=len(measured.pairs),
         fusion=measured.fusion,
-        abroad=measured.left_out_temperature,
+        temperature=_explain_temperature(measured),
         head_only=measured.head_only,
         confusions=confusions,
         pairs=pairs,
+    )
+
+
+def _explain_temperature(measured: Measured) -> str:
+    used, abroad = measured.fusion.temperature, measured.left_out_temperature
+    if used == abroad:
+        return (
+            f"The temperature, folded\ninto the weights, is {used:.2f}, as left-out sources ask "
+            "for; val had no say in it."
+        )
+    return (
+        f"The temperature, folded\ninto the weights, is {used:.2f}. Left-out sources ask for "
+        f"{abroad:.2f}, it was lowered until the error\non val came to {CALIBRATION_GOAL} or "
+        "less: that error is not an independent figure, and photos\nunlike the training photos "
+        "are answered too surely."
     )
 
 
@@ -112,7 +127,9 @@ less, labels from folder names. Starting weights: `{weights}`
     dsapi train themes --data DIR
 
 {plan.folds} networks, each trained for {recipe.epochs} epochs without a part of the sources;
-their mean is trained for {plan.last_recipe.epochs} more epochs on all of them. Seed {plan.seed}.
+their mean is trained for {plan.last_recipe.epochs} more epochs on all of them, moved back to the
+pretrained weights by {plan.pretrained_share:.0%}, and given a head of which half is a ridge
+regression's. Seed {plan.seed}.
 
 ## Figures
 
@@ -125,12 +142,8 @@ their mean is trained for {plan.last_recipe.epochs} more epochs on all of them. 
 The left-out figures are those of the folds' networks; the delivered one has seen every source and
 cannot be measured so. Expect something near them on photos of your users.
 
-Expected calibration error on val: {figures.calibration_error:.3f} (15 bins). The temperature,
-folded into the weights, is {fusion.temperature:.2f}. Left-out sources ask for {abroad:.2f}: on
-photos unlike the training photos, expect to be answered too surely.
-The temperature was lowered from that until the error on val came to 0.035 or less, so the error on
-val is not an independent figure. The class table counts
-{fusion.share_weight:.1f}.
+Expected calibration error on val: {figures.calibration_error:.3f} (15 bins). {temperature}
+The class table counts {fusion.share_weight:.1f}.
 
 Worst confusions on val:
 

@@ -23,8 +23,9 @@ from dsapi.training.class_table import learn_shares, read_class_table
 from dsapi.training.fitting import Fitted, Fitting, Recipe, Table, initial_head, predict
 from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import Collection, Photo
+from dsapi.training.ridge import fit_ridge_head
 from dsapi.training.sources import assign_folds, sampling_weights
-from dsapi.training.themes_network import average
+from dsapi.training.themes_network import average, mix_in_pretrained
 from dsapi.training.themes_progress import Progress
 
 LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
@@ -36,7 +37,8 @@ class Plan:
     """What one training of the themes does; see docs/training.md for what they reach.
 
     ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
-    each photo the folds' networks and the last one learn from.
+    each photo the folds' networks and the last one learn from, ``pretrained_share`` how far
+    their weights are moved back to the pretrained ones once they are fitted.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -49,19 +51,26 @@ class Plan:
     side_px: int = 224
     inner_px: int = 192
     class_groups: int = 232
+    pretrained_share: float = 0.4
     seed: int = 7
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A network that has not seen some photos, and what it says about those.
-
-    ``logits`` float32 ``[n, themes]`` of its head and ``group_scores`` float32
-    ``[n, groups]`` of the groups of ImageNet classes, for the photos ``rows``.
-    """
+    """A network, and the photos (``rows``) whose sources it has not seen."""
 
     fitted: Fitted
     rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says about photos.
+
+    ``logits`` float32 ``[n, themes]`` of its head and ``group_scores`` float32 ``[n, groups]``
+    of the groups of ImageNet classes.
+    """
+
     logits: NDArray[np.float32]
     group_scores: NDArray[np.float32]
 
@@ -96,8 +105,10 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
 
-def _digest_of_folds(plan: Plan) -> str:
-    return digest([value for name, value in asdict(plan).items() if not name.startswith("last_")])
+def _digest_fits(plan: Plan, *, without: tuple[str, ...] = ()) -> str:
+    """Name the checkpoints of fits after all that they depend on."""
+    later = ("pretrained_share", *without)
+    return digest([value for name, value in asdict(plan).items() if name not in later])
 
 
 def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
@@ -198,9 +209,10 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
     """Fit one network per fold without its sources; finished ones are read from disk."""
     plan = material.plan
     fold_of = assign_folds(material.labels, material.sources, folds=plan.folds)
+    name = f"folds-{_digest_fits(plan, without=('last_recipe', 'last_variants'))}"
     folds = []
     for number in range(plan.folds):
-        saved = checkpoints / f"folds-{_digest_of_folds(plan)}" / f"{number}.pickle"
+        saved = checkpoints / name / f"{number}.pickle"
         if not saved.is_file():
             fitted = _fit(
                 material,
@@ -211,26 +223,41 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
                 progress=progress,
                 name=f"fold {number + 1} of {plan.folds}",
             )
-            rows = np.flatnonzero(fold_of == number)
-            plain = material.variants.plain[0].blocks[rows]
-            write_atomically(saved, pickle.dumps(ask(material, fitted, rows, plain)))
-        folds.append(pickle.loads(saved.read_bytes()))
+            write_atomically(saved, pickle.dumps(fitted))
+        fitted = pickle.loads(saved.read_bytes())
+        folds.append(Fold(fitted, np.flatnonzero(fold_of == number)))
     return folds
 
 
-def ask(
-    material: Material,
-    fitted: Fitted,
-    rows: NDArray[np.int64],
-    activations: NDArray[np.float16],
-) -> Fold:
-    """Ask ``fitted`` about photos; ``activations`` are those of ``rows``, unchanged."""
+def finish(material: Material, fitted: Fitted, kept: NDArray[np.int64]) -> Fitted:
+    """Give the network to use, made of one that was fitted to the photos ``kept``.
+
+    It is moved part of the way back to the pretrained one, and its head is the mean of the
+    fitted head and of a ridge regression's on what the network now says of the same photos.
+    """
+    plan = material.plan
+    mixed = mix_in_pretrained(
+        fitted, material.folded, material.class_groups.layer, share=plan.pretrained_share
+    )
+    activations = material.variants.plain[0].blocks[kept]
+    _, features = predict(mixed, activations, first_block=plan.first_block, inner_px=plan.inner_px)
+    ridge = fit_ridge_head(
+        features,
+        material.labels[kept],
+        weights=weigh(material, kept)[kept],
+        themes=material.class_groups.table.shape[1],
+    )
+    return average([mixed, replace(mixed, head=ridge)])
+
+
+def ask(material: Material, fitted: Fitted, activations: NDArray[np.float16]) -> Answer:
+    """Ask ``fitted`` about photos, given the activations of the unchanged ones."""
     plan = material.plan
     logits, features = predict(
         fitted, activations, first_block=plan.first_block, inner_px=plan.inner_px
     )
     kernel, bias = fitted.groups
-    return Fold(fitted, rows, logits, features @ kernel + bias)
+    return Answer(logits, features @ kernel + bias)
 
 
 def fit_last(
@@ -241,7 +268,7 @@ def fit_last(
     soup = average([fold.fitted for fold in folds])
     if not plan.last_recipe.epochs:
         return soup
-    saved = checkpoints / f"last-{digest(asdict(plan))}.pickle"
+    saved = checkpoints / f"last-{_digest_fits(plan)}.pickle"
     if not saved.is_file():
         fitted = _fit(
             material,

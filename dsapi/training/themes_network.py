@@ -52,6 +52,27 @@ def average(fits: Sequence[Fitted]) -> Fitted:
     return Fitted(blocks, head, groups)
 
 
+def mix_in_pretrained(
+    fitted: Fitted, folded: efficientnet.Folded, groups: efficientnet.Layer, *, share: float
+) -> Fitted:
+    """Move every weight that had a pretrained value back towards it, by ``share`` of the way.
+
+    The network keeps what it learned of known sources nearly whole and forgets less of what
+    ImageNet taught it, which helps with unknown ones (Wortsman et al. 2022, "Robust fine-tuning
+    of zero-shot models"). The head of the themes has no pretrained value and stays.
+    """
+
+    def mix(layer: efficientnet.Layer, pretrained: efficientnet.Layer) -> efficientnet.Layer:
+        kernel, bias = (
+            np.asarray((1 - share) * value + share * before, np.float32)
+            for value, before in zip(layer, pretrained, strict=True)
+        )
+        return kernel, bias
+
+    blocks = {name: mix(layer, folded[name]) for name, layer in fitted.blocks.items()}
+    return Fitted(blocks, fitted.head, mix(fitted.groups, groups))
+
+
 def freeze_themes(
     fitted: Fitted,
     fusion: Fusion,
