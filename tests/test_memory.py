@@ -19,6 +19,8 @@ from tests.corpus.scene import draw, encode
 # The default and less.
 MAX_PIXELS = (20_000_000, 50_000_000)
 _MAX_PROGRESSIVE_PIXELS = 25_000_000
+# More take too long.
+_MAX_PNG_PIXELS = 36_000_000
 WORST = ("RGB PNG", "RGBA PNG", "progressive JPEG", "WebP", "AVIF", "deflated TIFF")
 # What a server does meanwhile, in threads' stacks, the queue, the answer; and what a process keeps
 # of the picture before, which is resident but may not be of use.
@@ -122,6 +124,8 @@ def _largest(
     pixels = min(limits.max_pixels, (limits.max_decoding_bytes - 11_000_000) / bytes_per_pixel)
     if options.get("progressive"):
         pixels = min(pixels, _MAX_PROGRESSIVE_PIXELS)
+    if format == "PNG":
+        pixels = min(pixels, _MAX_PNG_PIXELS)
     side = int(pixels**0.5)
     return encode(Image.new(mode, (side, side), "teal"), format, **options)
 
