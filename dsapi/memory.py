@@ -20,11 +20,7 @@ def limit_arenas(count: int) -> bool:
     Returns:
         Whether there is a glibc that took it; elsewhere nothing happens.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return False
-    return bool(mallopt(_ARENA_MAX, count))
+    return _call_glibc("mallopt", _ARENA_MAX, count)
 
 
 def give_back() -> bool:
@@ -36,11 +32,7 @@ def give_back() -> bool:
     Returns:
         Whether there was some; without glibc nothing happens.
     """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
-        return False
-    return bool(trim(0))
+    return _call_glibc("malloc_trim", 0)
 
 
 def settle() -> None:
@@ -52,3 +44,12 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     give_back()
+
+
+def _call_glibc(name: str, *arguments: int) -> bool:
+    """Call a function that only glibc has; tell whether it is there and says yes."""
+    try:
+        function = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError):
+        return False
+    return bool(function(*arguments))

@@ -25,7 +25,7 @@ from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import Collection, Photo
 from dsapi.training.ridge import fit_ridge_head
 from dsapi.training.sources import assign_folds, sampling_weights
-from dsapi.training.themes_network import average, mix_in_pretrained
+from dsapi.training.themes_network import average, mix_in_pretrained, mix_layers
 from dsapi.training.themes_progress import Progress
 
 LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
@@ -247,7 +247,7 @@ def finish(material: Material, fitted: Fitted, kept: NDArray[np.int64]) -> Fitte
         weights=weigh(material, kept)[kept],
         themes=material.class_groups.table.shape[1],
     )
-    return average([mixed, replace(mixed, head=ridge)])
+    return replace(mixed, head=mix_layers(mixed.head, ridge, share=0.5))
 
 
 def ask(material: Material, fitted: Fitted, activations: NDArray[np.float16]) -> Answer:

@@ -52,6 +52,17 @@ def average(fits: Sequence[Fitted]) -> Fitted:
     return Fitted(blocks, head, groups)
 
 
+def mix_layers(
+    layer: efficientnet.Layer, other: efficientnet.Layer, *, share: float
+) -> efficientnet.Layer:
+    """Move kernel and bias of ``layer`` towards those of ``other``, by ``share`` of the way."""
+    kernel, bias = (
+        np.asarray((1 - share) * value + share * aim, np.float32)
+        for value, aim in zip(layer, other, strict=True)
+    )
+    return kernel, bias
+
+
 def mix_in_pretrained(
     fitted: Fitted, folded: efficientnet.Folded, groups: efficientnet.Layer, *, share: float
 ) -> Fitted:
@@ -61,16 +72,10 @@ def mix_in_pretrained(
     ImageNet taught it, which helps with unknown ones (Wortsman et al. 2022, "Robust fine-tuning
     of zero-shot models"). The head of the themes has no pretrained value and stays.
     """
-
-    def mix(layer: efficientnet.Layer, pretrained: efficientnet.Layer) -> efficientnet.Layer:
-        kernel, bias = (
-            np.asarray((1 - share) * value + share * before, np.float32)
-            for value, before in zip(layer, pretrained, strict=True)
-        )
-        return kernel, bias
-
-    blocks = {name: mix(layer, folded[name]) for name, layer in fitted.blocks.items()}
-    return Fitted(blocks, fitted.head, mix(fitted.groups, groups))
+    blocks = {
+        name: mix_layers(layer, folded[name], share=share) for name, layer in fitted.blocks.items()
+    }
+    return Fitted(blocks, fitted.head, mix_layers(fitted.groups, groups, share=share))
 
 
 def freeze_themes(
