@@ -6,8 +6,8 @@ Called by `dsapi.server` when a process starts to serve, and by `dsapi.workers` 
 import ctypes
 import gc
 
-# M_ARENA_MAX in glibc's malloc.h.
-_ARENA_MAX = -8
+# M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX in glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def limit_arenas(count: int) -> bool:
@@ -21,6 +21,22 @@ def limit_arenas(count: int) -> bool:
         Whether there is a glibc that took it; elsewhere nothing happens.
     """
     return _call_glibc("mallopt", _ARENA_MAX, count)
+
+
+def map_large_blocks(size: int) -> bool:
+    """Let glibc's malloc return blocks of `size` bytes and more to the system as they are freed.
+
+    By itself it does so only until the first are freed: up to 32 MiB each then come from its heap,
+    which keeps up to 64 MiB of what a large picture took, and the next one needs that much more.
+    Smaller blocks stay in the heap, as mapping one costs a page fault for every 4 KiB.
+
+    Returns:
+        Whether there is a glibc that took it; elsewhere nothing happens.
+    """
+    # Setting either stops glibc from adapting both.
+    return _call_glibc("mallopt", _MMAP_THRESHOLD, size) and _call_glibc(
+        "mallopt", _TRIM_THRESHOLD, size
+    )
 
 
 def give_back() -> bool:

@@ -20,7 +20,7 @@ from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
 from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
-from dsapi.memory import limit_arenas, settle
+from dsapi.memory import limit_arenas, map_large_blocks, settle
 from dsapi.notify import notify
 from dsapi.pidfile import PidFile
 from dsapi.ports import cannot_listen, check_port
@@ -31,6 +31,8 @@ from dsapi.web.http_server import HTTPServer
 from dsapi.workers import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
+# Below Pillow's blocks of 16 MiB, above what a picture of the usual working_side takes.
+_LARGE_BLOCK_BYTES = 15 * 1024 * 1024
 # How long workers may go on at a stop after the requests in flight have ended.
 _LEAVING_S = 0.5
 
@@ -109,6 +111,7 @@ class _Predictions(Plugin):
             check_port(self._settings.host, self._settings.port)
         # Before the first thread allocates: an arena that there is stays.
         limit_arenas(max(2, self._workers.count))
+        map_large_blocks(_LARGE_BLOCK_BYTES)
         self._workers.start(load_models(self._settings))
         settle()
 

@@ -187,6 +187,35 @@ print(give_back(), before - resident_kib())
 """
 
 
+# Frees two blocks; the first one's size is what malloc would keep from then on.
+_LARGE_BLOCKS = """
+import re, sys
+from dsapi.memory import map_large_blocks
+
+def resident_kib():
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1])
+
+print(sys.argv[1] == "0" or map_large_blocks(int(sys.argv[1])))
+bytearray(b"x") * 31_000_000
+before = resident_kib()
+for _ in range(2):
+    kept = [bytearray(b"x") * 20_000_000, bytearray(b"x") * 1_000_000]
+    del kept[0]
+print(resident_kib() - before)
+"""
+
+
+def test_large_blocks_are_given_back_as_they_are_freed() -> None:
+    if run("import platform; print(platform.libc_ver()[0])") != ["glibc"]:
+        pytest.skip("mallopt is glibc's")
+    _, kept_kib = run(_LARGE_BLOCKS, "0")
+    assert int(kept_kib) > 15_000
+    taken, kept_kib = run(_LARGE_BLOCKS, "15000000")
+    assert taken == "True"
+    assert int(kept_kib) < 5_000
+
+
 def test_memory_that_is_free_below_some_in_use_is_given_back() -> None:
     if run("import platform; print(platform.libc_ver()[0])") != ["glibc"]:
         pytest.skip("malloc_trim is glibc's")
