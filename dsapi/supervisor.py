@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -34,6 +35,8 @@ _MIN_LIFE_S = 2.0
 # Beside its shutdown_timeout, for a process that is to leave.
 _LEAVING_S = 3.0
 _POLL_S = 0.05
+# All that a pipe holds at a time.
+_PIPE_BYTES = 65536
 
 
 class ServeOne(Protocol):
@@ -58,7 +61,8 @@ def supervise(
 ) -> None:
     """Keep ``settings.processes`` processes serving until a signal ends this one.
 
-    SIGHUP is passed on: every process reloads.
+    SIGHUP is passed on: every process reloads. When one has reloaded because a caller asked it to,
+    the others follow.
 
     Raises:
         StartupError: a process cannot start, or log files would be rotated by several at once;
@@ -115,10 +119,12 @@ class _Children(Plugin):
         self._on_ready = on_ready
         self._children: list[_Child] = []
         self._lifeline = (-1, -1)
+        self._reloaded = (-1, -1)
 
     def subscribe(self) -> None:
         super().subscribe()
-        # The bus calls this ten times a second while it waits.
+        # The bus calls these ten times a second while it waits.
+        self.bus.subscribe("main", self._pass_on_reloads)
         self.bus.subscribe("main", self._replace_dead)
 
     def begin(self) -> None:
@@ -126,6 +132,10 @@ class _Children(Plugin):
         port: int = self._holder.getsockname()[1]
         self._settings = self._settings.model_copy(update={"port": port})
         self._lifeline = os.pipe()
+        # On this each process says, by its number, that it has reloaded for a caller. A signal
+        # would not tell which of them has, and that one is not to reload again.
+        self._reloaded = os.pipe()
+        os.set_blocking(self._reloaded[0], False)
         for _ in range(self._settings.processes):
             self._children.append(self._start_child())
         urls = [self._wait_for(child) for child in self._children]
@@ -158,6 +168,12 @@ class _Children(Plugin):
             except ProcessLookupError:
                 _LOGGER.debug("process %d has ended before the signal", child.pid)
 
+    def _pass_on_reloads(self) -> None:
+        with suppress(BlockingIOError):  # nothing to read
+            for told in set(os.read(self._reloaded[0], _PIPE_BYTES).split()):
+                others = [child for child in self._children if child.pid != int(told)]
+                self._signal(others, signal.SIGHUP)
+
     def _replace_dead(self) -> None:
         for index, child in enumerate(self._children):
             lived_s = time.monotonic() - child.started_s
@@ -168,16 +184,15 @@ class _Children(Plugin):
 
     def _start_child(self) -> _Child:
         reader, writer = os.pipe()
-        supervisor = os.getpid()
         pid = os.fork()
         if pid:
             os.close(writer)
             return _Child(pid, time.monotonic(), reader)
         os.close(reader)
         os.close(self._lifeline[1])
-        self._run_child(writer, supervisor)
+        self._run_child(writer)
 
-    def _run_child(self, writer: int, supervisor: int) -> NoReturn:
+    def _run_child(self, writer: int) -> NoReturn:
         """Serve in the forked process, and never return."""
         code = 0
         try:
@@ -188,7 +203,7 @@ class _Children(Plugin):
             self._serve_one(
                 self._settings,
                 on_ready=lambda url: _tell(writer, f"{_READY}{url}"),
-                tell_others=lambda: os.kill(supervisor, signal.SIGHUP),
+                tell_others=lambda: _tell(self._reloaded[1], str(os.getpid())),
             )
         except StartupError as error:
             _LOGGER.error("process %d cannot start: %s", os.getpid(), error)

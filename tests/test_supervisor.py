@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -74,11 +75,47 @@ def test_a_killed_process_is_replaced_and_all_leave_together(several: Installati
     assert not [pid for pid in every if is_alive(pid)]
 
 
-def test_a_reload_reaches_every_process(several: Installation) -> None:
-    log = several.folder / "log/dsapi.log"
+def reloads(installation: Installation, result: str) -> set[int]:
+    """Read how often each process has reloaded; of forty connections each gets some."""
+    found = set()
+    for _ in range(40):
+        body = installation.ask("GET", "/metrics")[1].decode()
+        match = re.search(rf'^dsapi_reloads_total{{result="{result}"}} (\d+)', body, re.M)
+        assert match is not None
+        found.add(int(match[1]))
+    return found
+
+
+def wait_for_reloads(installation: Installation, count: int) -> None:
+    wait_until(lambda: min(reloads(installation, "succeeded")) >= count, "not all have reloaded")
+
+
+def test_each_process_reloads_once_for_each_request_and_each_signal(several: Installation) -> None:
+    for asked in range(1, 4):
+        assert several.run("reload").returncode == 0
+        wait_for_reloads(several, asked)
+    assert reloads(several, "succeeded") == {3}
+    supervisor = running_pid(several.pid_file)
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGHUP)
+    wait_for_reloads(several, 4)
+    assert several.run("stop").returncode == 0
+    log = (several.folder / "log/dsapi.log").read_text()
+    assert log.count("reloaded in") == 4 * 2
+
+
+def test_a_reload_that_fails_is_reported_and_reaches_no_other_process(
+    several: Installation,
+) -> None:
+    several.change("three.txt", "four.txt")
+    failed = several.run("reload")
+    assert failed.returncode == 1
+    assert "nothing has changed: [models.themes] cannot read the labels" in failed.stderr
+    several.change("four.txt", "three.txt")
     assert several.run("reload").returncode == 0
-    # The one that was asked, and then both, as the supervisor tells all of them.
-    wait_until(lambda: log.read_text().count("reloaded in") >= 3, "a process did not reload")
+    wait_for_reloads(several, 1)
+    # Had the first one been passed on, both would have failed.
+    assert reloads(several, "failed") == {0, 1}
     assert several.predict() == "green"
 
 

@@ -99,10 +99,7 @@ def test_reloads_under_load_lose_no_request_and_no_memory(
     start_service: StartService, extent: Extent, engine: str, processes: int
 ) -> None:
     pytest.importorskip(engine)
-    # No deadline: a reload on a machine that is busy with other things takes all it can get.
-    service = start_service(
-        f'engine = "{engine}"', f"processes = {processes}", "request_timeout = 60.0"
-    )
+    service = start_service(f'engine = "{engine}"', f"processes = {processes}")
     memory = [service.memory_bytes]
     statuses = []
     started_s = time.monotonic()
