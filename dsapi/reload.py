@@ -62,6 +62,29 @@ class ReloadReport:
     took_ms: float
 
 
+def reread(settings: Settings) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
+    """Read what was configured again, for a process that runs.
+
+    Args:
+        settings: those in force.
+
+    Returns:
+        The settings to put into force, names of those that differ, and names of those that differ
+        in vain: until a restart they stay as they are.
+
+    Raises:
+        StartupError: as `dsapi.settings.load_settings`.
+    """
+    asked = settings.reread()
+    different = {
+        name for name in Settings.model_fields if getattr(asked, name) != getattr(settings, name)
+    }
+    needs_restart = tuple(name for name in NEEDS_RESTART if name in different)
+    kept = {name: getattr(settings, name) for name in needs_restart}
+    changed = tuple(sorted(different - set(needs_restart)))
+    return asked.model_copy(update=kept), changed, needs_restart
+
+
 class Reloader:
     """Replaces the models and settings of a running service.
 
@@ -143,15 +166,7 @@ class Reloader:
 
     def _reload(self) -> ReloadReport:
         started_s = time.perf_counter()
-        asked = self._settings.reread()
-        different = {
-            name
-            for name in Settings.model_fields
-            if getattr(asked, name) != getattr(self._settings, name)
-        }
-        needs_restart = tuple(name for name in NEEDS_RESTART if name in different)
-        kept = {name: getattr(self._settings, name) for name in needs_restart}
-        settings = asked.model_copy(update=kept)
+        settings, changed, needs_restart = reread(self._settings)
         before = self._workers.models
         after = self._load(settings)
         self._workers.replace(after, settings.limits)
@@ -162,7 +177,7 @@ class Reloader:
                 name: ModelChange(_version(before, name), _version(after, name))
                 for name in {**before, **after}
             },
-            settings=tuple(sorted(different - {*needs_restart, "models"})),
+            settings=tuple(name for name in changed if name != "models"),
             needs_restart=needs_restart,
             took_ms=(time.perf_counter() - started_s) * 1000,
         )

@@ -58,19 +58,20 @@ def serve(
 
 
 def serve_one(
-    settings: Settings, *, on_ready: Callable[[str], None], tell_others: Callable[[], None]
+    settings: Settings, *, on_ready: Callable[[str], None], on_reload: Callable[[bool], None]
 ) -> None:
     """Serve in one of several processes on the same port, until a signal ends it.
 
     Args:
         settings: everything.
         on_ready: called with the URL once this process answers.
-        tell_others: called when this one has reloaded because a caller asked it to.
+        on_reload: called with False when this one has reloaded, and then with True if a caller
+            asked it to.
 
     Raises:
         StartupError: it cannot start.
     """
-    _serve(settings, build_service(settings, tell_others=tell_others), on_ready=on_ready)
+    _serve(settings, build_service(settings, on_reload=on_reload), on_ready=on_ready)
 
 
 def _serve(

@@ -68,12 +68,15 @@ class Service:
     reloader: Reloader
 
 
-def build_service(settings: Settings, *, tell_others: Callable[[], None] | None = None) -> Service:
+def build_service(
+    settings: Settings, *, on_reload: Callable[[bool], None] = lambda _: None
+) -> Service:
     """Put the parts of a service together; nothing is loaded, and nothing listens.
 
     Args:
         settings: everything.
-        tell_others: called after a reload that a caller asked for, in one of several processes.
+        on_reload: called with False when a reload takes over, and then with True if a caller asked
+            for it.
     """
     workers = PredictionWorkers(
         settings.limits,
@@ -88,11 +91,11 @@ def build_service(settings: Settings, *, tell_others: Callable[[], None] | None 
         limits.take(changed)
         access.take(changed)
         logging.getLogger().setLevel(changed.log_level)
+        on_reload(False)
 
     def reload() -> ReloadReport:
         report = reloader.reload()
-        if tell_others is not None:
-            tell_others()
+        on_reload(True)
         return report
 
     reloader = Reloader(settings, workers, load=load_models, apply=apply)

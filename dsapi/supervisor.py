@@ -26,6 +26,7 @@ from dsapi.errors import StartupError
 from dsapi.notify import leave_to_parent, notify
 from dsapi.pidfile import PidFile
 from dsapi.ports import reserve_port
+from dsapi.reload import reread
 from dsapi.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class ServeOne(Protocol):
         settings: Settings,
         *,
         on_ready: Callable[[str], None],
-        tell_others: Callable[[], None],
+        on_reload: Callable[[bool], None],
     ) -> None:
         """Serve."""
 
@@ -62,7 +63,7 @@ def supervise(
     """Keep ``settings.processes`` processes serving until a signal ends this one.
 
     SIGHUP is passed on: every process reloads. When one has reloaded because a caller asked it to,
-    the others follow.
+    the others follow. One that replaces another has the settings in force.
 
     Raises:
         StartupError: a process cannot start, or log files would be rotated by several at once;
@@ -124,7 +125,7 @@ class _Children(Plugin):
     def subscribe(self) -> None:
         super().subscribe()
         # The bus calls these ten times a second while it waits.
-        self.bus.subscribe("main", self._pass_on_reloads)
+        self.bus.subscribe("main", self._take_reloads)
         self.bus.subscribe("main", self._replace_dead)
 
     def begin(self) -> None:
@@ -132,8 +133,8 @@ class _Children(Plugin):
         port: int = self._holder.getsockname()[1]
         self._settings = self._settings.model_copy(update={"port": port})
         self._lifeline = os.pipe()
-        # On this each process says, by its number, that it has reloaded for a caller. A signal
-        # would not tell which of them has, and that one is not to reload again.
+        # On this each process says that it has reloaded, and whether for a caller. A signal would
+        # not tell which of them has, and that one is not to reload again.
         self._reloaded = os.pipe()
         os.set_blocking(self._reloaded[0], False)
         for _ in range(self._settings.processes):
@@ -168,10 +169,16 @@ class _Children(Plugin):
             except ProcessLookupError:
                 _LOGGER.debug("process %d has ended before the signal", child.pid)
 
-    def _pass_on_reloads(self) -> None:
-        with suppress(BlockingIOError):  # nothing to read
-            for told in set(os.read(self._reloaded[0], _PIPE_BYTES).split()):
-                others = [child for child in self._children if child.pid != int(told)]
+    def _take_reloads(self) -> None:
+        try:
+            told = os.read(self._reloaded[0], _PIPE_BYTES).splitlines()
+        except BlockingIOError:
+            return  # none has reloaded
+        with suppress(StartupError):  # the file has changed again; they logged what they had read
+            self._settings = reread(self._settings)[0]
+        for pid, asked in {tuple(map(int, line.split())) for line in told}:
+            if asked:
+                others = [child for child in self._children if child.pid != pid]
                 self._signal(others, signal.SIGHUP)
 
     def _replace_dead(self) -> None:
@@ -203,7 +210,7 @@ class _Children(Plugin):
             self._serve_one(
                 self._settings,
                 on_ready=lambda url: _tell(writer, f"{_READY}{url}"),
-                tell_others=lambda: _tell(self._reloaded[1], str(os.getpid())),
+                on_reload=lambda asked: _tell(self._reloaded[1], f"{os.getpid()} {asked:d}"),
             )
         except StartupError as error:
             _LOGGER.error("process %d cannot start: %s", os.getpid(), error)

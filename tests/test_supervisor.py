@@ -119,6 +119,29 @@ def test_a_reload_that_fails_is_reported_and_reaches_no_other_process(
     assert several.predict() == "green"
 
 
+def kill_every_process(installation: Installation) -> None:
+    before = children(installation)
+    for victim in before:
+        os.kill(victim, signal.SIGKILL)
+    wait_until(
+        lambda: len(children(installation)) == 2 and not before & children(installation),
+        "not replaced",
+    )
+    wait_until(lambda: all(predicts(installation) for _ in range(8)), "the new ones do not answer")
+
+
+def test_a_process_that_replaces_another_has_the_settings_in_force(several: Installation) -> None:
+    several.change("[global]", "[global]\nmax_bytes = 2048")
+    assert several.run("reload").returncode == 0
+    wait_for_reloads(several, 1)
+    kill_every_process(several)
+    assert several.ask("POST", "/v1/predictions", b"x" * 3000)[0] == 413
+    several.change("three.txt", "four.txt")
+    assert several.run("reload").returncode == 1
+    kill_every_process(several)
+    assert several.ask("POST", "/v1/predictions", b"x" * 3000)[0] == 413
+
+
 def test_killing_the_supervisor_ends_the_others_too(several: Installation) -> None:
     every = children(several)
     supervisor = running_pid(several.pid_file)
