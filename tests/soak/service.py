@@ -66,6 +66,11 @@ class Service:
         answer: dict[str, object] = json.loads(body)
         return status, answer
 
+    @property
+    def reloads(self) -> int:
+        """Reloads that have taken over, of all processes together, by the log."""
+        return self._log_file.read_text(encoding="utf-8").count("reloaded in")
+
     def number(self, name: str) -> float:
         """Read one of the metrics that have no labels."""
         body = self.ask("GET", "/metrics")[1].decode()
