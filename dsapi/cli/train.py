@@ -43,9 +43,9 @@ def themes(
 
     Example: dsapi train themes --data ../shared/themes
     """
-    from dsapi.training import efficientnet, themes_command
+    from dsapi.training.themes import command, efficientnet
 
-    themes_command.run(
+    command.run(
         data=data,
         weights=weights or efficientnet.find_weights(),
         output=output,
@@ -69,7 +69,8 @@ def colors(
     """
     from rich.console import Console
 
-    from dsapi.training.colors import ColorTraining, train_colors
+    from dsapi.training.colors.settings import ColorTraining
+    from dsapi.training.colors.training import train_colors
 
     console = Console()
     training = ColorTraining(
@@ -117,12 +118,12 @@ def image(
 
     Example: dsapi train image weather --data photos/ --weights imagenet
     """
-    from dsapi.training import images
-    from dsapi.training.images_config import read_config
+    from dsapi.training.images import training
+    from dsapi.training.images.config import read_config
     from dsapi.training.photos import read_photos
 
     settings = read_config(config)
     collection = read_photos(data, seed=settings.seed)
-    trained = images.train_images(collection, settings, name=name, weights=weights, output=output)
+    trained = training.train_images(collection, settings, name=name, weights=weights, output=output)
     typer.echo(f"{trained.graph.path}: held-out accuracy {trained.figures.accuracy:.1%}")
     typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{trained.section}")

@@ -1,63 +1,95 @@
-"""The progress bar of a training: epoch, steps, loss, accuracy, time left.
+"""Progress of a training: bars with loss, accuracy and time left, and a plot of the curves.
 
-Called by ``dsapi train colors``. On anything but a terminal it prints one line per epoch.
+Enters: what a training reports step by step. Leaves: bars on the terminal, a PNG. Called by
+every training of image classifiers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress as bars
 
 
-class TrainingProgress:
-    """One bar over all steps that are left; use it as a context manager."""
+@dataclass
+class Curve:
+    """Loss and accuracy of one fit, by step."""
 
-    def __init__(self, console: Console, *, steps: int, done: int = 0) -> None:
-        """A bar of `steps`, of which an earlier run has `done`."""
-        self._console = console
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.1%}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
+    name: str
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+
+class Progress:
+    """Shows bars while it is open, and remembers the curves."""
+
+    def __init__(self) -> None:
+        self.curves: list[Curve] = []
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[figures]}"),
+            refresh_per_second=1,
         )
-        self._task = self._bar.add_task(
-            "training", total=steps, completed=done, loss=float("nan"), accuracy=0.0
-        )
 
-    def __enter__(self) -> TrainingProgress:
-        """Show the bar."""
-        self._bar.start()
+    def __enter__(self) -> Progress:
+        self._bars.start()
         return self
 
-    def __exit__(self, *reason: Any) -> None:
-        """Leave the bar as it stands."""
-        self._bar.stop()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
 
-    def advance(self, loss: float, accuracy: float) -> None:
-        """One step done, with the running means of the last steps."""
-        self._bar.update(self._task, advance=1, loss=loss, accuracy=accuracy)
+    def start(self, name: str, total: int) -> Callable[[int], None]:
+        """Show a bar of ``total`` units; call the result with the units done since."""
+        task = self._bars.add_task(name, total=total, figures="")
+        return lambda done: self._bars.advance(task, done)
 
-    def close_epoch(self, text: str) -> None:
-        """Print a line that stays."""
-        self._console.print(text)
+    def start_steps(self, name: str, total: int) -> Callable[[int, float, float], None]:
+        """Show a bar of steps; call the result with step number, loss and accuracy."""
+        task = self._bars.add_task(name, total=total, figures="")
+        curve = Curve(name)
+        self.curves.append(curve)
 
+        def report(step: int, loss: float, accuracy: float) -> None:
+            figures = f"loss {loss:.3f}  accuracy {accuracy:.1%}"
+            self._bars.update(task, completed=step + 1, figures=figures)
+            if step % 10 == 0 or step + 1 == total:
+                curve.steps.append(step + 1)
+                curve.losses.append(loss)
+                curve.accuracies.append(accuracy)
 
-def track_steps(console: Console, steps: Iterable[Any], *, title: str, total: int) -> Iterator[Any]:
-    """Yield `steps` under a plain bar, for what has no loss: generating, measuring."""
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        yield from bar.track(steps, total=total, description=title)
+        return report
+
+    def plot(self, path: Path) -> None:
+        """Write the curves as a PNG; without curves there is none."""
+        if not self.curves:
+            return
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2)
+        for curve in self.curves:
+            left.plot(curve.steps, curve.losses, label=curve.name)
+            right.plot(curve.steps, curve.accuracies, label=curve.name)
+        for axes, name in ((left, "training loss"), (right, "training accuracy")):
+            axes.set_xlabel("step")
+            axes.set_title(name)
+            axes.grid(alpha=0.3)
+        left.legend()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=110)

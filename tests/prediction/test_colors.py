@@ -9,7 +9,7 @@ from PIL import Image
 
 from dsapi.prediction.formats.primaries import write_profile
 from dsapi.prediction.picture import Limits, read_picture
-from dsapi.training.colors_science import measure_lab
+from dsapi.training.colors.science import measure_lab
 from tests.corpus.heif import encode_heic
 from tests.corpus.png import chunk, write_png
 from tests.corpus.profiles import (

@@ -1,0 +1,1 @@
+"""The color classifier: from the color survey to a graph, its card and its figures."""

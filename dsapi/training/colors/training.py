@@ -1,0 +1,210 @@
+"""Train the color network and write graph, labels and card: ``dsapi train colors``.
+
+Enters: a folder with the color survey. Leaves: ``colorClassifier.pb``, its card and the labels;
+in the working folder the training curves and, while it runs, a checkpoint. Called by the command
+line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from dsapi.training.colors.bars import ColorFigures, measure_figures
+from dsapi.training.colors.card import write_card
+from dsapi.training.colors.curves import EpochFigures, plot_curves
+from dsapi.training.colors.names import COLOR_LABELS, read_survey
+from dsapi.training.colors.network import build_color_network, unroll_network
+from dsapi.training.colors.palette import build_palette
+from dsapi.training.colors.patches import PatchSet, generate_patches, join_patches
+from dsapi.training.colors.progress import TrainingProgress, track_steps
+from dsapi.training.colors.settings import ColorTraining
+from dsapi.training.freezing import FrozenGraph, freeze_network, write_atomically
+
+_VALIDATION_SHARE = 16  # one patch in so many is kept for the curves and the calibration
+
+
+@dataclass(frozen=True)
+class ColorReport:
+    """What came out."""
+
+    graph: FrozenGraph
+    figures: ColorFigures
+    minutes: float
+
+
+def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
+    """Generate patches, train, freeze, measure, write the card.
+
+    Raises:
+        OSError: the survey cannot be read or a result not be written.
+        ValueError: the survey is not the expected file.
+    """
+    started = time.perf_counter()
+    survey = read_survey(training.survey)
+    palette = build_palette(survey)
+    chunks = generate_patches(
+        palette, count=training.patches, seed=training.seed, processes=os.cpu_count() or 1
+    )
+    total = -(-training.patches // 4096)
+    patches = join_patches(track_steps(console, chunks, title="patches", total=total))
+    held = training.patches // _VALIDATION_SHARE
+    fresh = PatchSet(patches.patches[:held], patches.shares[:held])
+    seen = PatchSet(patches.patches[held:], patches.shares[held:])
+    network, history = _fit_network(training, seen=seen, fresh=fresh, console=console)
+    graph = freeze_network(
+        unroll_network(network),
+        training.models / "colorClassifier.pb",
+        input_shape=(None, 9, 9, 3),
+        input_name="patch",
+        output_name="probabilities",
+    )
+    write_atomically(training.labels / "colors.txt", ("\n".join(COLOR_LABELS) + "\n").encode())
+    figures = measure_figures(
+        partial(_name_patches, graph.path),
+        survey,
+        fresh=fresh,
+        per_label=training.per_label,
+        seed=training.seed + 1,
+    )
+    plot_curves(history, training.work / "curves.png", title="colors")
+    report = ColorReport(graph, figures, minutes=(time.perf_counter() - started) / 60)
+    write_card(
+        training.models / "colorClassifier.md",
+        graph=graph,
+        figures=figures,
+        settings=training,
+        minutes=report.minutes,
+    )
+    _checkpoint_path(training).unlink(missing_ok=True)
+    return report
+
+
+def _fit_network(
+    training: ColorTraining, *, seen: PatchSet, fresh: PatchSet, console: Console
+) -> tuple[Any, list[EpochFigures]]:
+    """Train, epoch by epoch, from the checkpoint if there is one of the same training."""
+    import keras
+
+    keras.utils.set_random_seed(training.seed)
+    network = build_color_network()
+    steps = len(seen.patches) // training.batch
+    schedule = keras.optimizers.schedules.CosineDecay(
+        training.learning_rate, training.epochs * steps, alpha=0.01
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-4)
+    optimizer.build(network.trainable_variables)
+    # Cross-entropy against shares, not against one right answer: the probabilities are to be
+    # those of people's answers, which is what makes them calibrated.
+    network.compile(optimizer, loss="categorical_crossentropy", metrics=["categorical_accuracy"])
+    history = _restore_checkpoint(training, network)
+    done = len(history)
+    if done:
+        console.print(f"going on after epoch {done} of {training.epochs}")
+    with TrainingProgress(console, steps=training.epochs * steps, done=done * steps) as progress:
+        for epoch in range(done, training.epochs):
+            results = []
+            for batch, shares in _shuffle_batches(training, seen, epoch=epoch):
+                results.append(network.train_on_batch(batch, shares))
+                progress.advance(*np.mean(results[-200:], axis=0))
+            figures = _close_epoch(network, fresh, *np.mean(results, axis=0))
+            history.append(figures)
+            _save_checkpoint(training, network, history)
+            progress.close_epoch(
+                f"epoch {epoch + 1} of {training.epochs}: loss {figures.loss:.4f}, accuracy "
+                f"{figures.accuracy:.1%}; on new patches {figures.new_loss:.4f}, "
+                f"{figures.new_accuracy:.1%}"
+            )
+    return network, history
+
+
+def _close_epoch(network: Any, fresh: PatchSet, loss: float, accuracy: float) -> EpochFigures:
+    new_loss, new_accuracy = network.evaluate(
+        fresh.patches.astype(np.float32), fresh.shares, batch_size=1024, verbose=0
+    )
+    return EpochFigures(float(loss), float(accuracy), float(new_loss), float(new_accuracy))
+
+
+def _shuffle_batches(
+    training: ColorTraining, seen: PatchSet, *, epoch: int
+) -> Iterator[tuple[Any, Any]]:
+    """All patches in the order of this epoch, each batch mirrored or turned by chance.
+
+    The order depends on seed and epoch alone, so that a resumed run sees what it would have.
+    """
+    rng = np.random.default_rng([training.seed, epoch])
+    order = rng.permutation(len(seen.patches))
+    for start in range(0, len(order) - training.batch + 1, training.batch):
+        chosen = np.sort(order[start : start + training.batch])
+        batch = seen.patches[chosen].astype(np.float32)
+        if rng.random() < 0.5:
+            batch = batch[:, ::-1]
+        if rng.random() < 0.5:
+            batch = batch[:, :, ::-1]
+        if rng.random() < 0.5:
+            batch = batch.swapaxes(1, 2)
+        yield batch, seen.shares[chosen]
+
+
+def _checkpoint_path(training: ColorTraining) -> Path:
+    return training.work / "checkpoint.npz"
+
+
+def _describe_run(training: ColorTraining) -> str:
+    """What a checkpoint must agree on to be gone on with."""
+    parts = {key: str(value) for key, value in asdict(training).items()}
+    parts["survey"] = hashlib.sha256(training.survey.read_bytes()).hexdigest()
+    return json.dumps({key: parts[key] for key in sorted(parts) if key not in ("models", "labels")})
+
+
+def _save_checkpoint(training: ColorTraining, network: Any, history: list[EpochFigures]) -> None:
+    """Weights, optimizer and history, whole or not at all."""
+    variables = [*network.variables, *network.optimizer.variables]
+    stream = io.BytesIO()
+    arrays: dict[str, Any] = {f"v{index}": np.asarray(each) for index, each in enumerate(variables)}
+    arrays["run"] = np.array(_describe_run(training))
+    arrays["figures"] = np.array([list(asdict(epoch).values()) for epoch in history])
+    np.savez(stream, **arrays)
+    write_atomically(_checkpoint_path(training), stream.getvalue())
+
+
+def _restore_checkpoint(training: ColorTraining, network: Any) -> list[EpochFigures]:
+    """Put the checkpoint's values into the network, if it is one of this very training."""
+    path = _checkpoint_path(training)
+    if not path.exists():
+        return []
+    with np.load(path) as saved:
+        if str(saved["run"]) != _describe_run(training):
+            return []
+        variables = [*network.variables, *network.optimizer.variables]
+        for index, variable in enumerate(variables):
+            variable.assign(saved[f"v{index}"])
+        return [EpochFigures(*map(float, row)) for row in saved["figures"]]
+
+
+def _name_patches(graph: Path, patches: Any) -> Any:
+    """Probabilities from the frozen file itself, through the server's engine."""
+    from dsapi.engines import load_graph
+
+    session = load_graph(
+        graph, engine="tensorflow", input_tensor=None, output_tensor=None
+    ).open_session()
+    try:
+        pieces = [
+            session.run(np.asarray(patches[start : start + 2048], np.float32))
+            for start in range(0, len(patches), 2048)
+        ]
+    finally:
+        session.close()
+    return np.concatenate(pieces)

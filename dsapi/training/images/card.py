@@ -1,0 +1,146 @@
+"""Figures, card and configuration section of a classifier on one's own labels.
+
+Enters: logits on held-out photos and what the training used. Leaves: figures, Markdown, a
+section for ``dsapi.conf``. Called by `dsapi.training.images.training`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.training.calibration import expected_calibration_error, softmax
+from dsapi.training.freezing import FrozenGraph
+from dsapi.training.images.config import ImageConfig
+from dsapi.training.photos import Collection
+
+
+@dataclass(frozen=True)
+class ImageFigures:
+    """Shares on held-out photos, 0..1.
+
+    ``accuracy`` is top-1, or with sigmoids the share of label decisions that are right at 0.5;
+    ``label_recall`` has one value a label, NaN where no photo shows it.
+    """
+
+    accuracy: float
+    calibration_error: float
+    label_recall: tuple[float, ...]
+    label_precision: tuple[float, ...]
+
+
+def measure(
+    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
+) -> ImageFigures:
+    """Measure logits ``[n, labels]`` against targets of 0 and 1 of the same shape."""
+    wanted = targets > 0.5
+    if activation == "softmax":
+        probabilities = softmax(logits)
+        said = np.eye(targets.shape[1], dtype=bool)[logits.argmax(axis=1)]
+        accuracy = float((said & wanted).any(axis=1).mean())
+        error = expected_calibration_error(probabilities, targets.argmax(axis=1))
+    else:
+        said = logits > 0
+        accuracy = float((said == wanted).mean())
+        error = _decision_calibration_error(logits, wanted)
+    right = (said & wanted).sum(axis=0)
+    return ImageFigures(
+        accuracy,
+        error,
+        _shares(right, wanted.sum(axis=0)),
+        _shares(right, said.sum(axis=0)),
+    )
+
+
+def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> tuple[float, ...]:
+    return tuple(
+        float(part / whole) if whole else float("nan")
+        for part, whole in zip(parts, wholes, strict=True)
+    )
+
+
+def _decision_calibration_error(logits: NDArray[np.float32], wanted: NDArray[np.bool_]) -> float:
+    """Treat each label's decision as a question of two answers, and calibrate over all."""
+    flat = logits.reshape(-1)
+    pair = softmax(np.stack([np.zeros_like(flat), flat], axis=1))
+    return expected_calibration_error(pair, wanted.reshape(-1).astype(np.int64))
+
+
+def write_section(name: str, activation: str) -> str:
+    """Write the section of ``dsapi.conf`` that serves the graph."""
+    lines = [
+        f"[models.{name}]",
+        f'graph = "models/{name}.pb"',
+        f'labels = "labels/{name}.txt"',
+        'crop = "80%"',
+    ]
+    if activation == "sigmoid":
+        lines.append('activation = "sigmoid"')
+    return "\n".join(lines) + "\n"
+
+
+def write_card(
+    *,
+    name: str,
+    graph: FrozenGraph,
+    collection: Collection,
+    config: ImageConfig,
+    weights: str,
+    epochs: int,
+    figures: ImageFigures,
+    section: str,
+) -> str:
+    """Write the card as Markdown."""
+    rows = "\n".join(
+        f"| {label} | {_percent(recall)} | {_percent(precision)} |"
+        for label, recall, precision in zip(
+            collection.labels, figures.label_recall, figures.label_precision, strict=True
+        )
+    )
+    settings = "\n".join(f"    {key}: {value}" for key, value in config.model_dump().items())
+    return f"""\
+# {graph.path.name}
+
+Tells {len(collection.labels)} labels apart. Version `{graph.version}`, \
+{graph.size_bytes / 1e6:.1f} MB, float32.
+
+- Input `image`: float32 `[n, {config.size}, {config.size}, 3]`, RGB 0-255; scaling is inside.
+- Output `probabilities`: float32 `[n, {len(collection.labels)}]`, order of `labels/{name}.txt`.
+- Network: {config.backbone}, starting weights: {weights}.
+
+## Data and command
+
+{len(collection.train)} photos to learn from, {len(collection.val)} held out; {epochs} epochs.
+
+    dsapi train image {name} --data DATA --weights {weights} --config FILE.yaml
+
+with
+
+{settings}
+
+## Figures
+
+On held-out photos, 80 % crop at a random point: accuracy {figures.accuracy:.1%}, expected \
+calibration error {figures.calibration_error:.3f}.
+
+| label | recall | precision |
+|---|---|---|
+{rows}
+
+Held-out photos come from the same sources as the others: expect less on photos from elsewhere.
+
+## Serving
+
+{_indent(section.splitlines())}
+"""
+
+
+def _indent(lines: Sequence[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _percent(share: float) -> str:
+    return "no photo" if np.isnan(share) else f"{share:.0%}"

@@ -1,0 +1,1 @@
+"""The themes classifier: from photos and ImageNet weights to a graph, its card and its figures."""
