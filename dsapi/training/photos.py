@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dsapi.errors import StartupError
@@ -166,6 +167,11 @@ def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Co
         val += group[:held]
         train += group[held:]
     return Collection(labels, tuple(train), tuple(val))
+
+
+def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
+    """Give each photo's one label, int64 ``[n]``."""
+    return np.array([photo.labels[0] for photo in photos], np.int64)
 
 
 def read_upright(path: Path) -> Image.Image:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.training.freezing import write_atomically
-from dsapi.training.photos import Collection, Photo
+from dsapi.training.photos import Collection, label_indices
 from dsapi.training.progress import Progress
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.activations import Activations, Cache
@@ -28,7 +28,7 @@ from dsapi.training.themes.network import average, mix_in_pretrained, mix_layers
 from dsapi.training.themes.ridge import fit_ridge_head
 from dsapi.training.themes.sources import assign_folds, sampling_weights
 
-LAST_RECIPE = Recipe(epochs=5, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
+LAST_RECIPE = Recipe(epochs=8, trunk_rate=5e-4, distillation=0.5, mixing=0.2)
 """Longer and freer than the folds': it starts from their mean and sees every source."""
 
 
@@ -37,16 +37,18 @@ class Plan:
     """What one training of the themes does; see docs/training.md for what they reach.
 
     ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
-    each photo the folds' networks and the last one learn from, ``pretrained_share`` how far
-    their weights are moved back to the pretrained ones once they are fitted.
+    each photo the folds' networks and the last one learn from, ``held_out`` which part of the
+    photos of its sources a fold's network is kept from, ``pretrained_share`` how far their
+    weights are moved back to the pretrained ones once they are fitted.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     last_recipe: Recipe = LAST_RECIPE
     first_block: int = 11
     fold_variants: tuple[int, int] = (1, 2)
-    last_variants: tuple[int, int] = (3, 2)
+    last_variants: tuple[int, int] = (3, 4)
     folds: int = 5
+    held_out: float = 0.04
     balance: float = 0.5
     side_px: int = 224
     inner_px: int = 192
@@ -57,10 +59,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fold:
-    """A network, and the photos (``rows``) whose sources it has not seen."""
+    """A network, and what it has seen: indices of photos.
+
+    It was fitted to ``kept``. Of the sources of ``rows`` it has seen nothing, of those of
+    ``known`` other photos.
+    """
 
     fitted: Fitted
+    kept: NDArray[np.int64]
     rows: NDArray[np.int64]
+    known: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -109,11 +117,6 @@ def _digest_fits(plan: Plan, *, without: tuple[str, ...] = ()) -> str:
     """Name the checkpoints of fits after all that they depend on."""
     later = ("pretrained_share", *without)
     return digest([value for name, value in asdict(plan).items() if name not in later])
-
-
-def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
-    """Give each photo's one label, int64 ``[n]``."""
-    return np.array([photo.labels[0] for photo in photos], np.int64)
 
 
 def cache_activations(
@@ -213,10 +216,13 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
     folds = []
     for number in range(plan.folds):
         saved = checkpoints / name / f"{number}.pickle"
+        seen = np.flatnonzero(fold_of != number)
+        chosen = np.random.default_rng(plan.seed + number).random(len(seen)) < plan.held_out
+        kept, known = seen[~chosen], seen[chosen]
         if not saved.is_file():
             fitted = _fit(
                 material,
-                np.flatnonzero(fold_of != number),
+                kept,
                 recipe=replace(plan.recipe, seed=plan.seed + number),
                 counts=plan.fold_variants,
                 start=None,
@@ -225,7 +231,7 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
             )
             write_atomically(saved, pickle.dumps(fitted))
         fitted = pickle.loads(saved.read_bytes())
-        folds.append(Fold(fitted, np.flatnonzero(fold_of == number)))
+        folds.append(Fold(fitted, kept, np.flatnonzero(fold_of == number), known))
     return folds
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dsapi.training.calibration import expected_calibration_error, fit_temperature, softmax
 from dsapi.training.freezing import FrozenGraph
-from dsapi.training.photos import Collection
+from dsapi.training.photos import Collection, label_indices
 from dsapi.training.progress import Progress
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.activations import Activations, Cache
@@ -37,7 +37,6 @@ from dsapi.training.themes.fits import (
     finish,
     fit_folds,
     fit_last,
-    label_indices,
     learn,
     prepare,
 )
@@ -50,9 +49,8 @@ from dsapi.training.themes.sources import (
     score_pairs,
 )
 
-SHARE_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5)
+SHARE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5)
 CALIBRATION_GOAL = 0.035
-GAIN_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
@@ -125,62 +123,84 @@ def _measure(
     val: Activations,
     val_labels: NDArray[np.int64],
 ) -> Measured:
-    head, shares = _gather_left_out(material, folds)
-    share_weight = _choose_share_weight(material, head, shares)
-    left_out = head + np.float32(share_weight) * shares
-    balanced = sampling_weights(material.labels, material.sources, balance=1.0)
-    abroad = fit_temperature(left_out, material.labels, balanced)
+    abroad, at_home = _ask_folds(material, folds)
+    share_weight = _choose_share_weight(abroad, at_home)
+    left_out = abroad.join(share_weight)
+    balanced = sampling_weights(abroad.labels, abroad.sources, balance=1.0)
+    modest = fit_temperature(left_out, abroad.labels, balanced)
     answer = ask(material, last, val.blocks)
     table = learn(material, np.arange(len(material.labels)))
     logits = answer.logits + np.float32(share_weight) * score_themes(answer.group_scores, table)
-    temperature = _limit_temperature(abroad, logits, val_labels)
+    temperature = _limit_temperature(modest, logits, val_labels)
     return Measured(
-        pairs=score_pairs(softmax(left_out), material.labels, material.sources),
-        head_only=mean_of_pairs(score_pairs(head, material.labels, material.sources)),
+        pairs=score_pairs(softmax(left_out), abroad.labels, abroad.sources),
+        head_only=mean_of_pairs(score_pairs(abroad.head, abroad.labels, abroad.sources)),
         fusion=Fusion(table, share_weight, temperature),
-        left_out_temperature=abroad,
+        left_out_temperature=modest,
         val_probabilities=softmax((logits / temperature).astype(np.float32)),
         val_labels=val_labels,
     )
 
 
-def _gather_left_out(
-    material: Material, folds: Sequence[Fold]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give head logits and theme shares of every photo, by networks that had not seen it."""
-    count = len(material.labels)
-    head = np.zeros((count, material.class_groups.table.shape[1]), np.float32)
-    shares = np.zeros_like(head)
-    for fold in folds:
-        kept = np.setdiff1d(np.arange(count), fold.rows)
-        answer = ask(
-            material,
-            finish(material, fold.fitted, kept),
-            material.variants.plain[0].blocks[fold.rows],
-        )
-        head[fold.rows] = answer.logits
-        shares[fold.rows] = score_themes(answer.group_scores, learn(material, kept))
-    return head, shares
+@dataclass(frozen=True)
+class _Opinions:
+    """What networks say about photos that they have not seen.
 
-
-def _choose_share_weight(
-    material: Material, head: NDArray[np.float32], shares: NDArray[np.float32]
-) -> float:
-    """Choose how much the class table counts by top-1 plus top-5 on left-out sources.
-
-    On known sources it costs more than it brings, so the least of those that are about as good
-    as the best; none where no source can be left out and measured.
+    ``head`` float32 ``[n, themes]`` are logits, ``shares`` the class table's logarithms of theme
+    shares; ``labels`` and ``sources`` are the photos'.
     """
-    if not score_pairs(head, material.labels, material.sources):
+
+    head: NDArray[np.float32]
+    shares: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    sources: list[str]
+
+    def join(self, share_weight: float) -> NDArray[np.float32]:
+        """Add head and table up to logits ``[n, themes]``."""
+        return np.asarray(self.head + np.float32(share_weight) * self.shares, np.float32)
+
+
+def _ask_folds(material: Material, folds: Sequence[Fold]) -> tuple[_Opinions, _Opinions]:
+    """Ask the folds' networks about photos of sources they have not seen, and of known ones."""
+    networks = [finish(material, fold.fitted, fold.kept) for fold in folds]
+    tables = [learn(material, fold.kept) for fold in folds]
+
+    def ask_about(rows_of_folds: Sequence[NDArray[np.int64]]) -> _Opinions:
+        photos = [material.variants.plain[0].blocks[rows] for rows in rows_of_folds]
+        answers = [
+            ask(material, network, seen) for network, seen in zip(networks, photos, strict=True)
+        ]
+        shares = [
+            score_themes(answer.group_scores, table)
+            for answer, table in zip(answers, tables, strict=True)
+        ]
+        rows = np.concatenate(rows_of_folds)
+        return _Opinions(
+            np.concatenate([answer.logits for answer in answers]),
+            np.concatenate(shares),
+            material.labels[rows],
+            [material.sources[row] for row in rows],
+        )
+
+    return ask_about([fold.rows for fold in folds]), ask_about([fold.known for fold in folds])
+
+
+def _choose_share_weight(abroad: _Opinions, at_home: _Opinions) -> float:
+    """Choose how much the class table counts.
+
+    It helps with sources that are left out and costs on known ones: what is best for the sum of
+    top-1 and top-5 on the former and top-1 on the latter. None where no source can be left out
+    and measured.
+    """
+    if not score_pairs(abroad.head, abroad.labels, abroad.sources):
         return 0.0
 
     def gain(weight: float) -> float:
-        logits: NDArray[np.float32] = head + np.float32(weight) * shares
-        return sum(mean_of_pairs(score_pairs(logits, material.labels, material.sources)))
+        pairs = score_pairs(abroad.join(weight), abroad.labels, abroad.sources)
+        right = at_home.join(weight).argmax(axis=1) == at_home.labels
+        return sum(mean_of_pairs(pairs)) + float(right.sum() / max(1, len(right)))
 
-    gains = {weight: gain(weight) for weight in SHARE_WEIGHTS}
-    best = max(gains.values())
-    return min(weight for weight, value in gains.items() if value >= best - GAIN_TOLERANCE)
+    return max(SHARE_WEIGHTS, key=gain)
 
 
 def _limit_temperature(

@@ -22,6 +22,7 @@ PLAN = Plan(
     fold_variants=(1, 1),
     last_variants=(1, 1),
     folds=2,
+    held_out=0.2,
     side_px=64,
     inner_px=32,
 )
