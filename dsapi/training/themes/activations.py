@@ -40,6 +40,18 @@ class Activations:
     class_scores: NDArray[np.float16] | None
 
 
+@dataclass(frozen=True)
+class Variants:
+    """Cached activations of the training photos, plain and changed at random."""
+
+    plain: tuple[Activations, ...]
+    changed: tuple[Activations, ...]
+
+    def take(self, plain: int, changed: int) -> list[NDArray[np.float16]]:
+        """Give the activations of the first so many of both."""
+        return [variant.blocks for variant in (*self.plain[:plain], *self.changed[:changed])]
+
+
 Advance = Callable[[int], None]
 """Called with the number of photos done since the last call."""
 

@@ -20,7 +20,7 @@ from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import Collection, label_indices
 from dsapi.training.progress import Progress
 from dsapi.training.themes import efficientnet
-from dsapi.training.themes.activations import Activations, Cache
+from dsapi.training.themes.activations import Activations, Cache, Variants
 from dsapi.training.themes.class_groups import ClassGroups, group_classes
 from dsapi.training.themes.class_table import learn_shares, read_class_table
 from dsapi.training.themes.fitting import Fitted, Fitting, Recipe, Table, initial_head, predict
@@ -37,9 +37,9 @@ class Plan:
     """What one training of the themes does; see docs/training.md for what they reach.
 
     ``fold_variants`` and ``last_variants`` say how many plain and how many changed variants of
-    each photo the folds' networks and the last one learn from, ``held_out`` which part of the
-    photos of its sources a fold's network is kept from, ``pretrained_share`` how far their
-    weights are moved back to the pretrained ones once they are fitted.
+    each photo the folds' networks and the last ones learn from, ``last_fits`` how many of these
+    there are, ``held_out`` which part of the photos of its sources a fold's network is kept
+    from, ``pretrained_share`` how far all are moved back to the pretrained weights in the end.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -47,6 +47,7 @@ class Plan:
     first_block: int = 11
     fold_variants: tuple[int, int] = (1, 2)
     last_variants: tuple[int, int] = (3, 4)
+    last_fits: int = 2
     folds: int = 5
     held_out: float = 0.04
     balance: float = 0.5
@@ -81,18 +82,6 @@ class Answer:
 
     logits: NDArray[np.float32]
     group_scores: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Variants:
-    """Cached activations of the training photos, plain and changed at random."""
-
-    plain: tuple[Activations, ...]
-    changed: tuple[Activations, ...]
-
-    def take(self, plain: int, changed: int) -> list[NDArray[np.float16]]:
-        """Give the activations of the first so many of both."""
-        return [variant.blocks for variant in (*self.plain[:plain], *self.changed[:changed])]
 
 
 @dataclass(frozen=True)
@@ -212,7 +201,7 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
     """Fit one network per fold without its sources; finished ones are read from disk."""
     plan = material.plan
     fold_of = assign_folds(material.labels, material.sources, folds=plan.folds)
-    name = f"folds-{_digest_fits(plan, without=('last_recipe', 'last_variants'))}"
+    name = f"folds-{_digest_fits(plan, without=('last_fits', 'last_recipe', 'last_variants'))}"
     folds = []
     for number in range(plan.folds):
         saved = checkpoints / name / f"{number}.pickle"
@@ -269,25 +258,28 @@ def ask(material: Material, fitted: Fitted, activations: NDArray[np.float16]) ->
 def fit_last(
     material: Material, folds: Sequence[Fold], *, progress: Progress, checkpoints: Path
 ) -> Fitted:
-    """Average the folds' networks and fine-tune the mean on all sources."""
+    """Average the folds' networks, fine-tune the mean on all sources, and average those fits."""
     plan = material.plan
-    soup = average([fold.fitted for fold in folds])
+    start = average([fold.fitted for fold in folds])
     if not plan.last_recipe.epochs:
-        return soup
-    saved = checkpoints / f"last-{_digest_fits(plan)}.pickle"
-    if not saved.is_file():
-        fitted = _fit(
-            material,
-            np.arange(len(material.labels)),
-            recipe=replace(plan.last_recipe, seed=plan.seed + 99),
-            counts=plan.last_variants,
-            start=soup,
-            progress=progress,
-            name="all sources",
-        )
-        write_atomically(saved, pickle.dumps(fitted))
-    last: Fitted = pickle.loads(saved.read_bytes())
-    return last
+        return start
+    name = f"last-{_digest_fits(plan, without=('last_fits',))}"
+    fits = []
+    for number in range(plan.last_fits):
+        saved = checkpoints / name / f"{number}.pickle"
+        if not saved.is_file():
+            fitted = _fit(
+                material,
+                np.arange(len(material.labels)),
+                recipe=replace(plan.last_recipe, seed=plan.seed + 99 + number),
+                counts=plan.last_variants,
+                start=start,
+                progress=progress,
+                name=f"all sources, {number + 1} of {plan.last_fits}",
+            )
+            write_atomically(saved, pickle.dumps(fitted))
+        fits.append(pickle.loads(saved.read_bytes()))
+    return average(fits)
 
 
 def learn(material: Material, kept: NDArray[np.int64]) -> NDArray[np.float32]:
