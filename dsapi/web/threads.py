@@ -5,11 +5,11 @@ thread waits for a slow upload or for predictions. Called by `dsapi.web.http_ser
 """
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
 
+from dsapi.queues import WarmQueue
 from dsapi.web.connections import Connection
 
 _LOGGER = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ _FAST_THREADS = 2
 # After its socket was closed, a thread has this long to notice.
 _AFTERMATH_S = 1.0
 
-_Lane = queue.SimpleQueue[Connection | None]
+_Lane = WarmQueue[Connection | None]
 
 
 class RequestThreads:
@@ -42,8 +42,8 @@ class RequestThreads:
         self._queue_size = queue_size
         self._keep = keep
         self._hang_up = hang_up
-        self._main: _Lane = queue.SimpleQueue()
-        self._fast: _Lane = queue.SimpleQueue()
+        self._main = _Lane()
+        self._fast = _Lane()
         self._serving: dict[threading.Thread, Connection | None] = {}
 
     @property
