@@ -35,6 +35,11 @@ class WarmQueue(Generic[Item]):
         """Count the items that no thread has taken."""
         return len(self._items)
 
+    @property
+    def idle(self) -> int:
+        """Number of threads that wait for an item."""
+        return len(self._takers)
+
     def put(self, item: Item) -> None:
         """Add an item; never waits."""
         with self._lock:

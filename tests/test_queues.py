@@ -24,7 +24,7 @@ def start_takers(queue: WarmQueue[int], count: int) -> tuple[list[int], list[thr
         threads.append(threading.Thread(target=take, args=(number,), daemon=True))
         threads[-1].start()
         end_s = time.monotonic() + _PATIENCE_S
-        while len(queue._takers) <= number and time.monotonic() < end_s:
+        while queue.idle <= number and time.monotonic() < end_s:
             time.sleep(0.001)
     return served, threads
 
@@ -41,6 +41,7 @@ def test_items_wait_in_the_order_in_which_they_came() -> None:
 def test_the_thread_that_came_last_is_served_first() -> None:
     queue: WarmQueue[int] = WarmQueue()
     served, threads = start_takers(queue, 3)
+    assert queue.idle == 3
     for thread in reversed(threads):
         queue.put(0)
         thread.join(_PATIENCE_S)

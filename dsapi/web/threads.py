@@ -52,8 +52,9 @@ class RequestThreads:
         return sum(connection is not None for connection in list(self._serving.values()))
 
     def count_in_flight(self) -> int:
-        """Count the connections that a thread serves, or that wait for one."""
-        return self.busy + self._main.qsize()
+        """Count the connections of the main lane that a thread serves, or that wait for one."""
+        # Asked for each request: not by looking at a hundred threads.
+        return self._count - self._main.idle + self._main.qsize()
 
     def start(self) -> None:
         """Start the threads."""
