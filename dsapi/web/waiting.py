@@ -186,7 +186,12 @@ class WaitingConnections:
             waiting = list(self._waiting.items())
         for fd, connection in waiting:
             end_s = self._lingering.get(fd, connection.last_used_s + self._silence_s)
-            if now_s >= end_s and self._take(connection):
+            if now_s < end_s:
+                continue
+            if fd in self._lingering:
+                # To close before all that has come is read would be a reset.
+                self._throw_away(connection)
+            if self._take(connection):
                 connection.close()
 
     def _close_longest_silent(self) -> None:
