@@ -5,6 +5,7 @@ when somebody asks. Served as ``/metrics``, read by ``dsapi status`` and ``dsapi
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -71,8 +72,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        # Finding a stage's histogram by its label takes longer than observing.
-        self._by_stage: dict[str, Histogram] = {}
+        # Finding a number by its labels takes longer than counting.
+        self._request_of = cache(self._requests.labels)
+        self._error_of = cache(self._errors.labels)
+        self._duration_of = cache(self._durations.labels)
+        self._stage_of = cache(self._stages.labels)
         ProcessCollector(registry=self._registry)
         self._registry.register(_Live(workers, reloader, gauges))
 
@@ -88,17 +92,15 @@ class Metrics:
             code: of the error; empty for none.
             seconds: how long it took.
         """
-        self._requests.labels(endpoint, form, str(status)).inc()
-        self._durations.labels(endpoint).observe(seconds)
+        self._request_of(endpoint, form, str(status)).inc()
+        self._duration_of(endpoint).observe(seconds)
         if code:
-            self._errors.labels(code).inc()
+            self._error_of(code).inc()
 
     def observe_stages(self, timing_ms: Mapping[str, float]) -> None:
         """Observe the steps of a prediction."""
         for stage, value_ms in timing_ms.items():
-            if (histogram := self._by_stage.get(stage)) is None:
-                histogram = self._by_stage[stage] = self._stages.labels(stage)
-            histogram.observe(value_ms / 1000)
+            self._stage_of(stage).observe(value_ms / 1000)
 
     def render(self) -> bytes:
         """Write everything in Prometheus's text format."""

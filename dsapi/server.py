@@ -20,7 +20,7 @@ from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
 from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
-from dsapi.memory import limit_arenas, map_large_blocks, settle
+from dsapi.memory import limit_arenas, map_large_blocks, settle, uncollected
 from dsapi.notify import notify
 from dsapi.pidfile import PidFile
 from dsapi.ports import cannot_listen, check_port
@@ -113,7 +113,8 @@ class _Predictions(Plugin):
         # Before the first thread allocates: an arena that there is stays.
         limit_arenas(max(2, self._workers.count))
         map_large_blocks(_LARGE_BLOCK_BYTES)
-        self._workers.start(load_models(self._settings))
+        with uncollected():
+            self._workers.start(load_models(self._settings))
         settle()
 
     def stop(self) -> None:

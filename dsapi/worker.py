@@ -4,19 +4,20 @@ Made, watched and replaced by `dsapi.workers`.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from queue import Empty
 
 from dsapi.errors import BadParameter, CallerGone, InternalError
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest, predict
+from dsapi.queues import WarmQueue
 
 _LOGGER = logging.getLogger(__name__)
 # An idle worker looks this often whether there are newer models, so that the old ones go.
@@ -36,7 +37,7 @@ class Job:
     submitted_s: float = field(default_factory=time.perf_counter)
 
 
-Jobs = queue.SimpleQueue[Job | None]
+Jobs = WarmQueue[Job | None]
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ class Worker(threading.Thread):
         try:
             while not self.retired:
                 try:
-                    job = self._jobs.get(timeout=_IDLE_S)
-                except queue.Empty:
+                    job = self._jobs.get(_IDLE_S)
+                except Empty:
                     self._follow()
                     continue
                 if job is None:

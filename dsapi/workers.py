@@ -9,7 +9,6 @@ work at once when it is full, or when its answer would come too late. Called by 
 import logging
 import math
 import os
-import queue
 import threading
 import time
 import weakref
@@ -86,7 +85,7 @@ class PredictionWorkers:
         self.queue_size = queue_size
         self._generation = Generation({}, limits, {})
         self._stall_timeout_s = stall_timeout_s
-        self._jobs: Jobs = queue.SimpleQueue()
+        self._jobs: Jobs = Jobs()
         self._submitting = threading.Lock()
         self._tally = Tally()
         self._workers: list[Worker] = []
@@ -167,7 +166,7 @@ class PredictionWorkers:
             left_s = max(0.0, end_s - time.monotonic())
             worker.join(None if left_s == math.inf else left_s)
         in_time = not any(worker.is_alive() for worker in self._workers)
-        while not self._jobs.empty():
+        while self._jobs.qsize():
             if (job := self._jobs.get()) and job.answer.set_running_or_notify_cancel():
                 job.answer.set_exception(NotReady("the service is shutting down"))
         self._workers = []

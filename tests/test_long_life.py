@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.engines import EngineName
+from dsapi.memory import uncollected
 from dsapi.prediction.model import Model
 from dsapi.workers import PredictionWorkers
 from tests.conftest import StartServer
@@ -222,6 +223,20 @@ def test_memory_that_is_free_below_some_in_use_is_given_back() -> None:
     given, freed_kib = run(_HOLES)
     assert given == "True"
     assert int(freed_kib) > 80_000
+
+
+def test_the_collector_is_off_while_models_load_and_on_afterwards_whatever_happened() -> None:
+    during = []
+
+    def load() -> None:
+        with uncollected():
+            during.append(gc.isenabled())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        load()
+    assert during == [False]
+    assert gc.isenabled()
 
 
 class HeavyGraph(GatedGraph):

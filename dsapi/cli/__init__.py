@@ -1,4 +1,8 @@
-"""The ``dsapi`` command: one module a group of commands; the work is done elsewhere."""
+"""The ``dsapi`` command: one module a group of commands; the work is done elsewhere.
+
+What only some commands need is imported when they run (Rich, evaluation, training): `dsapi serve`
+and `dsapi start` do without.
+"""
 
 import sys
 

@@ -6,8 +6,6 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
 
 from dsapi.cli.live import ask, build_table, read_numbers
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
@@ -89,6 +87,8 @@ def reload(config: Config = None) -> None:
 
 def status(config: Config = None) -> None:
     """Say whether the daemon runs and is ready; exit code 3 if it does not run."""
+    from rich.console import Console
+
     settings = load_settings(config)
     pid = running_pid(settings.pid_file)
     if pid is None:
@@ -108,6 +108,9 @@ def top(
 
     It need not be a daemon: any service on this machine with this host and port is watched.
     """
+    from rich.console import Console
+    from rich.live import Live
+
     settings = load_settings(config)
     before, before_s = read_numbers(settings), time.monotonic()
     looks = 0

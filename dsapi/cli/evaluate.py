@@ -1,24 +1,28 @@
 """``dsapi evaluate``: how right a model is on labeled photos."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from dsapi.cli.options import Config
 from dsapi.errors import BadParameter, StartupError
-from dsapi.evaluation.answers import Questions
-from dsapi.evaluation.evaluation import Evaluation, evaluate_model
-from dsapi.evaluation.figures import Figures
-from dsapi.evaluation.photos import LabeledPhoto, read_photos
 from dsapi.prediction.model import Model, ModelSpec, load_model, read_labels
 from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dsapi.evaluation.answers import Questions
+    from dsapi.evaluation.evaluation import Evaluation
+    from dsapi.evaluation.figures import Figures
+    from dsapi.evaluation.photos import LabeledPhoto
 
 _WORST = 10
 
@@ -51,6 +55,11 @@ def evaluate(
 
     Example: dsapi evaluate themes --data photos/val --report report
     """
+    from rich.console import Console
+
+    from dsapi.evaluation.answers import Questions
+    from dsapi.evaluation.photos import read_photos
+
     settings = load_settings(config)
     if model not in settings.models:
         known = ", ".join(settings.models)
@@ -95,6 +104,16 @@ def _ask(
     Raises:
         StartupError: Not one photo could be read.
     """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from dsapi.evaluation.evaluation import evaluate_model
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -173,6 +192,8 @@ def _percent(share: float | None) -> str:
 
 def _numbers(title: str, first: str, *columns: str) -> Table:
     """A table whose first column is text and whose others are numbers."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     table.add_column(first)
     for column in columns:

@@ -1,15 +1,19 @@
 """The live numbers of a running service, from its ``/metrics``, as tables. For status and top."""
 
+from __future__ import annotations
+
 import http.client
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
-from rich.table import Table
 
 from dsapi.errors import StartupError
 from dsapi.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _LabelSet = frozenset[tuple[str, str]]
 
@@ -36,7 +40,7 @@ class Numbers:
         """List the label sets of a metric."""
         return [dict(labels) for found, labels in self.values if found == name]
 
-    def since(self, before: "Numbers") -> "Numbers":
+    def since(self, before: Numbers) -> Numbers:
         """Subtract an earlier moment."""
         return Numbers(
             {key: value - before.values.get(key, 0.0) for key, value in self.values.items()}
@@ -104,6 +108,8 @@ def ask(settings: Settings, method: str, path: str, *, timeout_s: float) -> tupl
 
 def build_table(now: Numbers, before: Numbers | None = None, *, period_s: float = 0.0) -> Table:
     """Lay the numbers out, as totals since the start, or as rates since an earlier moment."""
+    from rich.table import Table
+
     counted = now if before is None else now.since(before)
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, told in _rows(now, counted, period_s):

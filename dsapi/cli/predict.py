@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 
 from dsapi.cli.options import Config
 from dsapi.errors import BadParameter, MissingImage
@@ -89,6 +86,10 @@ def _print_json(prediction: Prediction) -> None:
 
 
 def _print_tables(prediction: Prediction) -> None:
+    from rich.console import Console
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
     console = Console()
     picture, result = prediction.picture, prediction.results[0]
     console.print(

@@ -3,8 +3,6 @@
 import json
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
 from dsapi.logs import configure_logs
@@ -59,7 +57,7 @@ def check(config: Config = None) -> None:
     loaded = load_models(settings)
     for model in loaded.values():
         model.open().session.close()
-    Console().print(_models_table(list(loaded.values())))
+    _print_models(list(loaded.values()))
     typer.echo("The configuration is fine: every model loads and runs.")
 
 
@@ -75,10 +73,13 @@ def models(
     if as_json:
         typer.echo(json.dumps(json.loads(answer_models(loaded).model_dump_json()), indent=2))
     else:
-        Console().print(_models_table(list(loaded.values())))
+        _print_models(list(loaded.values()))
 
 
-def _models_table(models: list[Model]) -> Table:
+def _print_models(models: list[Model]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None)
     for heading in ("model", "version", "labels", "input", "crop", "default", "loaded in"):
         table.add_column(heading, no_wrap=True)
@@ -94,4 +95,4 @@ def _models_table(models: list[Model]) -> Table:
             f"{model.load_ms:.0f} ms",
             str(model.spec.graph),
         )
-    return table
+    Console().print(table)

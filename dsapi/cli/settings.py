@@ -5,8 +5,6 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich.console import Console
-from rich.table import Table
 
 from dsapi.cli.options import Config
 from dsapi.prediction.model import ModelSpec
@@ -52,6 +50,9 @@ def settings(
     if markdown:
         typer.echo(describe_settings(), nl=False)
         return
+    from rich.console import Console
+    from rich.table import Table
+
     loaded = load_settings(config)
     table = Table("setting", "value", "meaning", box=None)
     for name, field in _fields(Settings):

@@ -25,10 +25,12 @@ class EngineOptions:
         precision: of the arithmetic. TensorFlow computes in the graph's own, ``f32``.
         batching: whether the inputs of sessions that wait at the same time run as one batch;
             ``auto``: if the engine says that its device gains from it.
+        sessions: how many are to run at a time; more may be opened.
     """
 
     precision: Precision = "f32"
     batching: Batching = "auto"
+    sessions: int = 1
 
 
 class Session(Protocol):

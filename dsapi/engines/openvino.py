@@ -1,14 +1,13 @@
-"""OpenVINO: the same frozen ``GraphDef`` in, compiled models of one thread each out.
+"""OpenVINO: the same frozen ``GraphDef`` in, one compiled model with a stream a session out.
 
-TensorFlow is not imported: OpenVINO reads the file with a frontend of its own. A session is a
-model compiled for it alone, which runs in the thread that calls it. Infer requests on one compiled
-model with several streams would share its weights, but run in threads of their own: two hand-overs
-more for each run, on cores that are busy decoding. Measured on two cores with 8 callers: a fifth
-more answers a second, for 15 to 30 MB more a worker with the shipped graphs.
+TensorFlow is not imported: OpenVINO reads the file with a frontend of its own. A session is an
+infer request; all of a graph's share the compiled model's weights. With one stream it runs in the
+thread that calls it, with more in the streams' own threads (OpenVINO 2026.4:
+``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``). That hand-over costs next to
+nothing as long as the streams are not bound to cores, on which another worker may be decoding.
 """
 
 import sys
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,28 +83,21 @@ class OpenVINOSession:
 
 
 class OpenVINOGraph:
-    """A model as it was read, and compiled once already: that tells whether it can run."""
+    """A compiled model."""
 
     gains_from_batches = False
 
-    def __init__(self, compile_model: Callable[[], Any], *, one_by_one: bool) -> None:
-        """Compile a model of one input and one output."""
-        self._compile = compile_model
+    def __init__(self, compiled: Any, *, one_by_one: bool) -> None:
+        """Take a model of one input and one output; `one_by_one` if of a batch of one only."""
+        self._compiled = compiled
         self._one_by_one = one_by_one
-        compiled = compile_model()
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
         scores = _shape(compiled.outputs[0].partial_shape)
         self.output_size = scores[-1] if scores else None
-        # Compiled and not used yet, for the first session; a list, as two may be opened at once.
-        self._unused = [compiled]
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
-        try:
-            compiled = self._unused.pop()
-        except IndexError:
-            compiled = self._compile()
-        return OpenVINOSession(compiled, one_by_one=self._one_by_one)
+        return OpenVINOSession(self._compiled, one_by_one=self._one_by_one)
 
 
 def load(
@@ -127,10 +119,8 @@ def load(
             # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
-        return OpenVINOGraph(
-            lambda: _core().compile_model(model, "CPU", _configuration(options)),
-            one_by_one=one_by_one,
-        )
+        compiled = _core().compile_model(model, "CPU", _configuration(options))
+        return OpenVINOGraph(compiled, one_by_one=one_by_one)
     except StartupError:
         raise
     except Exception as error:  # OpenVINO's have no class of their own in common
@@ -141,15 +131,16 @@ def load(
 
 
 def _configuration(options: EngineOptions) -> dict[str, str]:
-    """Have a model run in the thread that calls it, on whichever core that is.
+    """Have each session run on one thread, on whichever core is free.
 
-    By itself OpenVINO would give all cores to one session and let the others wait. It would also
-    pick bf16 on some CPUs, which changes the best five labels (error 0.02 instead of 4e-6).
+    By itself OpenVINO would give all cores to one session and let the others wait, and would bind
+    its threads to cores. It would also pick bf16 on some CPUs, which changes the best five labels
+    (error 0.02 instead of 4e-6). It makes no more streams than there are cores.
     """
     return {
         "INFERENCE_PRECISION_HINT": options.precision,
-        "NUM_STREAMS": "1",
-        "INFERENCE_NUM_THREADS": "1",
+        "NUM_STREAMS": str(options.sessions),
+        "INFERENCE_NUM_THREADS": str(options.sessions),
         "ENABLE_CPU_PINNING": "NO",
     }
 

@@ -207,9 +207,10 @@ class HTTPServer(wsgi.Server):
 
     def process_conn(self, conn: Connection) -> None:
         """Give a connection that has sent something to a thread, or refuse it here and now."""
+        pipelined = not conn.fresh and conn.has_data()
         conn.fresh = False
         conn.deadline = Deadline.within(self._request_timeout_s())
-        if conn.has_data():
+        if pipelined:
             head = b""
         elif not (head := conn.peek(_PEEK_BYTES)):
             conn.close()

@@ -1,6 +1,6 @@
-"""The journal: every request once, when it has ended, in the access log and in the metrics.
+"""The journal: every request and every prediction, when its answer is out, in logs and metrics.
 
-Written by `dsapi.web.application` for requests that reached a handler, and by
+Written by `dsapi.web.exchange` for requests that reached a handler, and by
 `dsapi.web.http_server` for those that were refused before.
 """
 
@@ -8,8 +8,10 @@ import logging
 from dataclasses import asdict, dataclass
 
 from dsapi.metrics import Metrics
+from dsapi.prediction.predictor import Prediction
 
 _LOGGER = logging.getLogger("dsapi.access")
+_PREDICTIONS_LOGGER = logging.getLogger("dsapi.predictions")
 _ENDPOINTS = frozenset(
     {
         "/",
@@ -62,6 +64,54 @@ class RequestRecord:
         )
 
 
+@dataclass(frozen=True)
+class PredictionRecord:
+    """The log line of a prediction: what was asked, answered, and the time of every step."""
+
+    prediction: Prediction
+    request_id: str
+    source: str
+
+    def fields(self) -> dict[str, object]:
+        """Give the fields of a JSON log line."""
+        picture, first = self.prediction.picture, self.prediction.results[0]
+        return {
+            "request_id": self.request_id,
+            "source": self.source,
+            "format": picture.format,
+            "bytes": picture.bytes,
+            "width": picture.width,
+            "height": picture.height,
+            "points": len(self.prediction.results),
+            "point": [first.point.x, first.point.y],
+            "models": {
+                name: {
+                    "version": version,
+                    "label": best[0].label if (best := first.labels[name]) else None,
+                    "probability": round(best[0].probability, 4) if best else None,
+                }
+                for name, version in self.prediction.versions.items()
+            },
+            "timing_ms": {
+                step: round(value, 1) for step, value in self.prediction.timing_ms.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        picture, first = self.prediction.picture, self.prediction.results[0]
+        parts = [
+            f"{self.request_id} source={self.source} format={picture.format} "
+            f"bytes={picture.bytes} size={picture.width}x{picture.height} "
+            f"points={len(self.prediction.results)} point={first.point.x},{first.point.y}"
+        ]
+        for name, version in self.prediction.versions.items():
+            best = first.labels[name]
+            told = f'"{best[0].label}":{best[0].probability:.4f}' if best else "-"
+            parts.append(f"{name}={version}:{told}")
+        parts += [f"{step}_ms={value:.1f}" for step, value in self.prediction.timing_ms.items()]
+        return " ".join(parts)
+
+
 class Journal:
     """Where requests are written down."""
 
@@ -78,6 +128,11 @@ class Journal:
             code=record.code,
             seconds=record.took_ms / 1000,
         )
+
+    def write_prediction(self, record: PredictionRecord) -> None:
+        """Log a prediction and observe its steps."""
+        _PREDICTIONS_LOGGER.info(record)
+        self.metrics.observe_stages(record.prediction.timing_ms)
 
 
 def _endpoint(request: str) -> str:

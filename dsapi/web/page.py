@@ -6,12 +6,12 @@ fields of the contract: what a person left empty counts as not sent, as browsers
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cherrypy
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from multipart import parse_options_header
 
 from dsapi import __version__
@@ -22,6 +22,9 @@ from dsapi.web.bodies import gather_form, read_body, split_multipart
 from dsapi.web.parameters import PointParameters, read_parameters
 from dsapi.web.predictions import RequestLimits, predict_form
 from dsapi.workers import PredictionWorkers
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 # Nothing from another host, nothing inline; pictures also from the visitor's own disk (blob:).
 CONTENT_SECURITY_POLICY = (
@@ -86,13 +89,20 @@ class Page:
     def __init__(
         self, workers: PredictionWorkers, limits: RequestLimits, *, static_dir: Path
     ) -> None:
-        environment = Environment(
-            loader=FileSystemLoader(static_dir), autoescape=True, undefined=StrictUndefined
-        )
-        environment.filters["percent"] = _percent
-        self._template = environment.get_template("page.html")
         self._workers = workers
         self._limits = limits
+        self._static_dir = static_dir
+
+    @cached_property
+    def _template(self) -> "Template":
+        """The page's template, compiled for the first tester: the start does without."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        environment = Environment(
+            loader=FileSystemLoader(self._static_dir), autoescape=True, undefined=StrictUndefined
+        )
+        environment.filters["percent"] = _percent
+        return environment.get_template("page.html")
 
     def GET(self) -> bytes:
         """Send the page."""

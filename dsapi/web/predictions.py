@@ -1,6 +1,5 @@
 """``/v1/predictions``: themes and colors at one point, or at many points of one picture."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dsapi.prediction.predictor import Prediction, PredictionRequest
 from dsapi.settings import Settings
 from dsapi.web.answers import answer_batch, answer_prediction
 from dsapi.web.bodies import Form, parse_form, read_body
+from dsapi.web.journal import PredictionRecord
 from dsapi.web.parameters import (
     AnyParameters,
     BatchParameters,
@@ -22,7 +22,6 @@ from dsapi.web.parameters import (
 )
 from dsapi.workers import PredictionWorkers
 
-_LOGGER = logging.getLogger("dsapi.predictions")
 _TEXT_FORMS = ("application/json", "application/x-www-form-urlencoded")
 
 
@@ -48,54 +47,6 @@ class RequestLimits:
     def take(self, settings: Settings) -> None:
         """Take them from changed settings."""
         vars(self).update(vars(RequestLimits.of(settings)))
-
-
-@dataclass(frozen=True)
-class PredictionRecord:
-    """The log line of a prediction: what was asked, answered, and the time of every step."""
-
-    prediction: Prediction
-    request_id: str
-    source: str
-
-    def fields(self) -> dict[str, object]:
-        """Give the fields of a JSON log line."""
-        picture, first = self.prediction.picture, self.prediction.results[0]
-        return {
-            "request_id": self.request_id,
-            "source": self.source,
-            "format": picture.format,
-            "bytes": picture.bytes,
-            "width": picture.width,
-            "height": picture.height,
-            "points": len(self.prediction.results),
-            "point": [first.point.x, first.point.y],
-            "models": {
-                name: {
-                    "version": version,
-                    "label": best[0].label if (best := first.labels[name]) else None,
-                    "probability": round(best[0].probability, 4) if best else None,
-                }
-                for name, version in self.prediction.versions.items()
-            },
-            "timing_ms": {
-                step: round(value, 1) for step, value in self.prediction.timing_ms.items()
-            },
-        }
-
-    def __str__(self) -> str:
-        picture, first = self.prediction.picture, self.prediction.results[0]
-        parts = [
-            f"{self.request_id} source={self.source} format={picture.format} "
-            f"bytes={picture.bytes} size={picture.width}x{picture.height} "
-            f"points={len(self.prediction.results)} point={first.point.x},{first.point.y}"
-        ]
-        for name, version in self.prediction.versions.items():
-            best = first.labels[name]
-            told = f'"{best[0].label}":{best[0].probability:.4f}' if best else "-"
-            parts.append(f"{name}={version}:{told}")
-        parts += [f"{step}_ms={value:.1f}" for step, value in self.prediction.timing_ms.items()]
-        return " ".join(parts)
 
 
 class BatchPredictions:
@@ -167,8 +118,9 @@ def predict_form(
     request = cherrypy.serving.request
     caller_gone = request.wsgi_environ["dsapi.caller_gone"]
     prediction = workers.predict(asked, deadline, caller_gone=caller_gone)
-    _LOGGER.info(PredictionRecord(prediction, str(request.unique_id), source=form.path or "body"))
-    request.app.journal.metrics.observe_stages(prediction.timing_ms)
+    request.prediction = PredictionRecord(
+        prediction, str(request.unique_id), source=form.path or "body"
+    )
     return prediction, str(uuid_utils.uuid7())
 
 

@@ -5,11 +5,11 @@ thread waits for a slow upload or for predictions. Called by `dsapi.web.http_ser
 """
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
 
+from dsapi.queues import WarmQueue
 from dsapi.web.connections import Connection
 
 _LOGGER = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ _FAST_THREADS = 2
 # After its socket was closed, a thread has this long to notice.
 _AFTERMATH_S = 1.0
 
-_Lane = queue.SimpleQueue[Connection | None]
+_Lane = WarmQueue[Connection | None]
 
 
 class RequestThreads:
@@ -42,8 +42,8 @@ class RequestThreads:
         self._queue_size = queue_size
         self._keep = keep
         self._hang_up = hang_up
-        self._main: _Lane = queue.SimpleQueue()
-        self._fast: _Lane = queue.SimpleQueue()
+        self._main = _Lane()
+        self._fast = _Lane()
         self._serving: dict[threading.Thread, Connection | None] = {}
 
     @property
@@ -52,8 +52,9 @@ class RequestThreads:
         return sum(connection is not None for connection in list(self._serving.values()))
 
     def count_in_flight(self) -> int:
-        """Count the connections that a thread serves, or that wait for one."""
-        return self.busy + self._main.qsize()
+        """Count the connections of the main lane that a thread serves, or that wait for one."""
+        # Asked for each request: not by looking at a hundred threads.
+        return self._count - self._main.idle + self._main.qsize()
 
     def start(self) -> None:
         """Start the threads."""

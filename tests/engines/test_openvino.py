@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsapi.engines import Graph, load_graph
+from dsapi.engines import EngineOptions, Graph, load_graph
 from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import ModelSpec, load_model
@@ -40,10 +40,42 @@ for _ in range(2):
     thread.join()
     os.kill(os.getpid(), signal.SIGHUP)
 """
+# How much a second session in a thread of its own adds to the resident memory, in bytes.
+_SECOND_SESSION = """
+import resource, sys, threading
+from pathlib import Path
+import numpy as np
+from dsapi.engines import EngineOptions, load_graph
+
+def use():
+    sessions.append(graph.open_session())
+    sessions[-1].run(np.zeros((1, 4, 4, 3), np.float32))
+
+def use_in_a_thread():
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+graph = load_graph(
+    Path(sys.argv[1]), engine="openvino", input_tensor=None, output_tensor=None,
+    options=EngineOptions(sessions=2),
+)
+sessions = []
+print(-use_in_a_thread() + use_in_a_thread())
+"""
 
 
-def load(path: Path, *, feed: str | None = None, fetch: str | None = None) -> Graph:
-    return load_graph(path, engine="openvino", input_tensor=feed, output_tensor=fetch)
+def load(
+    path: Path, *, feed: str | None = None, fetch: str | None = None, sessions: int = 1
+) -> Graph:
+    return load_graph(
+        path,
+        engine="openvino",
+        input_tensor=feed,
+        output_tensor=fetch,
+        options=EngineOptions(sessions=sessions),
+    )
 
 
 def freeze_small_network(path: Path) -> Path:
@@ -158,8 +190,31 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
         load(path)
 
 
-def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
-    graph = load(freeze_small_network(tmp_path / "graph.pb"))
+def test_a_second_session_adds_no_second_copy_of_the_weights(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    weights = np.random.default_rng(2).normal(0, 0.01, (3, 3, 768, 1024)).astype(np.float32)
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 3], name="image")
+        many = tf.tile(pixels, [1, 1, 1, 256])
+        features = tf.nn.conv2d(many, tf.constant(weights), strides=1, padding="SAME")
+        tf.reduce_mean(features, axis=[1, 2], name="means")
+    path = write_graph(tmp_path / "large.pb", definition.as_graph_def())
+    run = subprocess.run(
+        [sys.executable, "-c", _SECOND_SESSION, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert int(run.stdout or weights.nbytes) < weights.nbytes / 4, run.stderr
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 4])
+def test_threads_with_sessions_of_their_own_agree_with_one_alone(
+    tmp_path: Path, at_a_time: int
+) -> None:
+    graph = load(freeze_small_network(tmp_path / "graph.pb"), sessions=at_a_time)
     pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)
     alone = graph.open_session()
     expected = [alone.run(picture) for picture in pictures]

@@ -16,6 +16,8 @@ from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, photo, plain
 
 PICTURE = encode(plain(GREEN))
+# Of tcp(7)'s TCP_INFO: the other side has ended its stream; 7 were a closed connection.
+_CLOSE_WAIT = 8
 HEAD = b"POST /v1/predictions HTTP/1.1\r\nHost: t\r\nContent-Type: image/png\r\n"
 
 
@@ -185,6 +187,16 @@ def test_an_announced_body_that_nobody_reads_costs_no_memory_and_the_answer_arri
 
 def test_a_body_over_the_limit_is_refused_although_it_is_still_sent(caller: Caller) -> None:
     caller.send(HEAD + b"Content-Length: 3000000\r\n\r\n", *[b"x" * 100_000] * 30)
+    assert caller.problem()[:2] == (413, "too_large")
+
+
+def test_a_refused_caller_that_sends_a_little_more_is_not_reset(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: 3000000\r\n\r\n", b"x" * 1000, pause_s=0.1)
+    caller.send(b"x" * 1000)
+    time.sleep(3.2)  # what is sent to nobody is taken for two seconds
+    # A reset would take the answer away from callers of some systems.
+    state = caller.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    assert state == _CLOSE_WAIT
     assert caller.problem()[:2] == (413, "too_large")
 
 

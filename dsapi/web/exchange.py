@@ -1,0 +1,93 @@
+"""The exchange: CherryPy's request, which answers in the contract's shape and is written down.
+
+Made by CherryPy for each request to `dsapi.web.application`.
+"""
+
+import cherrypy
+from cherrypy._cprequest import Request
+
+from dsapi.web.journal import PredictionRecord, RequestRecord
+from dsapi.web.problems import respond_to_exception, respond_to_status
+from dsapi.web.request_ids import choose_request_id
+
+
+class ApiRequest(Request):  # type: ignore[misc]
+    """A CherryPy request that answers every error in the contract's shape.
+
+    Set on the class, not in the configuration, as CherryPy reads that only after it has found the
+    path: an error before then would get the framework's own page.
+    """
+
+    error_page = {"default": respond_to_status}  # noqa: RUF012 - CherryPy copies nothing here
+    show_tracebacks = False
+    # `dsapi.web.bodies` reads body and query, once and strictly.
+    process_request_body = False
+
+    # What the journal tells of the request: the error's code, how the picture came, and what the
+    # prediction was.
+    error_code = ""
+    picture_form = ""
+    prediction: PredictionRecord | None = None
+    # Whether it is a browser's question before the request of another origin's page.
+    preflight = False
+
+    def _do_respond(self, path_info: str) -> None:
+        """Answer; a shortcut without CherryPy's configuration, tools, hooks and body.
+
+        Nothing of a prediction needs them, and they take a fifth of what HTTP costs.
+        """
+        handler = self.app.shortcuts.get((self.method, path_info))
+        if handler is None:
+            super()._do_respond(path_info)
+            return
+        self.process_headers()
+        response = cherrypy.serving.response
+        response.body = handler()
+        response.finalize()
+
+    def process_query_string(self) -> None:
+        """Leave the query to `dsapi.web.bodies`."""
+
+    def process_headers(self) -> None:
+        """Give the request its id, before anything can fail."""
+        asked = next(
+            (value for name, value in self.header_list if name.lower() == "x-request-id"), ""
+        )
+        self.unique_id = choose_request_id(asked)
+        headers = cherrypy.serving.response.headers
+        headers["X-Request-ID"] = self.unique_id
+        headers["Server"] = "dsapi"
+        if origin := self.app.access.allowed_origin(self.wsgi_environ.get("HTTP_ORIGIN", "")):
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
+            headers["Vary"] = "Origin"
+            self.preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ
+        if not self.preflight:  # browsers ask without a key whether they may send one
+            self.remote.ip = self.app.access.check(self.wsgi_environ).address
+        super().process_headers()
+
+    def handle_error(self) -> None:
+        """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
+        respond_to_exception()
+        cherrypy.serving.response.finalize()
+
+    def close(self) -> None:
+        """Write the request, and what was predicted, into the journal when its answer is out."""
+        if not self.closed:
+            response = cherrypy.serving.response
+            length = response.headers.get("Content-Length")
+            if self.prediction is not None:
+                self.app.journal.write_prediction(self.prediction)
+            self.app.journal.write(
+                RequestRecord(
+                    request_id=self.unique_id,
+                    client=self.remote.ip,
+                    request=self.request_line[:200],
+                    status=int((response.output_status or b"500")[:3]),
+                    code=self.error_code,
+                    form=self.picture_form,
+                    size=None if length is None else int(length),
+                    took_ms=self.wsgi_environ["dsapi.deadline"].spent_s * 1000,
+                )
+            )
+        super().close()
