@@ -25,8 +25,8 @@ _NO_HURRY_S = 3600.0
 _BASE_BYTES = 64 * 1024 * 1024
 # Of which decoding takes some for bands, crops and its own tables.
 _WORKING_BYTES = 8 * 1024 * 1024
-# Processor time of a decoder that cannot be stopped at the deadline, estimated.
-_MAX_DECODING_MS = 1000
+# Processor time in which a decoder cannot be stopped at the deadline, estimated.
+_MAX_STEP_MS = 1000
 
 
 @dataclass(frozen=True)
@@ -263,11 +263,12 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
             f"the picture has {size}, the limit for {header.coding} is {header.max_pixels}"
         )
     coded_bytes = max(data_bytes, header.coded_bytes)
-    decoding_ms = (pixels * header.ns_per_pixel + coded_bytes * header.ns_per_byte) / 1e6
-    if decoding_ms > _MAX_DECODING_MS:
+    step_pixels, step_bytes = header.step_pixels or pixels, header.step_bytes or coded_bytes
+    step_ms = (step_pixels * header.ns_per_pixel + step_bytes * header.ns_per_byte) / 1e6
+    if step_ms > _MAX_STEP_MS:
         raise TooLarge(
             f"the {header.coding} picture has {size} in {coded_bytes} bytes and takes about "
-            f"{decoding_ms:.0f} ms to decode, the limit is {_MAX_DECODING_MS} ms"
+            f"{step_ms:.0f} ms to decode, the limit is {_MAX_STEP_MS} ms"
         )
     needed = int(
         _WORKING_BYTES

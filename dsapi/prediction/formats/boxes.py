@@ -115,14 +115,21 @@ def read_boxes(reader: Reader, start: int, end: int, *, strict: bool = True) -> 
     return boxes
 
 
-def read_items(reader: Reader, meta: Box) -> Items:
-    """Read a ``meta`` box.
+def read_items(reader: Reader, boxes: list[Box]) -> Items:
+    """Read the ``meta`` box, if there is one.
+
+    Args:
+        reader: of the file.
+        boxes: its outermost ones.
 
     Raises:
         UnreadableImage: malformed, or it says something twice.
     """
     items = Items()
-    children = read_boxes(reader, meta.start + 4, meta.end)
+    found = [box for box in boxes if box.kind == b"meta"]
+    if len(found) > 1:
+        raise reader.unreadable("has two meta boxes")
+    children = [each for meta in found for each in read_boxes(reader, meta.start + 4, meta.end)]
     for kind in _ALONE:
         if sum(box.kind == kind for box in children) > 1:
             raise reader.unreadable(f"has two {kind.decode()} boxes")

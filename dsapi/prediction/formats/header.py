@@ -87,6 +87,9 @@ class Header:
         coded_pixels: that the decoder goes over, if they are more than ``width × height``: frames
             that are not shown, tiles that reach past the edge.
         coded_bytes: likewise, if it reads more than the encoded picture has: some twice.
+        step_pixels: of those, the most that are decoded before the deadline is looked at again; 0:
+            all.
+        step_bytes: likewise.
     """
 
     format: str
@@ -103,6 +106,8 @@ class Header:
     ns_per_byte: float = 0.0
     coded_pixels: int = 0
     coded_bytes: int = 0
+    step_pixels: int = 0
+    step_bytes: int = 0
 
 
 class DeadlineStream(BytesIO):
