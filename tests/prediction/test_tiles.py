@@ -225,6 +225,13 @@ def test_a_tile_of_another_kind_is_unreadable(tiles: list[Tile]) -> None:
         read_picture(data, LIMITS)
 
 
+def test_a_configuration_that_is_copied_for_each_tile_is_short(tiles: list[Tile]) -> None:
+    coded, description = tiles[0]
+    data = write_grid([(coded, box(b"hvcC", description[8:], bytes(20_000)))] * 6)
+    with pytest.raises(UnreadableImage, match="too long"):
+        open_picture(data, LIMITS)
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 7])
 def test_a_grid_of_too_few_or_too_many_tiles_is_unreadable(tiles: list[Tile], count: int) -> None:
     data = write_grid(tiles, parts=list(range(2, 8))[:count] + [2] * (count - 6))

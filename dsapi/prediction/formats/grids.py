@@ -13,6 +13,8 @@ from dsapi.prediction.orientation import swaps_sides
 
 # By the quarter turns to the left: unless mirrored, upside down, left to right.
 _ORIENTATIONS = {0: (1, 4, 2), 1: (8, 5, 7), 2: (3, 2, 4), 3: (6, 7, 5)}
+# Sizes have 12, colors named by numbers 11.
+_MAX_PROPERTY_BYTES = 12
 _TRANSFORMS = {b"irot", b"imir", b"clap"}
 
 
@@ -80,8 +82,9 @@ def write_tile(reader: Reader, items: Items, item: int) -> bytes:
         UnreadableImage: its data lie outside the file.
     """
     coded = items.read_data(reader, item)
-    properties = [_copy(reader, items.find_property(item, kind)) for kind in (b"ispe", b"hvcC")]
-    properties += [_copy(reader, box) for box in _find_named_colors(reader, items, item)[:1]]
+    described = [items.find_property(item, kind) for kind in (b"ispe", b"hvcC")]
+    described += _find_named_colors(reader, items, item)[:1]
+    properties = [_copy(reader, box) for box in described if box is not None]
     uses = bytes((1, len(properties), *(0x80 | 1 + index for index in range(len(properties)))))
     start = _box(b"ftyp", b"heic", bytes(4), b"heic")
     children = (
@@ -131,10 +134,10 @@ def _find_named_colors(reader: Reader, items: Items, item: int) -> list[Box]:
     return [box for box in colors if reader.bytes(box.start, 4) == b"nclx"]
 
 
-def _copy(reader: Reader, box: Box | None) -> bytes:
-    if box is None:
-        raise reader.unreadable("has a tile that is not described")
-    return _box(box.kind, reader.bytes(box.start, box.end - box.start))
+def _copy(reader: Reader, box: Box) -> bytes:
+    # Of all but the configuration the rest, if there is more, says nothing.
+    most = box.end if box.kind == b"hvcC" else box.start + _MAX_PROPERTY_BYTES
+    return _box(box.kind, reader.bytes(box.start, min(box.end, most) - box.start))
 
 
 def _box(kind: bytes, *contents: bytes) -> bytes:
