@@ -54,7 +54,7 @@ def find_grid(reader: Reader, items: Items) -> Grid | None:
     """
     tiles = tuple(items.shows.get(items.primary, []))
     orientation = _find_orientation(reader, items)
-    sizes = {_find_tile_size(reader, items, tile) for tile in tiles}
+    sizes = {_find_tile_size(reader, items, tile) for tile in set(tiles)}
     if items.kinds.get(items.primary) != b"grid" or orientation is None or len(sizes) != 1:
         return None
     data = Reader(items.read_data(reader, items.primary), "HEIC")

@@ -120,13 +120,16 @@ def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> W
     }
     every = [*shown, *(each for lists in veils.values() for veil in lists for each in veil)]
     coded = [item for item in every if items.kinds.get(item) not in DERIVED]
-    coded_bytes = sum(items.count_bytes(item) for item in coded)
+    # Once for each: it may be shown thousands of times, and have thousands of pieces.
+    lengths = {item: items.count_bytes(item) for item in set(coded)}
+    coded_bytes = sum(lengths[item] for item in coded)
     if coded_bytes > 2 * len(reader.data) + _MAX_REPEATED_BYTES:
         raise reader.unreadable("uses the same coded data too often")
-    sizes = {item: frames(item) for item in set(coded)}
+    sizes = {item: frames(item) for item in lengths}
+    pixels = {item: _count_pixels(sides, smallest=smallest) for item, sides in sizes.items()}
 
     def count(parts: list[int]) -> int:
-        return sum(_count_pixels(sizes.get(part, []), smallest=smallest) for part in parts)
+        return sum(pixels.get(part, 0) for part in parts)
 
     # Of an item's auxiliary ones only one is its transparency.
     veil_pixels = sum(max(map(count, lists), default=0) for lists in veils.values())
@@ -136,8 +139,8 @@ def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> W
         coded_bytes,
         tuple(single),
         _read_named_colors(reader, items, shown),
-        tile_pixels=max((count([item]) for item in coded), default=0),
-        tile_bytes=max(map(items.count_bytes, coded), default=0),
+        tile_pixels=max(pixels.values(), default=0),
+        tile_bytes=max(lengths.values(), default=0),
     )
 
 
