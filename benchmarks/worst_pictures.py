@@ -10,6 +10,7 @@ bounded by these limits alone, and the growth of the process's peak memory.
 """
 
 import argparse
+import struct
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from PIL import Image
 from dsapi.errors import MissingImage, TooLarge
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
-from tests.corpus.heif import encode_heic, encode_tile, write_tiles
+from tests.corpus.heif import box, encode_heic, encode_tile, write_tiles
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
 
 _LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
@@ -137,11 +138,14 @@ def kinds() -> dict[str, Callable[[int, int], bytes]]:
         "AVIF slow tools 4:4:4": _tiled(b"av01", 1024, speed=4, quality=60, subsampling="4:4:4"),
         "AVIF low quality": _tiled(b"av01", 1024, smooth=True, speed=4, quality=10),
         "AVIF high quality": _tiled(b"av01", 1024, speed=6, quality=95),
-        "HEIC": _tiled(b"hvc1", 512, quality=40),
-        "HEIC low quality": _tiled(b"hvc1", 512, smooth=True, quality=5),
-        "HEIC high quality": _tiled(b"hvc1", 512, quality=90),
-        "HEIC 4:4:4": _tiled(b"hvc1", 512, quality=50, chroma=444),
+        "HEIC": _tiled(b"hvc1", 512, at_once=True, quality=40),
+        "HEIC low quality": _tiled(b"hvc1", 512, at_once=True, smooth=True, quality=5),
+        "HEIC high quality": _tiled(b"hvc1", 512, at_once=True, quality=90),
+        "HEIC 4:4:4": _tiled(b"hvc1", 512, at_once=True, quality=50, chroma=444),
         "HEIC one tile, flat": _flat_heic,
+        "HEIC tile by tile": _tiled(b"hvc1", 512, quality=40),
+        "HEIC tile by tile high quality": _tiled(b"hvc1", 512, quality=90),
+        "HEIC tile by tile 4:4:4": _tiled(b"hvc1", 512, quality=50, chroma=444),
     }
 
 
@@ -208,9 +212,12 @@ def _float_tiff(width: int, height: int) -> bytes:
 
 
 def _tiled(
-    kind: bytes, side: int, *, smooth: bool = False, **options: object
+    kind: bytes, side: int, *, smooth: bool = False, at_once: bool = False, **options: object
 ) -> Callable[[int, int], bytes]:
-    """The same tile again and again: large pictures take the encoders minutes."""
+    """The same tile again and again: large pictures take the encoders minutes.
+
+    A picture that is cut to its own size is decoded at once.
+    """
 
     @cache
     def tile() -> tuple[bytes, bytes]:
@@ -224,9 +231,15 @@ def _tiled(
             size=(columns * side, rows * side),
             tile_size=(side, side),
             grid=(columns, rows),
+            properties=[_cut(columns * side, rows * side)] if at_once else [],
         )
 
     return make
+
+
+def _cut(width: int, height: int) -> bytes:
+    """Write a box that cuts a picture: width, height, offsets of the middle, as fractions."""
+    return box(b"clap", struct.pack(">8I", width, 1, height, 1, 0, 1, 0, 1))
 
 
 def _flat_heic(width: int, height: int) -> bytes:

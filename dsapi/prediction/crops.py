@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dsapi.prediction.picture import Picture, find_spare_factor
+from dsapi.prediction.picture import Picture
 from dsapi.prediction.points import Point
+from dsapi.prediction.reduction import find_spare_factor
 
 Resize = Literal["stretch", "center-crop", "letterbox"]
 Box = tuple[int, int, int, int]

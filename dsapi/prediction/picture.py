@@ -11,22 +11,25 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from dsapi.errors import MissingImage, RequestError, TooLarge, UnreadableImage
+from dsapi.memory import give_back
 from dsapi.prediction.colors import convert_to_srgb, read_conversion
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.formats import read_header
 from dsapi.prediction.formats.header import Header
 from dsapi.prediction.orientation import find_stored_box, swaps_sides, turn_upright
 from dsapi.prediction.pixels import simplify
+from dsapi.prediction.reduction import find_spare_factor, reduction_factor
 
 # A crop is averaged over blocks as long as this many times the pixels asked for are left.
 _AVERAGING_DETAIL = 1.0
 _NO_HURRY_S = 3600.0
 # Beside 3 bytes a pixel: what a request may use whatever the size of its picture.
 _BASE_BYTES = 64 * 1024 * 1024
-# Of which decoding takes some for bands, crops and its own tables.
-_WORKING_BYTES = 8 * 1024 * 1024
-# Processor time of a decoder that cannot be stopped at the deadline, estimated.
-_MAX_DECODING_MS = 1000
+# Of which decoding takes half of this for bands, crops and its own tables; as much again is what
+# malloc cannot give back of the pictures before.
+_WORKING_BYTES = 16 * 1024 * 1024
+# Processor time in which a decoder cannot be stopped at the deadline, estimated.
+_MAX_STEP_MS = 1000
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,13 @@ class OpenPicture:
         header: what its headers say.
         bytes: size of the encoded picture.
         factor: power of two by which it is reduced at least.
+        large: decoding takes over half of the memory that it may.
     """
 
     header: Header
     bytes: int
     factor: int
+    large: bool = False
 
     @property
     def width(self) -> int:
@@ -160,6 +165,9 @@ class OpenPicture:
         """
         header = self.header
         factor = max(factor, self.factor)
+        if self.large:
+            # What is kept of the bodies and pictures before would come on top.
+            give_back()
         try:
             image = _decode(header, factor, deadline)
         except RequestError:
@@ -202,8 +210,9 @@ def open_picture(data: bytes, limits: Limits) -> OpenPicture:
             f"the {header.format} picture has no pixels: {header.width} × {header.height}"
         )
     factor = reduction_factor(max(header.width, header.height), limits.working_side)
-    _check_size(header, limits, factor=factor, data_bytes=len(data))
-    return OpenPicture(header, len(data), factor)
+    needed_bytes = _check_size(header, limits, factor=factor, data_bytes=len(data))
+    large = needed_bytes > limits.max_decoding_bytes // 2
+    return OpenPicture(header, len(data), factor, large=large)
 
 
 def read_picture(data: bytes, limits: Limits) -> Picture:
@@ -213,28 +222,6 @@ def read_picture(data: bytes, limits: Limits) -> Picture:
         RequestError: as `open_picture` and `OpenPicture.decode`.
     """
     return open_picture(data, limits).decode(1, Deadline.within(_NO_HURRY_S))
-
-
-def reduction_factor(long_side: int, working_side: int) -> int:
-    """Find the smallest power of two that brings a side within `working_side` (0: any size)."""
-    factor = 1
-    while working_side and long_side > working_side * factor:
-        factor *= 2
-    return factor
-
-
-def find_spare_factor(side: float, asked: int, *, detail: float) -> int:
-    """Find the largest power of two by which a side can be reduced to no less than asked.
-
-    Args:
-        side: width or height, in pixels.
-        asked: likewise.
-        detail: how many times `asked` has to be left.
-    """
-    factor = 1
-    while side >= 2 * factor * detail * asked:
-        factor *= 2
-    return factor
 
 
 def _surrounding_blocks(
@@ -250,7 +237,8 @@ def _surrounding_blocks(
     )
 
 
-def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int) -> None:
+def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int) -> int:
+    """Refuse what is too large; give the bytes of memory that decoding takes."""
     pixels = header.width * header.height
     size = f"{pixels} pixels ({header.width} × {header.height})"
     if pixels > limits.max_pixels:
@@ -263,11 +251,12 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
             f"the picture has {size}, the limit for {header.coding} is {header.max_pixels}"
         )
     coded_bytes = max(data_bytes, header.coded_bytes)
-    decoding_ms = (pixels * header.ns_per_pixel + coded_bytes * header.ns_per_byte) / 1e6
-    if decoding_ms > _MAX_DECODING_MS:
+    step_pixels, step_bytes = header.step_pixels or pixels, header.step_bytes or coded_bytes
+    step_ms = (step_pixels * header.ns_per_pixel + step_bytes * header.ns_per_byte) / 1e6
+    if step_ms > _MAX_STEP_MS:
         raise TooLarge(
             f"the {header.coding} picture has {size} in {coded_bytes} bytes and takes about "
-            f"{decoding_ms:.0f} ms to decode, the limit is {_MAX_DECODING_MS} ms"
+            f"{step_ms:.0f} ms to decode, the limit is {_MAX_STEP_MS} ms"
         )
     needed = int(
         _WORKING_BYTES
@@ -281,6 +270,7 @@ def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int)
             f"the {header.coding} picture has {size} and takes {needed} bytes to decode, "
             f"the limit is {limits.max_decoding_bytes}"
         )
+    return needed
 
 
 def _decode(header: Header, factor: int, deadline: Deadline) -> Image.Image:

@@ -86,9 +86,13 @@ def _predict(
     """Go the whole way from the current request to a prediction and its id."""
     request = cherrypy.serving.request
     deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
-    body = read_body(max_bytes=limits.max_bytes, deadline=deadline)
     content_type = request.headers.get("Content-Type", "")
-    form = parse_form(content_type, body, request.query_string)
+    # The body goes when it is taken apart: it would lie beside its picture while that is decoded.
+    form = parse_form(
+        content_type,
+        read_body(max_bytes=limits.max_bytes, deadline=deadline),
+        request.query_string,
+    )
     request.picture_form = _name_form(form, content_type)
     parameters = read_parameters(kind, form.parameters)
     return predict_form(form, parameters, workers=workers, limits=limits, deadline=deadline)

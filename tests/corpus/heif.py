@@ -1,6 +1,7 @@
 """AVIF and HEIC files by hand: what no encoder writes, such as pictures in lying tiles."""
 
 import struct
+from collections.abc import Sequence
 from io import BytesIO
 
 import pillow_heif
@@ -28,14 +29,17 @@ def find_box(data: bytes, kind: bytes) -> bytes:
     return data[start : start + int.from_bytes(data[start : start + 4], "big")]
 
 
-def encode_heic(image: Image.Image, **options: object) -> bytes:
-    """Encode an image as HEIC."""
+def encode_heic(image: Image.Image | pillow_heif.HeifFile, **options: object) -> bytes:
+    """Encode an image as HEIC; one of more than 8 bits comes as ``HeifFile``."""
     stream = BytesIO()
-    pillow_heif.from_pillow(image).save(stream, **options)
+    heif = pillow_heif.from_pillow(image) if isinstance(image, Image.Image) else image
+    heif.save(stream, **options)
     return stream.getvalue()
 
 
-def encode_tile(image: Image.Image, kind: bytes, **options: object) -> tuple[bytes, bytes]:
+def encode_tile(
+    image: Image.Image | pillow_heif.HeifFile, kind: bytes, **options: object
+) -> tuple[bytes, bytes]:
     """Encode an image as ``av01`` or ``hvc1``; its coded data, and the box that describes it."""
     if kind == b"av01":
         chosen: dict[str, object] = {"quality": 90, "subsampling": "4:4:4", "speed": 10}
@@ -59,6 +63,8 @@ def write_tiles(
     tile_size: tuple[int, int],
     grid: tuple[int, int],
     parts: list[int] | None = None,
+    properties: Sequence[bytes] = (),
+    tile_properties: Sequence[bytes] = (),
 ) -> bytes:
     """Write a picture put together from tiles.
 
@@ -69,6 +75,8 @@ def write_tiles(
         tile_size: of each tile, as the file says.
         grid: columns and rows.
         parts: numbers of the items that the picture shows; the tiles are 2, 3, …
+        properties: further boxes that describe the picture.
+        tile_properties: likewise, each tile.
     """
     numbers = list(range(2, 2 + len(tiles)))
     parts = numbers if parts is None else parts
@@ -81,15 +89,21 @@ def write_tiles(
         b"dimg", struct.pack(">HH", 1, len(parts)), struct.pack(f">{len(parts)}H", *parts)
     )
     ispe = (full_box(b"ispe", struct.pack(">II", *each)) for each in (size, tile_size))
-    properties = box(b"ipco", *ispe, tiles[0][1], full_box(b"pixi", b"\3\x08\x08\x08"))
-    uses = [struct.pack(">HB", 1, 2) + b"\1\4"]
-    uses += [struct.pack(">HB", number, 3) + b"\2\x83\4" for number in numbers]
+    every = [*ispe, full_box(b"pixi", b"\3\x08\x08\x08"), *properties, *tile_properties]
+    first = 4 + len(properties)
+    uses = [_use(1, 1, 3, *range(4, first))]
+    for number, (_, description) in zip(numbers, tiles, strict=True):
+        if description not in every:
+            every.append(description)
+        # The highest bit says that a reader must know the property.
+        decoded_by = 0x80 | every.index(description) + 1
+        uses.append(_use(number, 2, decoded_by, 3, *range(first, first + len(tile_properties))))
     content = (
         full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
         full_box(b"pitm", struct.pack(">H", 1)),
         full_box(b"iinf", struct.pack(">H", len(kinds)), *entries),
         full_box(b"iref", parts_box),
-        box(b"iprp", properties, full_box(b"ipma", struct.pack(">I", len(uses)), *uses)),
+        box(b"iprp", box(b"ipco", *every), full_box(b"ipma", struct.pack(">I", len(uses)), *uses)),
         box(b"idat", bytes((0, 0, grid[1] - 1, grid[0] - 1)), struct.pack(">HH", *size)),
     )
     brand = {b"av01": b"avif", b"hvc1": b"heic"}[kind]
@@ -99,6 +113,11 @@ def write_tiles(
     first = len(start) + len(full_box(b"meta", *content, places)) + 8
     places = _write_places(data, start=first)
     return start + full_box(b"meta", *content, places) + box(b"mdat", *data)
+
+
+def _use(number: int, *properties: int) -> bytes:
+    """Write the numbers of an item's properties, from 1."""
+    return struct.pack(">HB", number, len(properties)) + bytes(properties)
 
 
 def _write_places(data: list[bytes], *, start: int) -> bytes:

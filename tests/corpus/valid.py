@@ -342,12 +342,20 @@ def _heics() -> Named:
     yield "HEIC gray", Valid("HEIC", lambda: _heic(draw_gray()), gray_quadrants())
     yield "HEIC in tiles", Valid("HEIC", lambda: _heic(draw(width=256, height=192), tile_size=64))
     yield "HEIC in tiles by hand", Valid("HEIC", partial(_tiled, b"hvc1"))
+    yield "HEIC in tiles, turned", Valid("HEIC", _turned_tiles)
     yield "HEIC 10 bits", Valid("HEIC", _deep_heic)
     yield "HEIC of two pictures", Valid("HEIC", _two_heics)
 
 
 def _heic(image: Image.Image, **options: object) -> bytes:
     return encode_heic(image, quality=95, chroma=444, **options)
+
+
+def _turned_tiles() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = draw(width=256, height=192).transpose(Image.Transpose.ROTATE_90)
+    return _heic(stored, exif=exif.tobytes(), tile_size=64)
 
 
 def _deep_heic() -> bytes:

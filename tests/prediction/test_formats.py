@@ -66,6 +66,8 @@ def _heic_of_a_phone(width: int, height: int) -> bytes:
     ("format", "width", "height", "file_bytes"),
     [
         ("HEIC", 4032, 3024, 2_500_000),
+        ("HEIC", 5712, 4284, 5_000_000),
+        ("HEIC", 8064, 6048, 15_000_000),
         ("AVIF", 4032, 3024, 2_500_000),
         ("WEBP", 4032, 3024, 2_000_000),
         ("JPEG", 8064, 6048, 19_000_000),

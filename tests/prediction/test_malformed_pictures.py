@@ -5,6 +5,7 @@ import struct
 import time
 import tracemalloc
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from dsapi.errors import (
 )
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture, read_picture
+from tests.corpus.bombs import many_parts
 from tests.corpus.malformed import malformed_pictures, truncated_pictures
-from tests.corpus.png import chunk
+from tests.corpus.png import SIGNATURE, chunk, header
 from tests.corpus.scene import RED, draw, encode
 from tests.corpus.valid import valid_pictures
 
@@ -91,6 +93,29 @@ def test_a_decoder_stops_at_the_deadline(name: str) -> None:
     opened = open_picture(valid_pictures()[name].make(), LIMITS)
     with pytest.raises(DeadlineExceeded):
         opened.decode(1, Deadline(1.0, time.monotonic() - 1))
+
+
+@pytest.mark.parametrize("make", many_parts().values(), ids=many_parts())
+def test_the_parts_of_a_file_count_together(make: Callable[[], bytes]) -> None:
+    # Each list of them was within the limit: 17 MB of them took six seconds, a few kilobytes that
+    # a thousand tiles shared took longer.
+    with pytest.raises(UnreadableImage, match="over 65536 parts"):
+        open_picture(make(), LIMITS)
+
+
+def test_a_png_stops_at_the_deadline_between_two_pieces() -> None:
+    opened = open_picture(encode(draw(width=6000, height=6000), "PNG", compress_level=1), LIMITS)
+    # The whole takes several times as long.
+    with pytest.raises(DeadlineExceeded):
+        opened.decode(1, Deadline.within(0.05))
+
+
+def test_a_png_is_limited_by_what_one_piece_takes() -> None:
+    start = SIGNATURE + header(6600, 6600, color=2)
+    data = b"".join((start, chunk(b"IDAT", bytes(3_000_000)), chunk(b"IEND")))
+    opened = open_picture(data, LIMITS)
+    assert opened.width == 6600
+    assert (opened.header.step_pixels, opened.header.step_bytes) == (22_544_384, 65_536)
 
 
 def _encode_frames(format: str) -> bytes:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsapi.prediction.formats.bits import Bits
-from dsapi.prediction.formats.header import MAX_PARTS, Reader
+from dsapi.prediction.formats.header import Reader
 
 # OBU types (6.2.2).
 _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
 _KEY_FRAME, _SWITCH_FRAME = 0, 3
 # "Each frame says it": seq_force_screen_content_tools and seq_force_integer_mv (6.4.1).
 _SELECT = 2
+# A header takes as long as walking past this many units.
+_HEADER_WEIGHT = 16
 # 32 operating points of 90 bits are the longest part.
 _MAX_HEADER_BYTES = 1024
 
@@ -54,6 +56,8 @@ def read_frames(reader: Reader, data: bytes) -> Iterator[tuple[int, int]]:
     """
     sequence = None
     for kind, content in _read_obus(reader, data):
+        if kind in (_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME):
+            reader.count_part(_HEADER_WEIGHT)
         if kind == _SEQUENCE_HEADER:
             sequence = _read_sequence(Bits(content))
         elif kind in (_FRAME_HEADER, _FRAME) and sequence is not None:
@@ -67,9 +71,8 @@ def read_frames(reader: Reader, data: bytes) -> Iterator[tuple[int, int]]:
 def _read_obus(reader: Reader, data: bytes) -> Iterator[tuple[int, bytes]]:
     """Give the type and the first bytes of each (5.3)."""
     offset = 0
-    for _ in range(MAX_PARTS):
-        if offset >= len(data):
-            return
+    while offset < len(data):
+        reader.count_part()
         flags = data[offset]
         offset += 2 if flags & 4 else 1
         length = len(data) - offset
@@ -79,7 +82,6 @@ def _read_obus(reader: Reader, data: bytes) -> Iterator[tuple[int, bytes]]:
             raise reader.unreadable("has coded data with a unit past its end")
         yield flags >> 3 & 15, data[offset : offset + min(length, _MAX_HEADER_BYTES)]
         offset += length
-    raise reader.unreadable(f"has coded data of over {MAX_PARTS} units")
 
 
 def _read_length(data: bytes, offset: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ ISO/IEC 14496-12 defines the boxes, 23008-12 the items.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dsapi.prediction.formats.header import MAX_PARTS, Reader
+from dsapi.prediction.formats.header import Reader
 
 # A phone's picture has 50 to 100 items. Reading this many takes 50 ms.
 _MAX_ENTRIES = 10_000
@@ -54,6 +54,7 @@ class Items:
         Raises:
             UnreadableImage: too many of them, or nested too deeply.
         """
+        reader.count_part()
         parts = [item]
         if self.kinds.get(item) not in DERIVED:
             return parts
@@ -109,20 +110,26 @@ def read_boxes(reader: Reader, start: int, end: int, *, strict: bool = True) -> 
         boxes.append(Box(kind, start + header, min(stop, end)))
         if kind == b"mdat" and stop > end:
             raise reader.unreadable("ends within its coded data")
-        if len(boxes) > MAX_PARTS:
-            raise reader.unreadable(f"has over {MAX_PARTS} boxes")
+        reader.count_part()
         start = stop
     return boxes
 
 
-def read_items(reader: Reader, meta: Box) -> Items:
-    """Read a ``meta`` box.
+def read_items(reader: Reader, boxes: list[Box]) -> Items:
+    """Read the ``meta`` box, if there is one.
+
+    Args:
+        reader: of the file.
+        boxes: its outermost ones.
 
     Raises:
         UnreadableImage: malformed, or it says something twice.
     """
     items = Items()
-    children = read_boxes(reader, meta.start + 4, meta.end)
+    found = [box for box in boxes if box.kind == b"meta"]
+    if len(found) > 1:
+        raise reader.unreadable("has two meta boxes")
+    children = [each for meta in found for each in read_boxes(reader, meta.start + 4, meta.end)]
     for kind in _ALONE:
         if sum(box.kind == kind for box in children) > 1:
             raise reader.unreadable(f"has two {kind.decode()} boxes")

@@ -2,7 +2,7 @@
 
 from PIL.GifImagePlugin import GifImageFile
 
-from dsapi.prediction.formats.header import MAX_PARTS, Header, Reader, decode_with
+from dsapi.prediction.formats.header import Header, Reader, decode_with
 
 
 def read_header(data: bytes) -> Header:
@@ -15,15 +15,11 @@ def read_header(data: bytes) -> Header:
     start = reader.bytes(0, 13)
     offset = 13 + _palette_bytes(start[10])
     control = b""
-    parts = 0
     while (kind := reader.number(offset, 1)) == 0x21:
         end = _skip_blocks(reader, offset + 2)
         if reader.number(offset + 1, 1) == 0xF9:
             control = data[offset:end]
         offset = end
-        parts += 1
-        if parts > MAX_PARTS:
-            raise reader.unreadable(f"has over {MAX_PARTS} extensions")
     if kind != 0x2C:
         raise reader.unreadable("has no frame")
     left, top, width, height = (reader.number(offset + at, 2) for at in (1, 3, 5, 7))
@@ -48,9 +44,9 @@ def _palette_bytes(flags: int) -> int:
 
 def _skip_blocks(reader: Reader, offset: int) -> int:
     """Skip data blocks to the empty one that ends them."""
-    for _ in range(MAX_PARTS):
+    length = 1
+    while length:
+        reader.count_part()
         length = reader.number(offset, 1)
         offset += 1 + length
-        if length == 0:
-            return offset
-    raise reader.unreadable(f"has an extension of over {MAX_PARTS} blocks")
+    return offset

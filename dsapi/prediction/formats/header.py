@@ -16,7 +16,7 @@ from dsapi.errors import RequestError, UnreadableImage
 from dsapi.prediction.deadline import Deadline
 
 # Chunks, segments or blocks: photographs have tens, a 20 MB PNG in 8 kB pieces 2,560. Walking this
-# many takes 50 ms.
+# many takes 50 to 100 ms.
 MAX_PARTS = 65_536
 # Profiles of printing presses are up to 3 MB. A larger one is passed over.
 MAX_PROFILE_BYTES = 4 * 1024 * 1024
@@ -87,6 +87,9 @@ class Header:
         coded_pixels: that the decoder goes over, if they are more than ``width × height``: frames
             that are not shown, tiles that reach past the edge.
         coded_bytes: likewise, if it reads more than the encoded picture has: some twice.
+        step_pixels: of those, the most that are decoded before the deadline is looked at again; 0:
+            all.
+        step_bytes: likewise.
     """
 
     format: str
@@ -103,6 +106,8 @@ class Header:
     ns_per_byte: float = 0.0
     coded_pixels: int = 0
     coded_bytes: int = 0
+    step_pixels: int = 0
+    step_bytes: int = 0
 
 
 class DeadlineStream(BytesIO):
@@ -138,6 +143,7 @@ class Reader:
         self.data = data
         self.byteorder = byteorder
         self._what = what
+        self._parts = 0
 
     def number(self, offset: int, size: int) -> int:
         """Read an unsigned integer of `size` bytes."""
@@ -149,6 +155,22 @@ class Reader:
         if len(piece) < size or offset < 0:
             raise self.unreadable(f"ends within its headers, at byte {len(self.data)}")
         return piece
+
+    def count_part(self, weight: int = 1) -> None:
+        """Count a box, a segment, a block or a unit of coded data.
+
+        All of a file count together: a limit for each list of them would bound nothing, as there
+        may be as many lists, and some are read again for each item that shares them.
+
+        Args:
+            weight: how many times as long as walking past it reading it takes.
+
+        Raises:
+            UnreadableImage: there are more than any picture has.
+        """
+        self._parts += weight
+        if self._parts > MAX_PARTS:
+            raise self.unreadable(f"has over {MAX_PARTS} parts")
 
     def unreadable(self, why: str) -> RequestError:
         """Make the error for what was found."""

@@ -4,27 +4,25 @@ Both turn the picture upright themselves, by the container's own properties; EXI
 these formats and is hidden from the decoders.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 
 import pillow_heif
 from PIL.AvifImagePlugin import AvifImageFile
 
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.formats.av1 import read_frames
-from dsapi.prediction.formats.boxes import DERIVED, Box, Items, read_boxes, read_items
+from dsapi.prediction.formats.boxes import Box, read_boxes, read_items
+from dsapi.prediction.formats.grids import Grid, find_grid, write_tile
 from dsapi.prediction.formats.header import (
     MAX_PROFILE_BYTES,
+    Decode,
     Header,
-    Pixels,
     RawPixels,
     Reader,
     decode_with,
 )
-from dsapi.prediction.formats.hevc import Coded, read_coded
-from dsapi.prediction.formats.primaries import write_profile
-from dsapi.prediction.formats.tracks import read_first_samples
+from dsapi.prediction.formats.tiles import TiledPixels
+from dsapi.prediction.formats.work import Work, find_avif_work, find_heic_work, has_alpha
 
 # Measured: planes of up to 10 bits, the result, one copy of it.
 _AVIF_BYTES_PER_PIXEL = 13.0
@@ -34,35 +32,9 @@ _HEIC_BYTES_PER_SAMPLE, _DEEP_HEIC_BYTES_PER_SAMPLE = 3.5, 5.5
 _AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 48.0, 55.0
 _HEIC_NS_PER_SAMPLE, _DEEP_HEIC_NS_PER_SAMPLE, _HEIC_NS_PER_BYTE = 20.0, 28.0, 100.0
 _MAX_PIXELS = 25_000_000
-# However small, each takes as long as this many pixels: 0.2 ms, measured. libheif enforces no
-# smaller size than 256 × 256 on the coded data.
-_MIN_AVIF_PIXELS, _MIN_HEIC_PIXELS = 16_384, 65_536
-# Encoders write equal tiles once and refer to them many times.
-_MAX_REPEATED_BYTES = 1024 * 1024
-
-# The size of every frame that is decoded for an item.
-Frames = Callable[[int], list[tuple[int, int]]]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What the decoder has to do.
-
-    Attributes:
-        pixels: of all frames of the picture, or of its transparency if that has more.
-        coded_bytes: of their coded data.
-        sizes: of the largest frames, where one item is the picture; else empty.
-        profile: of the color space that the picture names by numbers; empty if it is sRGB.
-        samples: for each pixel, transparency included.
-        deep: more than 8 bits each.
-    """
-
-    pixels: int
-    coded_bytes: int
-    sizes: tuple[tuple[int, int], ...]
-    profile: bytes = b""
-    samples: float = 3.0
-    deep: bool = True
+# Of tiles, which reach past the edges; the deadline is checked between two. 50 million shown in
+# tiles of 512 × 512 are up to 56 million.
+_MAX_GRID_PIXELS = 60_000_000
 
 
 def read_avif_header(data: bytes) -> Header:
@@ -74,7 +46,7 @@ def read_avif_header(data: bytes) -> Header:
     """
     reader = Reader(data, "AVIF")
     boxes = read_boxes(reader, 0, len(data), strict=False)
-    work = _find_avif_work(reader, boxes)
+    work = find_avif_work(reader, boxes, read_items(reader, boxes))
     hidden = _hide_exif(data, boxes)
     image = AvifImageFile(BytesIO(hidden))
     if work.sizes and image.size not in work.sizes:
@@ -108,11 +80,12 @@ def read_heic_header(data: bytes) -> Header:
     """
     reader = Reader(data, "HEIC")
     boxes = read_boxes(reader, 0, len(data), strict=False)
-    work = _find_heic_work(reader, boxes)
+    items = read_items(reader, boxes)
+    work = find_heic_work(reader, items)
     hidden = _hide_exif(data, boxes)
     image = _primary_image(hidden)
-    width, height = image.size
-    return Header(
+    mode, (width, height) = image.mode, image.size
+    whole = Header(
         "HEIC",
         width,
         height,
@@ -129,101 +102,40 @@ def read_heic_header(data: bytes) -> Header:
         coded_pixels=work.pixels,
         coded_bytes=work.coded_bytes,
     )
+    grid = None if has_alpha(reader, items) else find_grid(reader, items)
+    # What libheif understands in another way is left to it.
+    if grid is None or grid.upright_size != (width, height):
+        return whole
+
+    def decode_tiles(_: int, deadline: Deadline) -> TiledPixels:
+        def decode_tile(item: int) -> RawPixels:
+            return _decode_heic(write_tile(reader, items, item), deadline)
+
+        return TiledPixels(grid, mode, decode_tile)
+
+    return _divide(whole, grid, work, decode=decode_tiles)
 
 
-def _find_avif_work(reader: Reader, boxes: list[Box]) -> _Work:
-    """Count what libavif decodes: the items or, of a sequence, the first sample of each track."""
-    items = _read_only_items(reader, boxes)
-
-    def read_item_frames(item: int) -> list[tuple[int, int]]:
-        if items.kinds.get(item) != b"av01":
-            raise reader.unreadable(f"is put together from item {item}, which is no AV1")
-        return list(read_frames(reader, items.read_data(reader, item)))
-
-    samples = read_first_samples(reader, boxes)
-    works = []
-    if items.primary in items.kinds or not samples:
-        works.append(_add_up(reader, items, read_item_frames, smallest=_MIN_AVIF_PIXELS))
-    for sample in samples:
-        frames = list(read_frames(reader, sample))
-        pixels = _count_pixels(frames, smallest=_MIN_AVIF_PIXELS)
-        works.append(_Work(pixels, len(sample), tuple(frames)))
-    return _Work(
-        max(work.pixels for work in works),
-        max(work.coded_bytes for work in works),
-        tuple(size for work in works for size in work.sizes),
-        works[0].profile,
-    )
-
-
-def _find_heic_work(reader: Reader, boxes: list[Box]) -> _Work:
-    """Count what libheif decodes. It refuses by itself coded data larger than their item says."""
-    items = _read_only_items(reader, boxes)
-    found: list[Coded] = []
-
-    def read_item_frames(item: int) -> list[tuple[int, int]]:
-        size, config = (items.find_property(item, kind) for kind in (b"ispe", b"hvcC"))
-        if items.kinds.get(item) != b"hvc1" or size is None or config is None:
-            raise reader.unreadable(f"is put together from item {item}, which is no HEVC")
-        side = (reader.number(size.start + 4, 4), reader.number(size.start + 8, 4))
-        configuration = reader.bytes(config.start, config.end - config.start)
-        coded = read_coded(reader, configuration, items.read_data(reader, item))
-        found.append(coded)
-        return [side] * coded.pictures
-
-    work = _add_up(reader, items, read_item_frames, smallest=_MIN_HEIC_PIXELS)
+def _divide(whole: Header, grid: Grid, work: Work, *, decode: Decode) -> Header:
+    """Say what a picture costs that is decoded tile by tile."""
+    (width, height), tile_height = grid.size, grid.tile_size[1]
+    tile_bytes = work.tile_pixels * whole.bytes_per_pixel + 3 * work.tile_bytes
     return replace(
-        work,
-        samples=max(coded.samples for coded in found) + _has_alpha(reader, items),
-        deep=any(coded.deep for coded in found),
+        whole,
+        width=width,
+        height=height,
+        decode=decode,
+        orientation=grid.orientation,
+        bytes_per_pixel=0.0,
+        # One tile, and a row of them.
+        fixed_bytes=whole.fixed_bytes + int(tile_bytes) + 3 * width * tile_height,
+        max_pixels=_MAX_GRID_PIXELS,
+        step_pixels=work.tile_pixels,
+        step_bytes=work.tile_bytes,
     )
 
 
-def _has_alpha(reader: Reader, items: Items) -> bool:
-    """Whether any auxiliary item is one of transparency (ISO/IEC 23008-12, 6.6.2.1)."""
-    kinds = (items.find_property(item, b"auxC") for item in items.kinds)
-    names = (reader.bytes(box.start, box.end - box.start) for box in kinds if box is not None)
-    return any(b"alpha" in name or b"auxid:1" in name for name in names)
-
-
-def _read_only_items(reader: Reader, boxes: list[Box]) -> Items:
-    found = [box for box in boxes if box.kind == b"meta"]
-    if len(found) > 1:
-        raise reader.unreadable("has two meta boxes")
-    return read_items(reader, found[0]) if found else Items()
-
-
-def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> _Work:
-    """Add up the frames of all items that the picture and its transparency are made of."""
-    if items.primary not in items.kinds:
-        raise reader.unreadable("has no primary picture")
-    shown = items.find_parts(reader, items.primary)
-    veils = {
-        part: [items.find_parts(reader, veil) for veil in items.auxiliary.get(part, [])]
-        for part in set(shown)
-    }
-    every = [*shown, *(each for lists in veils.values() for veil in lists for each in veil)]
-    coded = [item for item in every if items.kinds.get(item) not in DERIVED]
-    coded_bytes = sum(items.count_bytes(item) for item in coded)
-    if coded_bytes > 2 * len(reader.data) + _MAX_REPEATED_BYTES:
-        raise reader.unreadable("uses the same coded data too often")
-    sizes = {item: frames(item) for item in set(coded)}
-
-    def count(parts: list[int]) -> int:
-        return sum(_count_pixels(sizes.get(part, []), smallest=smallest) for part in parts)
-
-    # Of an item's auxiliary ones only one is its transparency.
-    veil_pixels = sum(max(map(count, lists), default=0) for lists in veils.values())
-    single = sizes.get(items.primary, [])
-    profile = _read_named_colors(reader, items, shown)
-    return _Work(max(count(shown), veil_pixels), coded_bytes, tuple(single), profile)
-
-
-def _count_pixels(sizes: list[tuple[int, int]], *, smallest: int) -> int:
-    return sum(max(width * height, smallest) for width, height in sizes)
-
-
-def _decode_heic(data: bytes, deadline: Deadline) -> Pixels:
+def _decode_heic(data: bytes, deadline: Deadline) -> RawPixels:
     deadline.check()
     image = _primary_image(data)
     pixels = memoryview(image.data)
@@ -252,16 +164,7 @@ def _hide_exif(data: bytes, boxes: list[Box]) -> bytes:
     return data
 
 
-def _read_named_colors(reader: Reader, items: Items, parts: list[int]) -> bytes:
-    """Find the color space that an item, or its first part, names by numbers (``nclx``)."""
-    for item in parts[:2]:
-        colors = items.find_property(item, b"colr")
-        if colors is not None and reader.bytes(colors.start, 4) == b"nclx":
-            return write_profile(*(reader.number(colors.start + at, 2) for at in (4, 6)))
-    return b""
-
-
-def _choose_profile(embedded: object, work: _Work) -> bytes:
+def _choose_profile(embedded: object, work: Work) -> bytes:
     """Take the embedded ICC profile, which comes before numbers (ISO/IEC 23000-22, 7.3.6.4)."""
     if isinstance(embedded, bytes) and embedded:
         return embedded if len(embedded) <= MAX_PROFILE_BYTES else b""

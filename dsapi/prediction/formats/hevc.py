@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsapi.prediction.formats.bits import Bits
-from dsapi.prediction.formats.header import MAX_PARTS, Reader
+from dsapi.prediction.formats.header import Reader
 
 # NAL unit types below are slices (table 7-1).
 _FIRST_PARAMETER_SET, _SEQUENCE = 32, 33
@@ -13,6 +13,10 @@ _MAX_SET_BYTES = 256
 # Samples for each pixel by chroma_format_idc: gray, 4:2:0, 4:2:2, 4:4:4.
 _SAMPLES = (1.0, 1.5, 2.0, 3.0)
 _CONFIGURATION_BYTES = 23
+# Phones' have 100 bytes. It is read for each tile.
+_MAX_CONFIGURATION_BYTES = 16_384
+# A sequence parameter set takes as long as walking past this many units.
+_HEADER_WEIGHT = 16
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,18 @@ def read_coded(reader: Reader, configuration: bytes, data: bytes) -> Coded:
         UnreadableImage: malformed, or of more units than any picture has.
         ValueError: a parameter set ends early.
     """
-    if len(configuration) < _CONFIGURATION_BYTES:
-        raise reader.unreadable("has no HEVC configuration")
+    if not _CONFIGURATION_BYTES <= len(configuration) <= _MAX_CONFIGURATION_BYTES:
+        raise reader.unreadable("has no HEVC configuration, or too long a one")
     pictures, samples, deep = 0, 1.0, False
     length_bytes = (configuration[21] & 3) + 1
     for units in (_read_sets(configuration), _read_units(data, length_bytes)):
-        for count, start in enumerate(units):
-            if count > MAX_PARTS:
-                raise reader.unreadable(f"has coded data of over {MAX_PARTS} units")
+        for start in units:
+            reader.count_part()
             kind = start[0] >> 1 & 63 if len(start) > 2 else _FIRST_PARAMETER_SET
             if kind < _FIRST_PARAMETER_SET:
                 pictures += start[2] >> 7  # first_slice_segment_in_pic_flag
             elif kind == _SEQUENCE:
+                reader.count_part(_HEADER_WEIGHT)
                 chroma, bits = _read_sequence(start)
                 samples, deep = max(samples, _SAMPLES[chroma]), deep or bits > 8
     return Coded(pictures, samples, deep)

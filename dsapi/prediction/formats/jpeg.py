@@ -101,7 +101,7 @@ def read_header(data: bytes) -> Header:
         raise reader.unreadable(f"has {frame.bits} bits a sample or is lossless: 8 can be read")
     whole = frame.slow or segments.scan_components < len(frame.sampling)
     if whole:
-        _check_scans(data, segments.scan, frame)
+        _check_scans(reader, segments.scan, frame)
     coding, max_pixels = _find_limit(frame, whole=whole)
     profile = b"".join(segments.profile)
     return Header(
@@ -178,24 +178,36 @@ def _read_frame(marker: int, content: bytes, reader: Reader) -> _Frame:
     return _Frame(marker, content[0], width, height, sampling)
 
 
-def _check_scans(data: bytes, offset: int, frame: _Frame) -> None:
+def _check_scans(reader: Reader, offset: int, frame: _Frame) -> None:
     """Refuse a picture whose scans together go over too many pixels."""
     limit = max(1, min(_MAX_SCANS, MAX_SCANNED_PIXELS // max(1, frame.width * frame.height)))
-    if count_scans(data, offset, limit)[0] > limit:
+    if count_scans(reader, reader.data, offset=offset, limit=limit)[0] > limit:
         raise TooLarge(
             f"the JPEG picture has over {limit} scans, the limit for "
             f"{frame.width} × {frame.height} pixels"
         )
 
 
-def count_scans(data: bytes, offset: int, limit: int = _MAX_SCANS) -> tuple[int, int]:
+def count_scans(
+    reader: Reader, data: bytes, *, offset: int, limit: int = _MAX_SCANS
+) -> tuple[int, int]:
     """Count the scans from an offset on, which a marker is at.
+
+    Args:
+        reader: of the file, which counts the segments.
+        data: of the JPEG.
+        offset: within it.
+        limit: where to stop.
 
     Returns:
         The scans, `limit` + 1 if there are more; the pixels of the largest frame header among them.
+
+    Raises:
+        UnreadableImage: there are too many segments.
     """
     scans = pixels = 0
     while scans <= limit and (match := _MARKER.search(data, offset)):
+        reader.count_part()
         at = match.start() + 2
         marker = data[at - 1]
         if marker == _END:

@@ -120,7 +120,7 @@ def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
         if read_bytes > 2 * len(reader.data) + _MAX_SHARED_BYTES:
             raise reader.unreadable("has strips or tiles of the same data")
         # Behind the first marker, which stands alone.
-        scans, pixels = count_scans(reader.data[start : start + length], 2)
+        scans, pixels = count_scans(reader, reader.data[start : start + length], offset=2)
         most = max(most, scans)
         scanned_pixels += scans * max(pixels, tile_pixels, _MIN_SCANNED_PIXELS)
         if scanned_pixels > MAX_SCANNED_PIXELS:

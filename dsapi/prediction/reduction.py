@@ -1,0 +1,26 @@
+"""Reduction: by which power of two a picture or a part of it is worked on smaller.
+
+Called by `dsapi.prediction.picture` and `dsapi.prediction.crops`.
+"""
+
+
+def reduction_factor(long_side: int, working_side: int) -> int:
+    """Find the smallest power of two that brings a side within `working_side` (0: any size)."""
+    factor = 1
+    while working_side and long_side > working_side * factor:
+        factor *= 2
+    return factor
+
+
+def find_spare_factor(side: float, asked: int, *, detail: float) -> int:
+    """Find the largest power of two by which a side can be reduced to no less than asked.
+
+    Args:
+        side: width or height, in pixels.
+        asked: likewise.
+        detail: how many times `asked` has to be left.
+    """
+    factor = 1
+    while side >= 2 * factor * detail * asked:
+        factor *= 2
+    return factor
