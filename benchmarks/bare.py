@@ -28,14 +28,19 @@ from dsapi.settings import Settings, load_settings
 
 
 class BareLoop:
-    """Both models with as many sessions as threads."""
+    """Both models for each thread.
+
+    Each has loaded them for itself: of models for several threads OpenVINO shares the weights, and
+    then hands each run over to a thread of its own, which a loop at its best does without.
+    """
 
     def __init__(self, settings: Settings, picture: bytes, *, threads: int) -> None:
-        models = load_models(settings)
         self._limits = settings.limits
         self._sessions = [
-            {name: model.open() for name, model in models.items()} for _ in range(threads)
+            {name: model.open() for name, model in load_models(settings).items()}
+            for _ in range(threads)
         ]
+        models = settings.models
         self._request = PredictionRequest(picture, points=((700, 500),), models=tuple(models))
         self._pool = ThreadPoolExecutor(threads * len(models))
 
@@ -93,7 +98,7 @@ def main() -> None:
     engines: list[EngineName] = asked.engines.split(",")
     loops = {
         engine: BareLoop(
-            load_settings(engine=engine, prediction_workers=asked.threads),
+            load_settings(engine=engine, prediction_workers=1),
             asked.picture.read_bytes(),
             threads=asked.threads,
         )

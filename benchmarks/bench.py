@@ -5,6 +5,7 @@ again; what is reported is the ratio to that, which stands when the machine's sp
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from benchmarks.load import is_listened_on, measure, wait_until_ready
 from benchmarks.processes import Server, read_cpu_s, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
-from benchmarks.subjects import PEERS, PORT, ROOT, Subject, own, peers
+from benchmarks.subjects import PEERS, ROOT, Subject, own, peers
 
 _START_PATIENCE_S = 120.0
 _PICTURE_BYTES = 300_000
@@ -104,11 +105,11 @@ def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: byt
     """Start a server, load it, and hold it against the bare loop of the same minute."""
     request = subject.request(picture)
     before = _bare(bare, subject.engine, plan)
-    with _serving(subject, request) as (server, start_s):
-        measure(request, port=PORT, concurrency=4, seconds=min(2.0, plan.seconds))
-        alone = measure(request, port=PORT, concurrency=1, seconds=plan.seconds)
+    with serving(subject, request) as (server, start_s):
+        measure(request, port=subject.port, concurrency=4, seconds=min(2.0, plan.seconds))
+        alone = measure(request, port=subject.port, concurrency=1, seconds=plan.seconds)
         before_cpu_s = read_cpu_s(server)
-        together = measure(request, port=PORT, concurrency=8, seconds=plan.seconds)
+        together = measure(request, port=subject.port, concurrency=8, seconds=plan.seconds)
         cpu_ms = (read_cpu_s(server) - before_cpu_s) / together.count * 1000
         memory = weigh(server)
     after = _bare(bare, subject.engine, plan)
@@ -138,18 +139,18 @@ def _bare(bare: BareProcess, engine: str, plan: Plan) -> Bare:
 
 
 @contextmanager
-def _serving(subject: Subject, request: bytes) -> Iterator[tuple[Server, float]]:
+def serving(subject: Subject, request: bytes) -> Iterator[tuple[Server, float]]:
     """Run a server; yield it and the seconds until its first prediction."""
-    log = Path(tempfile.gettempdir()) / "dsapi-bench.log"
+    log = Path(tempfile.gettempdir()) / f"dsapi-bench-{subject.port}.log"
     log.write_bytes(b"")
-    if is_listened_on(PORT):
-        raise RuntimeError(f"port {PORT} is in use; another server would be measured")
+    if is_listened_on(subject.port):
+        raise RuntimeError(f"port {subject.port} is in use; another server would be measured")
     started_s = time.perf_counter()
     with running(
         subject.command, environment=subject.environment, folder=subject.folder, log=log
     ) as server:
         try:
-            wait_until_ready(request, port=PORT, patience_s=_START_PATIENCE_S)
+            wait_until_ready(request, port=subject.port, patience_s=_START_PATIENCE_S)
         except TimeoutError:
             print(log.read_text(errors="replace")[-3000:], flush=True)
             raise
@@ -200,7 +201,7 @@ def main() -> None:
     parser.add_argument("--no-variants", action="store_true")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "performance.md")
     asked = parser.parse_args()
-    plan = Plan(asked.rounds, asked.seconds, bare_seconds=asked.seconds / 3, cores=_cores())
+    plan = Plan(asked.rounds, asked.seconds, bare_seconds=asked.seconds / 3, cores=count_cores())
     began_s = time.perf_counter()
     picture = make_picture()
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
@@ -229,9 +230,8 @@ def main() -> None:
     print(f"done in {run.took_s:.0f} s; the tables are in {asked.output}", flush=True)
 
 
-def _cores() -> int:
-    import os
-
+def count_cores() -> int:
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

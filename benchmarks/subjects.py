@@ -30,6 +30,7 @@ class Subject:
         upload: whether it takes an upload; else the picture is the body.
         environment: variables beside those of this process.
         folder: where it starts.
+        port: where it listens.
     """
 
     name: str
@@ -39,16 +40,23 @@ class Subject:
     upload: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     folder: Path = ROOT
+    port: int = PORT
 
     def request(self, picture: bytes) -> bytes:
         """Write the bytes of a request."""
         if self.upload:
-            return upload_request(self.path, picture, port=PORT, fields={"x": _X, "y": _Y})
-        return raw_request(self.path, picture, port=PORT)
+            return upload_request(self.path, picture, port=self.port, fields={"x": _X, "y": _Y})
+        return raw_request(self.path, picture, port=self.port)
 
 
 def own(
-    engine: str, *, name: str = "", workers: int = 0, processes: int = 1, upload: bool = False
+    engine: str,
+    *,
+    name: str = "",
+    workers: int = 0,
+    processes: int = 1,
+    upload: bool = False,
+    port: int = PORT,
 ) -> Subject:
     """Describe this server with some settings."""
     query = "" if upload else f"?x={_X}&y={_Y}"
@@ -60,29 +68,30 @@ def own(
         upload=upload,
         environment={
             "DSAPI_ENGINE": engine,
-            "DSAPI_PORT": str(PORT),
+            "DSAPI_PORT": str(port),
             "DSAPI_PREDICTION_WORKERS": str(workers),
             "DSAPI_PROCESSES": str(processes),
         },
+        port=port,
     )
 
 
 _SHOWN = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}
 
 
-def peers(environments: Path) -> list[Subject]:
-    """Describe the peers that are installed in `environments`."""
+def peers(environments: Path, *, port: int = PORT) -> list[Subject]:
+    """Describe the peers that are installed in `environments`, all at one port."""
     commands = {
         "fastapi": (
             "FastAPI + uvicorn",
-            ("uvicorn", "app:app", "--port", str(PORT), "--workers", _CORES),
+            ("uvicorn", "app:app", "--port", str(port), "--workers", _CORES),
         ),
         "flask": (
             "Flask + gunicorn",
-            ("gunicorn", "app:app", "-b", f"127.0.0.1:{PORT}", "-w", _CORES),
+            ("gunicorn", "app:app", "-b", f"127.0.0.1:{port}", "-w", _CORES),
         ),
         "litserve": ("LitServe", ("python", "app.py")),
-        "bentoml": ("BentoML", ("bentoml", "serve", "app:Pictures", "-p", str(PORT))),
+        "bentoml": ("BentoML", ("bentoml", "serve", "app:Pictures", "-p", str(port))),
         "ray": ("Ray Serve", ("python", "app.py")),
     }
     found = []
@@ -104,12 +113,13 @@ def peers(environments: Path) -> list[Subject]:
                     "PATH": f"{binaries}:{os.environ['PATH']}",
                     "PYTHONPATH": str(PEERS),
                     "DSAPI_BENCH_MODELS": str(ROOT),
-                    "PORT": str(PORT),
+                    "PORT": str(port),
                     # Nothing is reported to anybody.
                     "BENTOML_DO_NOT_TRACK": "True",
                     "RAY_USAGE_STATS_ENABLED": "0",
                 },
                 folder=PEERS / folder,
+                port=port,
             )
         )
     return found

@@ -1,5 +1,6 @@
 """Settings: sources, their order, and what an operator is told when one is wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_the_shipped_configuration_states_the_defaults(tmp_path: Path) -> None:
     for name in sorted(named - {"log_dir", "pid_file"}):
         assert getattr(shipped, name) == getattr(empty, name), name
     assert (empty.log_dir, empty.pid_file) == (tmp_path / "log", tmp_path / "run/dsapi.pid")
+
+
+def test_openvino_gets_one_worker_more_than_cores_where_it_computes_in_threads_of_its_own() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert load_settings(engine="tensorflow").worker_count == cores
+    assert load_settings(engine="openvino").worker_count == (cores + 1 if cores > 1 else 1)
+    assert load_settings(engine="openvino", processes=cores).worker_count == 1
+    assert load_settings(engine="openvino", prediction_workers=5).worker_count == 5
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(

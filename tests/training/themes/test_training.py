@@ -91,16 +91,15 @@ def test_an_interrupted_training_goes_on_from_its_checkpoints(
 ) -> None:
     work = tmp_path / "work"
     shutil.copytree(trained.graph.path.parents[1] / "work", work)
-    for name in ("1.pickle", "last-*.pickle"):
-        for saved in work.rglob(name):
-            saved.unlink()
-    kept = next(work.rglob("0.pickle"))
+    for saved in work.rglob("1.pickle"):
+        saved.unlink()
+    kept = next(work.rglob("folds-*/0.pickle"))
     before = kept.stat().st_mtime_ns
     resumed = train_themes(
         read_photos(data), weights=weights, work_dir=work, graph=tmp_path / "a.pb", plan=PLAN
     )
     assert kept.stat().st_mtime_ns == before
-    assert len(list(work.rglob("*.pickle"))) == 3
+    assert len(list(work.rglob("*.pickle"))) == 4
     np.testing.assert_allclose(
         resumed.measured.val_probabilities, trained.measured.val_probabilities, atol=1e-3
     )

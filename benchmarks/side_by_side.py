@@ -1,0 +1,119 @@
+"""Servers side by side: all started, then loaded in turn, round after round.
+
+``python -m benchmarks.side_by_side``. A run of `benchmarks.bench` takes minutes, in which the speed
+of a virtual machine changes; here what is compared is measured within the same seconds. Prints the
+medians of the rounds' ratios as a table for docs/performance.md.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.bench import BareProcess, count_cores, make_picture, serving
+from benchmarks.load import Measured, measure
+from benchmarks.processes import Server, read_cpu_s
+from benchmarks.results import Bare
+from benchmarks.subjects import PEERS, PORT, Subject, own, peers
+
+_ENGINES = ("tensorflow", "openvino")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a server did in one round, beside the bare loop and the peer of the same round.
+
+    Attributes:
+        together: with 8 callers.
+        cpu_ms: processor milliseconds of an answer then.
+        alone_ms: median time to an answer with 1 caller.
+        bare: the loop with the server's engine.
+    """
+
+    together: Measured
+    cpu_ms: float
+    alone_ms: float
+    bare: Bare
+
+
+def run_round(
+    servers: list[tuple[Subject, Server]], bare: BareProcess, *, seconds: float, picture: bytes
+) -> dict[str, Turn]:
+    """Load each server once, with 8 callers and with 1; give what it did by its name."""
+    cores = count_cores()
+    loops = {}
+    for engine in _ENGINES:
+        per_s, _, cpu_ms = bare.run(engine, threads=cores, seconds=seconds)
+        _, median_ms, _ = bare.run(engine, threads=1, seconds=seconds)
+        loops[engine] = Bare(per_s, median_ms, cpu_ms)
+    turns = {}
+    for subject, server in servers:
+        request = subject.request(picture)
+        before_s = read_cpu_s(server)
+        together = measure(request, port=subject.port, concurrency=8, seconds=seconds)
+        cpu_ms = (read_cpu_s(server) - before_s) / together.count * 1000
+        alone = measure(request, port=subject.port, concurrency=1, seconds=seconds)
+        turns[subject.name] = Turn(together, cpu_ms, alone.p50_ms, loops[subject.engine])
+    return turns
+
+
+def tabulate(rounds: list[dict[str, Turn]], *, peer: str) -> str:
+    """Write the medians of the rounds' ratios as Markdown, the peer last."""
+    rows = [
+        f"| 8 callers | answers/s | of the bare loop | CPU, its of the server's | against {peer} "
+        f"| CPU, its of the server's | p99 of p50 | added to the bare loop, 1 caller |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in rounds[0]:
+
+        def median(figure: Callable[[Turn, Turn], float], name: str = name) -> float:
+            return statistics.median(figure(turns[name], turns[peer]) for turns in rounds)
+
+        rows.append(
+            f"| {name} | {median(lambda own, _: own.together.per_s):.0f} "
+            f"| {median(lambda own, _: own.together.per_s / own.bare.per_s):.0%} "
+            f"| {median(lambda own, _: own.bare.cpu_ms / own.cpu_ms):.0%} "
+            f"| {median(lambda own, other: own.together.per_s / other.together.per_s):.2f} × "
+            f"| {median(lambda own, other: other.cpu_ms / own.cpu_ms):.2f} × "
+            f"| {median(lambda own, _: own.together.p99_ms / own.together.p50_ms):.1f} × "
+            f"| {median(lambda own, _: own.alone_ms - own.bare.median_ms):.1f} ms |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Start the servers, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--peer", default="Flask + gunicorn", help="the best of the peers")
+    parser.add_argument("--environments", type=Path, default=PEERS)
+    asked = parser.parse_args()
+    picture = make_picture()
+    others = peers(asked.environments, port=PORT + len(_ENGINES))
+    subjects = [own(engine, port=PORT + at) for at, engine in enumerate(_ENGINES)]
+    subjects += [subject for subject in others if subject.name == asked.peer]
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file, ExitStack() as running:
+        file.write(picture)
+        file.flush()
+        bare = BareProcess(Path(file.name), threads=count_cores())
+        running.callback(bare.close)
+        servers = []
+        for subject in subjects:
+            request = subject.request(picture)
+            server, _ = running.enter_context(serving(subject, request))
+            servers.append((subject, server))
+            measure(request, port=subject.port, concurrency=8, seconds=asked.seconds)
+        rounds = []
+        for number in range(asked.rounds):
+            order = servers if number % 2 else servers[::-1]
+            rounds.append(run_round(order, bare, seconds=asked.seconds, picture=picture))
+            print(f"round {number + 1} of {asked.rounds}", flush=True)
+    print(tabulate([dict(sorted(turns.items())) for turns in rounds], peer=asked.peer))
+
+
+if __name__ == "__main__":
+    main()
