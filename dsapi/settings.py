@@ -80,10 +80,7 @@ class Settings(BaseSettings):
         1, ge=1, le=256, description="Processes that share the port, each with models of its own"
     )
     prediction_workers: int = Field(
-        0,
-        ge=0,
-        le=256,
-        description="Threads that work on a picture each, in a process; 0: as the engine needs",
+        0, ge=0, le=256, description="Threads that work on pictures in each process; 0: as needed"
     )
     worker_stall_timeout: float = Field(
         60.0, gt=0, le=3600, description="Seconds after which a worker stuck on one is replaced"
@@ -184,8 +181,8 @@ class Settings(BaseSettings):
     def worker_count(self) -> int:
         """Threads that work on a picture each, in each process."""
         cores = -(-len(os.sched_getaffinity(0)) // self.processes)
-        # For several workers OpenVINO computes in threads of its own. While a worker waits for
-        # one, or one for the next picture, one more keeps the core from being idle.
+        # For several workers OpenVINO computes in threads of its own; at each hand-over a core
+        # would be idle without one more (docs/engines.md).
         spare = self.engine == "openvino" and cores > 1
         return self.prediction_workers or cores + spare
 

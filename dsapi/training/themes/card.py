@@ -127,9 +127,10 @@ less, labels from folder names. Starting weights: `{weights}`
     dsapi train themes --data DIR
 
 {plan.folds} networks, each trained for {recipe.epochs} epochs without a part of the sources;
-their mean is trained for {plan.last_recipe.epochs} more epochs on all of them, {plan.last_fits} times. The
-mean of these is moved back to the pretrained weights by {plan.pretrained_share:.0%} and given a head of
-which half is a ridge regression's. Seed {plan.seed}.
+their mean is trained for {plan.last_recipe.epochs} more epochs on all of them,
+{plan.last_fits} times. The mean of these is moved back to the pretrained weights by
+{plan.pretrained_share:.0%} and given a head of which half is a ridge regression's.
+Seed {plan.seed}.
 
 ## Figures
 
