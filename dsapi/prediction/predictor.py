@@ -51,17 +51,35 @@ class PointPrediction:
 
 
 @dataclass(frozen=True)
+class PictureFacts:
+    """What an answer tells of its picture.
+
+    Attributes:
+        width: of the full upright picture, in pixels.
+        height: likewise.
+        format: JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF or HEIC.
+        bytes: size of the encoded picture.
+    """
+
+    width: int
+    height: int
+    format: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer to a `PredictionRequest`.
 
     Attributes:
-        picture: what was decoded.
+        picture: what is told of it. Its pixels go when the last model has seen them: kept until the
+            answer is sent, they would lie beside those of the worker's next picture.
         results: one per point, in the order asked.
         versions: version of each model that was asked.
         timing_ms: milliseconds of each step.
     """
 
-    picture: Picture
+    picture: PictureFacts
     results: tuple[PointPrediction, ...]
     versions: Mapping[str, str]
     timing_ms: Mapping[str, float]
@@ -128,7 +146,7 @@ def predict(
     if all(answer.error for answer in answers.values()):
         raise InternalError("every model failed on this picture")
     return Prediction(
-        picture,
+        PictureFacts(picture.width, picture.height, picture.format, picture.bytes),
         results=tuple(_at_point(index, point, answers) for index, point in enumerate(points)),
         versions={name: models[name].model.version for name in request.models},
         timing_ms=watch.timing_ms,
