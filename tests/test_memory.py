@@ -6,7 +6,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -63,11 +62,7 @@ class Server:
         return (self.kib("VmHWM") - self.resident_kib) * 1024
 
     def forget_peak(self) -> None:
-        """Start measuring VmHWM anew (proc(5), clear_refs).
-
-        A thread that has just answered may not have let go of its picture yet.
-        """
-        time.sleep(0.3)
+        """Start measuring VmHWM anew (proc(5), clear_refs)."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
 
 
