@@ -63,8 +63,9 @@ def run_round(
 def tabulate(rounds: list[dict[str, Turn]], *, peer: str) -> str:
     """Write the medians of the rounds' ratios as Markdown, the peer last."""
     rows = [
-        f"| 8 callers | answers/s | of the bare loop | CPU, its of the server's | against {peer} "
-        f"| CPU, its of the server's | p99 of p50 | added to the bare loop, 1 caller |",
+        "| 8 callers | answers/s | of the bare loop | CPU: the loop's of the server's "
+        f"| against {peer} | CPU: the peer's of the server's | p99 of p50 "
+        "| added to the bare loop, 1 caller |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in rounds[0]:
@@ -77,7 +78,7 @@ def tabulate(rounds: list[dict[str, Turn]], *, peer: str) -> str:
             f"| {median(lambda own, _: own.together.per_s / own.bare.per_s):.0%} "
             f"| {median(lambda own, _: own.bare.cpu_ms / own.cpu_ms):.0%} "
             f"| {median(lambda own, other: own.together.per_s / other.together.per_s):.2f} × "
-            f"| {median(lambda own, other: other.cpu_ms / own.cpu_ms):.2f} × "
+            f"| {median(lambda own, other: other.cpu_ms / own.cpu_ms):.0%} "
             f"| {median(lambda own, _: own.together.p99_ms / own.together.p50_ms):.1f} × "
             f"| {median(lambda own, _: own.alone_ms - own.bare.median_ms):.1f} ms |"
         )

@@ -165,7 +165,7 @@ class HTTPServer(wsgi.Server):
         self._waiting = WaitingConnections(
             self.socket,
             make=self._make_connection,
-            process=self.process_conn,
+            process=self.admit,
             silence_s=self.timeout,
             limit=self._max_connections,
         )
@@ -205,8 +205,12 @@ class HTTPServer(wsgi.Server):
         else:
             conn.close()
 
-    def process_conn(self, conn: Connection) -> None:
-        """Give a connection that has sent something to a thread, or refuse it here and now."""
+    def admit(self, conn: Connection) -> bool:
+        """Give a connection that has sent something to a thread, or refuse it here and now.
+
+        Returns:
+            Whether it was not refused.
+        """
         pipelined = not conn.fresh and conn.has_data()
         conn.fresh = False
         conn.deadline = Deadline.within(self._request_timeout_s())
@@ -214,13 +218,16 @@ class HTTPServer(wsgi.Server):
             head = b""
         elif not (head := conn.peek(_PEEK_BYTES)):
             conn.close()
-            return
+            return True
         # Refusing before the body is read, in this thread, costs a hundredth of a prediction;
         # what the peek does not show is refused at the workers' queue.
         if head.startswith(_PREDICTION) and (error := self._refusal(self._threads.count_in_flight)):
             self._refuse(conn, head, error)
-        elif not self._threads.put(conn, fast=head.startswith(_FAST)):
+            return False
+        if not self._threads.put(conn, fast=head.startswith(_FAST)):
             self._refuse(conn, head, Overloaded("too many requests at a time", retry_after_s=1))
+            return False
+        return True
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Log what cheroot has to say where everything else is logged."""

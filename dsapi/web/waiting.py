@@ -1,7 +1,7 @@
 """Waiting connections: thousands of idle callers cost one thread, and none of those that work.
 
 One thread accepts callers, waits until one sends something, and hands it to
-`HTTPServer.process_conn`. cheroot's own gives every new connection to a working thread at once,
+`HTTPServer.admit`. cheroot's own gives every new connection to a working thread at once,
 where 32 callers that send nothing stop the service. Called by `dsapi.web.http_server`.
 """
 
@@ -26,6 +26,10 @@ _PAUSE_S = 0.05
 _LINGER_S = 2.0
 # It is thrown away in pieces of this size: each wakes the thread.
 _SCRAP_BYTES = 256 * 1024
+# On a full server nobody is served later for this pause after a refusal, and the next callers are
+# refused together: every wake-up takes the interpreter's lock from the workers, and finds what a
+# refusal needs gone from the caches.
+_REFUSAL_PAUSE_S = 0.01
 # Time at a stop for a caller who has connected and whose request is on its way.
 _LAST_CALL_S = 0.25
 
@@ -36,7 +40,7 @@ class WaitingConnections:
     Args:
         listener: the listening socket.
         make: makes a connection of an accepted socket and its address.
-        process: takes a connection that has sent something.
+        process: takes a connection that has sent something; whether it did not refuse it.
         silence_s: a connection that is silent for longer is closed.
         limit: connections that may wait; for one more the longest silent one is closed.
     """
@@ -46,7 +50,7 @@ class WaitingConnections:
         listener: socket.socket,
         *,
         make: Callable[[socket.socket, tuple[object, ...]], Connection],
-        process: Callable[[Connection], None],
+        process: Callable[[Connection], bool],
         silence_s: float,
         limit: int,
     ) -> None:
@@ -100,7 +104,8 @@ class WaitingConnections:
         try:
             expired_s = time.monotonic()
             while not self._stopping:
-                self._round(_TICK_S)
+                if not self._round(_TICK_S):
+                    time.sleep(_REFUSAL_PAUSE_S)
                 if (now_s := time.monotonic()) - expired_s > _TICK_S:
                     self._expire(now_s)
                     expired_s = now_s
@@ -114,39 +119,44 @@ class WaitingConnections:
         self._bell.close()
         self._stopped.wait()
 
-    def _round(self, timeout_s: float) -> None:
-        """Wait for callers once, and serve those that are there."""
+    def _round(self, timeout_s: float) -> bool:
+        """Wait for callers once, and serve those that are there; whether none was refused."""
+        served = True
         for fd, _ in self._epoll.poll(timeout_s):
             if fd == self._listening:
-                self._accept()
+                served &= self._accept()
             elif (connection := self._waiting.get(fd)) is None:
                 continue  # the alarm, or closed since
             elif fd in self._lingering:
                 self._throw_away(connection)
             elif self._take(connection):
-                self._process(connection)
+                served &= self._process(connection)
+        return served
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Take new callers in; whether none was refused."""
+        served = True
         for _ in range(_ACCEPTS_A_ROUND):
             try:
                 sock, address = self._listener.accept()
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno in _SHORTAGES:
                     _LOGGER.error("cannot accept a connection: %s", error.strerror)
                     self._close_longest_silent()
                     time.sleep(_PAUSE_S)
-                    return
+                    break
                 continue  # this caller has gone before it was its turn
             connection = self._make(sock, address)
             # On a busy server the request has come meanwhile: no need to wait for it.
             if connection.peek(1):
-                self._process(connection)
+                served &= self._process(connection)
                 continue
             if len(self._waiting) >= self._limit:
                 self._close_longest_silent()
             self._wait(connection)
+        return served
 
     def _wait(self, connection: Connection) -> None:
         with self._lock:
