@@ -79,14 +79,20 @@ def evaluate(
         threads=threads or os.cpu_count() or 1,
         console=console,
     )
-    if as_json:
-        typer.echo(_format_json(evaluation))
-    else:
-        _print_tables(evaluation, Console())
+    _show(evaluation, as_json=as_json)
     if report is not None:
         from dsapi.evaluation.report import write_report
 
         console.print(f"report: {write_report(evaluation, report, limits=settings.limits)}")
+
+
+def _show(evaluation: Evaluation, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json:
+        typer.echo(_format_json(evaluation))
+    else:
+        _print_tables(evaluation, Console())
 
 
 def _ask(
