@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.load import is_listened_on, measure, wait_until_ready
+from benchmarks.load import Measured, is_listened_on, measure, wait_until_ready
 from benchmarks.processes import Server, read_cpu_s, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
@@ -28,7 +28,7 @@ from benchmarks.subjects import PEERS, ROOT, Subject, own, peers
 
 _START_PATIENCE_S = 120.0
 _PICTURE_BYTES = 300_000
-_ENGINES = ("tensorflow", "openvino")
+ENGINES = ("tensorflow", "openvino")
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,13 @@ def make_picture() -> bytes:
 def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: bytes) -> Result:
     """Start a server, load it, and hold it against the bare loop of the same minute."""
     request = subject.request(picture)
-    before = _bare(bare, subject.engine, plan)
+    before = run_bare(bare, subject.engine, cores=plan.cores, seconds=plan.bare_seconds)
     with serving(subject, request) as (server, start_s):
         measure(request, port=subject.port, concurrency=4, seconds=min(2.0, plan.seconds))
         alone = measure(request, port=subject.port, concurrency=1, seconds=plan.seconds)
-        before_cpu_s = read_cpu_s(server)
-        together = measure(request, port=subject.port, concurrency=8, seconds=plan.seconds)
-        cpu_ms = (read_cpu_s(server) - before_cpu_s) / together.count * 1000
+        together, cpu_ms = load_with_many(subject, server, request, seconds=plan.seconds)
         memory = weigh(server)
-    after = _bare(bare, subject.engine, plan)
+    after = run_bare(bare, subject.engine, cores=plan.cores, seconds=plan.bare_seconds)
     reference = Bare(
         per_s=(before.per_s + after.per_s) / 2,
         median_ms=(before.median_ms + after.median_ms) / 2,
@@ -132,10 +130,20 @@ def run_subject(subject: Subject, bare: BareProcess, plan: Plan, *, picture: byt
     return result
 
 
-def _bare(bare: BareProcess, engine: str, plan: Plan) -> Bare:
-    per_s, _, cpu_ms = bare.run(engine, threads=plan.cores, seconds=plan.bare_seconds)
-    _, median_ms, _ = bare.run(engine, threads=1, seconds=plan.bare_seconds)
+def run_bare(bare: BareProcess, engine: str, *, cores: int, seconds: float) -> Bare:
+    """Measure the bare loop on all cores, and on one."""
+    per_s, _, cpu_ms = bare.run(engine, threads=cores, seconds=seconds)
+    _, median_ms, _ = bare.run(engine, threads=1, seconds=seconds)
     return Bare(per_s, median_ms, cpu_ms)
+
+
+def load_with_many(
+    subject: Subject, server: Server, request: bytes, *, seconds: float
+) -> tuple[Measured, float]:
+    """Load a server with 8 callers; give also the processor milliseconds of an answer."""
+    before_s = read_cpu_s(server)
+    together = measure(request, port=subject.port, concurrency=8, seconds=seconds)
+    return together, (read_cpu_s(server) - before_s) / together.count * 1000
 
 
 @contextmanager
@@ -181,7 +189,7 @@ def measure_bare(bare: BareProcess, plan: Plan) -> dict[str, list[tuple[float, f
     """Measure the bare loop on 1 and all cores, models in series and parallel, interleaved."""
     found: dict[str, list[tuple[float, float, float]]] = {}
     for _ in range(max(2, plan.rounds)):
-        for engine in _ENGINES:
+        for engine in ENGINES:
             for threads in (1, plan.cores):
                 for mode in ("series", "parallel"):
                     figures = bare.run(

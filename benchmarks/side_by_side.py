@@ -13,13 +13,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench import BareProcess, count_cores, make_picture, serving
+from benchmarks.bench import (
+    ENGINES,
+    BareProcess,
+    count_cores,
+    load_with_many,
+    make_picture,
+    run_bare,
+    serving,
+)
 from benchmarks.load import Measured, measure
-from benchmarks.processes import Server, read_cpu_s
+from benchmarks.processes import Server
 from benchmarks.results import Bare
 from benchmarks.subjects import PEERS, PORT, Subject, own, peers
-
-_ENGINES = ("tensorflow", "openvino")
 
 
 @dataclass(frozen=True)
@@ -44,31 +50,25 @@ def run_round(
 ) -> dict[str, Turn]:
     """Load each server once, with 8 callers and with 1; give what it did by its name."""
     cores = count_cores()
-    loops = {}
-    for engine in _ENGINES:
-        per_s, _, cpu_ms = bare.run(engine, threads=cores, seconds=seconds)
-        _, median_ms, _ = bare.run(engine, threads=1, seconds=seconds)
-        loops[engine] = Bare(per_s, median_ms, cpu_ms)
+    loops = {engine: run_bare(bare, engine, cores=cores, seconds=seconds) for engine in ENGINES}
     turns = {}
     for subject, server in servers:
         request = subject.request(picture)
-        before_s = read_cpu_s(server)
-        together = measure(request, port=subject.port, concurrency=8, seconds=seconds)
-        cpu_ms = (read_cpu_s(server) - before_s) / together.count * 1000
+        together, cpu_ms = load_with_many(subject, server, request, seconds=seconds)
         alone = measure(request, port=subject.port, concurrency=1, seconds=seconds)
         turns[subject.name] = Turn(together, cpu_ms, alone.p50_ms, loops[subject.engine])
     return turns
 
 
-def tabulate(rounds: list[dict[str, Turn]], *, peer: str) -> str:
-    """Write the medians of the rounds' ratios as Markdown, the peer last."""
+def tabulate(rounds: list[dict[str, Turn]], *, names: list[str], peer: str) -> str:
+    """Write the medians of the rounds' ratios as Markdown, a row for each of `names`."""
     rows = [
         "| 8 callers | answers/s | of the bare loop | CPU: the loop's of the server's "
         f"| against {peer} | CPU: the peer's of the server's | p99 of p50 "
         "| added to the bare loop, 1 caller |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in rounds[0]:
+    for name in names:
 
         def median(figure: Callable[[Turn, Turn], float], name: str = name) -> float:
             return statistics.median(figure(turns[name], turns[peer]) for turns in rounds)
@@ -94,8 +94,8 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, default=PEERS)
     asked = parser.parse_args()
     picture = make_picture()
-    others = peers(asked.environments, port=PORT + len(_ENGINES))
-    subjects = [own(engine, port=PORT + at) for at, engine in enumerate(_ENGINES)]
+    others = peers(asked.environments, port=PORT + len(ENGINES))
+    subjects = [own(engine, port=PORT + at) for at, engine in enumerate(ENGINES)]
     subjects += [subject for subject in others if subject.name == asked.peer]
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file, ExitStack() as running:
         file.write(picture)
@@ -113,7 +113,7 @@ def main() -> None:
             order = servers if number % 2 else servers[::-1]
             rounds.append(run_round(order, bare, seconds=asked.seconds, picture=picture))
             print(f"round {number + 1} of {asked.rounds}", flush=True)
-    print(tabulate([dict(sorted(turns.items())) for turns in rounds], peer=asked.peer))
+    print(tabulate(rounds, names=[subject.name for subject in subjects], peer=asked.peer))
 
 
 if __name__ == "__main__":

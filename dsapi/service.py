@@ -5,7 +5,7 @@ Called by `dsapi.server`, which starts and stops the parts, and by the command l
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dsapi.errors import StartupError
@@ -36,10 +36,11 @@ def load_models(settings: Settings) -> dict[str, Model]:
     if not settings.models:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
     fetch_graphs(settings.models)
-    options = replace(settings.engine_options, sessions=settings.worker_count)
     models = {}
     for name, spec in settings.models.items():
-        models[name] = model = load_model(name, spec, engine=settings.engine, options=options)
+        models[name] = model = load_model(
+            name, spec, engine=settings.engine, options=settings.engine_options
+        )
         _LOGGER.info(
             "loaded %s %s from %s: %d labels, input %d×%d, load_ms=%.0f",
             name,

@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     @property
     def engine_options(self) -> EngineOptions:
         """How the engine is to run the graphs."""
-        return EngineOptions(precision=self.precision, batching=self.batching)
+        return EngineOptions(self.precision, self.batching, sessions=self.worker_count)
 
     @property
     def limits(self) -> Limits:

@@ -46,7 +46,9 @@ def test_openvino_gets_one_worker_more_than_cores_where_it_computes_in_threads_o
     assert load_settings(engine="tensorflow").worker_count == cores
     assert load_settings(engine="openvino").worker_count == (cores + 1 if cores > 1 else 1)
     assert load_settings(engine="openvino", processes=cores).worker_count == 1
-    assert load_settings(engine="openvino", prediction_workers=5).worker_count == 5
+    five = load_settings(engine="openvino", prediction_workers=5)
+    # Whoever loads a model with these settings, it has a stream for each.
+    assert (five.worker_count, five.engine_options.sessions) == (5, 5)
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(
