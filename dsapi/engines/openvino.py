@@ -3,12 +3,15 @@
 TensorFlow is not imported: OpenVINO reads the file with a frontend of its own. A session is an
 infer request; all of a graph's share the compiled model's weights. With one stream it runs in the
 thread that calls it, with more in the streams' own threads (OpenVINO 2026.4:
-``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``). That hand-over costs next to
-nothing as long as the streams are not bound to cores, on which another worker may be decoding.
+``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``). That hand-over costs little
+as long as the streams are not bound to cores, on which another worker may be decoding. It is more
+than a small graph takes, so each session on one has a compiled model of its own.
 """
 
 import sys
-from functools import cache
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from dsapi.engines import EngineOptions
 from dsapi.errors import StartupError
 
 _CONVERTER = "openvino.tools.ovc"
+# Files below this have too few weights to be worth sharing.
+_SHARED_BYTES = 1024 * 1024
 
 
 @cache
@@ -83,21 +88,24 @@ class OpenVINOSession:
 
 
 class OpenVINOGraph:
-    """A compiled model."""
+    """A model that is compiled for all sessions together, or for each."""
 
     gains_from_batches = False
 
-    def __init__(self, compiled: Any, *, one_by_one: bool) -> None:
-        """Take a model of one input and one output; `one_by_one` if of a batch of one only."""
-        self._compiled = compiled
-        self._one_by_one = one_by_one
+    def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
+        """Compile a model of one input and one output; not `shared`: for each session anew."""
+        self._compiled = compiled = compile_model()
+        self._compile_anew = None if shared else compile_model
+        # A shape known at compile time is that of one input.
+        self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
         scores = _shape(compiled.outputs[0].partial_shape)
         self.output_size = scores[-1] if scores else None
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
-        return OpenVINOSession(self._compiled, one_by_one=self._one_by_one)
+        compiled = self._compile_anew() if self._compile_anew else self._compiled
+        return OpenVINOSession(compiled, one_by_one=self._one_by_one)
 
 
 def load(
@@ -114,13 +122,13 @@ def load(
     try:
         model = _read(path, input_tensor=input_tensor, output_tensor=output_tensor)
         shape = _settled(_shape(model.inputs[0].partial_shape), input_size)
-        one_by_one = shape is not None and None not in shape
-        if shape is not None and one_by_one:
+        if shape is not None and None not in shape:
             # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
-        compiled = _core().compile_model(model, "CPU", _configuration(options))
-        return OpenVINOGraph(compiled, one_by_one=one_by_one)
+        shared = path.stat().st_size >= _SHARED_BYTES
+        settings = _configuration(options if shared else replace(options, sessions=1))
+        return OpenVINOGraph(partial(_core().compile_model, model, "CPU", settings), shared=shared)
     except StartupError:
         raise
     except Exception as error:  # OpenVINO's have no class of their own in common

@@ -126,14 +126,20 @@ class Connection(cheroot.HTTPConnection):
 
     def has_data(self) -> bool:
         """Tell whether the start of the next request has been read already (pipelining)."""
-        self._incoming.dry = True
-        try:
-            return bool(self.rfile.peek(1))
-        finally:
-            self._incoming.dry = False
+        return bool(self._read_ahead())
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the next request; whether something of it, or the end, has come."""
+        if self.has_data():
+            return True
+        poll = select.poll()
+        poll.register(self.socket.fileno(), select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
 
     def peek(self, size: int) -> bytes:
         """Look at what the caller has sent; nothing if it has hung up. Never waits."""
+        if not self.fresh and (ahead := self._read_ahead()):
+            return ahead[:size]
         self.socket.settimeout(0)
         try:
             data: bytes = self.socket.recv(size, socket.MSG_PEEK)
@@ -154,6 +160,15 @@ class Connection(cheroot.HTTPConnection):
         """Tell whether the caller's address is one of this machine's own."""
         own = self.socket.getsockname()[0]
         return self.remote_addr == own or ipaddress.ip_address(self.remote_addr).is_loopback
+
+    def _read_ahead(self) -> bytes:
+        """Give what was read beyond the last request."""
+        self._incoming.dry = True
+        try:
+            data: bytes = self.rfile.peek(1)
+        finally:
+            self._incoming.dry = False
+        return data
 
     def abort(self) -> None:
         """Hang up from another thread: whoever reads or writes gets an error."""

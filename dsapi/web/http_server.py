@@ -2,26 +2,23 @@
 
 A connection waits in `dsapi.web.waiting` until its caller sends something, is then served by one
 of `dsapi.web.threads`, and waits again. cheroot reads heads, calls the WSGI application and
-writes answers. Built by `dsapi.server`.
+writes answers (`dsapi.web.protocol`). Built by `dsapi.service`.
 """
 
-import http
 import logging
 import re
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from cheroot import server as cheroot
 from cheroot import wsgi
 
-from dsapi.errors import BadRequest, InternalError, Overloaded, RequestError
+from dsapi.errors import Overloaded, RequestError
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
-from dsapi.web.framing import ChunkedBody, LengthBody
-from dsapi.web.heads import HeadReader
 from dsapi.web.journal import Journal, RequestRecord
 from dsapi.web.problems import raw_problem
+from dsapi.web.protocol import ApiConnection, Gateway
 from dsapi.web.request_ids import choose_request_id
 from dsapi.web.threads import RequestThreads
 from dsapi.web.waiting import WaitingConnections
@@ -32,71 +29,11 @@ _BACKLOG = 1024
 # Connections that may wait for a thread, per thread.
 _QUEUE_PER_THREAD = 4
 _PEEK_BYTES = 2048
+# A caller who has an answer often asks again at once. Then no other thread need be woken.
+_STAY_S = 0.005
 _FAST = (b"GET /health/", b"GET /metrics")
 _PREDICTION = b"POST /v1/predictions"
 _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
-
-
-class _Request(cheroot.HTTPRequest):
-    """A request whose malformed head is answered with the contract's error body."""
-
-    header_reader = HeadReader()
-
-    def respond(self) -> None:
-        """Call the application and send its answer."""
-        reader = self.conn.rfile
-        length = int(self.inheaders.get(b"Content-Length", 0))
-        self.rfile = ChunkedBody(reader) if self.chunked_read else LengthBody(reader, length)
-        self.server.gateway(self).respond()
-        if self.ready:
-            self.ensure_headers_sent()
-        if self.chunked_write:
-            self.conn.wfile.write(b"0\r\n\r\n")
-        self.conn.wfile.flush()
-
-    def send_headers(self) -> None:
-        """Send the head of the answer; hang up after it if the body was not read."""
-        if not self.rfile.exhausted:
-            # It would be taken for the next request.
-            self.close_connection = self.conn.unread = True
-        super().send_headers()
-
-    def simple_response(self, status: str | int, msg: str = "") -> None:
-        """Answer and close; called by cheroot before any handler is."""
-        request_id = choose_request_id(self.inheaders.get(b"X-Request-Id", b"").decode("latin-1"))
-        error = _transport_error(
-            int(str(status)[:3]), msg or str(status)[4:], deadline=self.conn.deadline
-        )
-        self.close_connection = self.conn.unread = True
-        self.sent_headers = True
-        line = b" ".join(getattr(self, name, b"-") for name in ("method", "uri"))
-        self.server.write_refusal(self.conn, error, request_id=request_id, line=line)
-        try:
-            self.conn.wfile.write(raw_problem(error, request_id=request_id))
-            self.conn.wfile.flush()
-        except OSError as gone:
-            _LOGGER.debug("request %s: the caller has gone: %s", request_id, gone)
-
-
-class _Connection(Connection):
-    RequestHandlerClass = _Request
-
-
-class _Gateway(wsgi.Gateway_10):
-    """WSGI, with what its environment does not tell about the caller and its time."""
-
-    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
-        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
-        environ["dsapi.deadline"] = self.req.conn.deadline
-        environ["dsapi.from_this_machine"] = self.req.conn.from_this_machine
-        environ["dsapi.caller_gone"] = self.req.conn.caller_gone
-        return environ
-
-    def write(self, chunk: bytes) -> None:
-        """Write a part of the answer; send it before the journal is written if it is the last."""
-        super().write(chunk)
-        if len(chunk) == self.remaining_bytes_out:
-            self.req.conn.wfile.flush()
 
 
 class HTTPServer(wsgi.Server):
@@ -115,7 +52,7 @@ class HTTPServer(wsgi.Server):
         journal: where requests are written down that no handler sees.
     """
 
-    ConnectionClass = _Connection
+    ConnectionClass = ApiConnection
 
     def __init__(
         self,
@@ -140,11 +77,12 @@ class HTTPServer(wsgi.Server):
             timeout=timeout_s,  # type: ignore[arg-type] # fractions are fine
             shutdown_timeout=shutdown_timeout_s,  # type: ignore[arg-type]
         )
-        self.gateway = _Gateway
+        self.gateway = Gateway
         self.max_request_header_size = _MAX_HEAD_BYTES
         self._threads = self.requests = RequestThreads(
             threads,
             queue_size=threads * _QUEUE_PER_THREAD,
+            stay=self._stay,
             keep=self.put_conn,
             hang_up=self._hang_up,
         )
@@ -211,17 +149,13 @@ class HTTPServer(wsgi.Server):
         Returns:
             Whether it was not refused.
         """
-        pipelined = not conn.fresh and conn.has_data()
-        conn.fresh = False
-        conn.deadline = Deadline.within(self._request_timeout_s())
-        if pipelined:
-            head = b""
-        elif not (head := conn.peek(_PEEK_BYTES)):
+        head = self._begin(conn)
+        if not head:
             conn.close()
             return True
         # Refusing before the body is read, in this thread, costs a hundredth of a prediction;
         # what the peek does not show is refused at the workers' queue.
-        if head.startswith(_PREDICTION) and (error := self._refusal(self._threads.count_in_flight)):
+        if error := self._find_refusal(head):
             self._refuse(conn, head, error)
             return False
         if not self._threads.put(conn, fast=head.startswith(_FAST)):
@@ -250,8 +184,31 @@ class HTTPServer(wsgi.Server):
             )
         )
 
+    def _stay(self, conn: Connection) -> bool:
+        """Wait a moment for the next request; whether the thread that answered the last serves it.
+
+        Otherwise the connection waits with the others, and is refused or closed there.
+        """
+        if not (self.ready and self._threads.have_spare and conn.wait(_STAY_S)):
+            return False
+        head = self._begin(conn)
+        return bool(head) and self._find_refusal(head) is None
+
+    def _begin(self, conn: Connection) -> bytes:
+        """Begin a connection's next request: look at its head; nothing if the caller has gone."""
+        head = conn.peek(_PEEK_BYTES)
+        conn.fresh = False
+        conn.deadline = Deadline.within(self._request_timeout_s())
+        return head
+
+    def _find_refusal(self, head: bytes) -> RequestError | None:
+        """Tell whether and why a request that begins with `head` would be refused now."""
+        if head.startswith(_PREDICTION):
+            return self._refusal(self._threads.count_in_flight)
+        return None
+
     def _make_connection(self, sock: socket.socket, address: tuple[object, ...]) -> Connection:
-        return _Connection(self, sock, address=address, silence_s=self.timeout)
+        return ApiConnection(self, sock, address=address, silence_s=self.timeout)
 
     def _hang_up(self, conn: Connection) -> None:
         if conn.unread:
@@ -270,14 +227,3 @@ class HTTPServer(wsgi.Server):
             conn.close()
         else:
             self._waiting.linger(conn)
-
-
-def _transport_error(status: int, detail: str, *, deadline: Deadline) -> RequestError:
-    """Say in the contract's words what cheroot refuses."""
-    if status == http.HTTPStatus.REQUEST_TIMEOUT:
-        if deadline.left_s <= 0:
-            return deadline.exceeded()
-        return BadRequest("the request stalled: nothing came for socket_timeout seconds")
-    if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        return InternalError("the service failed on this request")
-    return BadRequest(f"the request's head is malformed: {detail}")

@@ -26,6 +26,7 @@ class RequestThreads:
     Args:
         count: threads for everything but the fast lane.
         queue_size: connections that may wait for a thread, in each lane.
+        stay: waits for a connection's next request; whether the same thread is to serve it.
         keep: takes a connection that stays open.
         hang_up: takes one that does not.
     """
@@ -35,16 +36,24 @@ class RequestThreads:
         count: int,
         *,
         queue_size: int,
+        stay: Callable[[Connection], bool],
         keep: Callable[[Connection], None],
         hang_up: Callable[[Connection], None],
     ) -> None:
         self._count = count
         self._queue_size = queue_size
+        self._stay = stay
         self._keep = keep
         self._hang_up = hang_up
         self._main = _Lane()
         self._fast = _Lane()
         self._serving: dict[threading.Thread, Connection | None] = {}
+        self._staying: set[threading.Thread] = set()
+
+    @property
+    def have_spare(self) -> bool:
+        """Whether at least half of the threads have nothing to do."""
+        return self._main.idle * 2 >= self._count
 
     @property
     def busy(self) -> int:
@@ -54,7 +63,7 @@ class RequestThreads:
     def count_in_flight(self) -> int:
         """Count the connections of the main lane that a thread serves, or that wait for one."""
         # Asked for each request: not by looking at a hundred threads.
-        return self._count - self._main.idle + self._main.qsize()
+        return self._count - self._main.idle - len(self._staying) + self._main.qsize()
 
     def start(self) -> None:
         """Start the threads."""
@@ -102,12 +111,26 @@ class RequestThreads:
         """Serve connections until told to stop."""
         thread = threading.current_thread()
         while (connection := lane.get()) is not None:
-            self._serving[thread] = connection
-            keep = False
-            try:
-                keep = connection.communicate()  # type: ignore[no-untyped-call]
-            except Exception:  # whatever one caller did, the thread is there for the next
-                _LOGGER.exception("a connection from %s failed", connection.remote_addr)
-            finally:
-                self._serving[thread] = None
-                (self._keep if keep else self._hang_up)(connection)
+            while keep := self._serve_one(thread, connection):
+                if lane is self._fast or not self._is_staying(thread, connection):
+                    break
+            (self._keep if keep else self._hang_up)(connection)
+
+    def _serve_one(self, thread: threading.Thread, connection: Connection) -> bool:
+        """Serve one request; whether the connection is kept."""
+        self._serving[thread] = connection
+        try:
+            return connection.communicate()  # type: ignore[no-any-return,no-untyped-call]
+        except Exception:  # whatever one caller did, the thread is there for the next
+            _LOGGER.exception("a connection from %s failed", connection.remote_addr)
+            return False
+        finally:
+            self._serving[thread] = None
+
+    def _is_staying(self, thread: threading.Thread, connection: Connection) -> bool:
+        """Wait for the next request, in which time nothing is in flight."""
+        self._staying.add(thread)
+        try:
+            return self._stay(connection)
+        finally:
+            self._staying.discard(thread)

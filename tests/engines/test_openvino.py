@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -188,6 +189,19 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
         path.write_bytes(path.read_bytes()[:-20] if isinstance(content, str) else content)
     with pytest.raises(StartupError, match=r"graph\.pb"):
         load(path)
+
+
+def test_a_small_graph_runs_in_the_thread_that_asks(tmp_path: Path) -> None:
+    graph = load(freeze_small_network(tmp_path / "small.pb"), sessions=2)
+    sessions = [graph.open_session() for _ in range(2)]
+    pictures = np.random.default_rng(5).uniform(0, 255, (2, 1, 9, 9, 3)).astype(np.float32)
+    firsts = [session.run(picture) for session, picture in zip(sessions, pictures, strict=True)]
+    in_all_s, here_s = time.process_time(), time.thread_time()
+    for _ in range(300):
+        for session, picture, first in zip(sessions, pictures, firsts, strict=True):
+            np.testing.assert_array_equal(session.run(picture), first)
+    in_all_s, here_s = time.process_time() - in_all_s, time.thread_time() - here_s
+    assert here_s > 0.9 * in_all_s, "a hand-over to another thread takes longer than the graph"
 
 
 def test_a_second_session_adds_no_second_copy_of_the_weights(tmp_path: Path) -> None:

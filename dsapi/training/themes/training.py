@@ -159,30 +159,40 @@ class _Opinions:
         """Add head and table up to logits ``[n, themes]``."""
         return np.asarray(self.head + np.float32(share_weight) * self.shares, np.float32)
 
+    def take(self, rows: slice) -> _Opinions:
+        """Give those about some of the photos."""
+        return _Opinions(self.head[rows], self.shares[rows], self.labels[rows], self.sources[rows])
+
 
 def _ask_folds(material: Material, folds: Sequence[Fold]) -> tuple[_Opinions, _Opinions]:
     """Ask the folds' networks about photos of sources they have not seen, and of known ones."""
-    networks = [finish(material, fold.fitted, fold.kept) for fold in folds]
-    tables = [learn(material, fold.kept) for fold in folds]
+    asked = [_ask_fold(material, fold) for fold in folds]
+    ends = [len(fold.rows) for fold in folds]
+    abroad = [opinions.take(slice(end)) for opinions, end in zip(asked, ends, strict=True)]
+    at_home = [opinions.take(slice(end, None)) for opinions, end in zip(asked, ends, strict=True)]
+    return _gather(abroad), _gather(at_home)
 
-    def ask_about(rows_of_folds: Sequence[NDArray[np.int64]]) -> _Opinions:
-        photos = [material.variants.plain[0].blocks[rows] for rows in rows_of_folds]
-        answers = [
-            ask(material, network, seen) for network, seen in zip(networks, photos, strict=True)
-        ]
-        shares = [
-            score_themes(answer.group_scores, table)
-            for answer, table in zip(answers, tables, strict=True)
-        ]
-        rows = np.concatenate(rows_of_folds)
-        return _Opinions(
-            np.concatenate([answer.logits for answer in answers]),
-            np.concatenate(shares),
-            material.labels[rows],
-            [material.sources[row] for row in rows],
-        )
 
-    return ask_about([fold.rows for fold in folds]), ask_about([fold.known for fold in folds])
+def _ask_fold(material: Material, fold: Fold) -> _Opinions:
+    """Ask a fold's network, once, about its ``rows`` and then its ``known`` photos."""
+    rows = np.concatenate([fold.rows, fold.known])
+    network = finish(material, fold.fitted, fold.kept)
+    answer = ask(material, network, material.variants.plain[0].blocks[rows])
+    return _Opinions(
+        answer.logits,
+        score_themes(answer.group_scores, learn(material, fold.kept)),
+        material.labels[rows],
+        [material.sources[row] for row in rows],
+    )
+
+
+def _gather(parts: Sequence[_Opinions]) -> _Opinions:
+    return _Opinions(
+        np.concatenate([part.head for part in parts]),
+        np.concatenate([part.shares for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        [source for part in parts for source in part.sources],
+    )
 
 
 def _choose_share_weight(abroad: _Opinions, at_home: _Opinions) -> float:
