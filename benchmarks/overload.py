@@ -2,8 +2,9 @@
 
 Finds the most that callers who wait for their answers get (8 at a time), then offers multiples of
 it, at random times and whether or not answers come, and draws what was answered, how fast, and what
-was refused. Server and callers share the machine: what callers take of it is measured and told, and
-so is what the server gets out of the rest. Run: python -m benchmarks.overload
+was refused. These callers come with a new connection each, which costs more than a kept one, so
+each multiple is held against what they get at that peak itself, too. Server and callers share the
+machine: what callers take of it is measured and told. Run: python -m benchmarks.overload
 """
 
 import argparse
@@ -39,6 +40,7 @@ class Outcome:
     Attributes:
         factor: of the peak.
         peak_per_s: answers a second to 8 callers who wait, right before and after.
+        once_per_s: answers a second to callers who do not wait and come at that rate, right before.
         offered_per_s: requests a second.
         answered_per_s: while they were offered and after, until the last was answered.
         statuses: how many answers of each.
@@ -48,6 +50,7 @@ class Outcome:
 
     factor: float
     peak_per_s: float
+    once_per_s: float
     offered_per_s: float
     answered_per_s: float
     statuses: dict[str, int]
@@ -97,6 +100,7 @@ class Target:
         return Outcome(
             factor,
             peak_per_s=peak,
+            once_per_s=len(answered) / took_s,
             offered_per_s=len(moments_s) / seconds,
             # What is answered after the last was asked was still waiting: it counts with its time.
             answered_per_s=len(answered) / took_s,
@@ -117,6 +121,7 @@ def draw_curve(outcomes: list[Outcome], *, path: Path) -> None:
     offered = [one.offered_per_s for one in outcomes]
     left.plot(offered, [one.answered_per_s for one in outcomes], "o-", label="answered")
     left.plot(offered, [one.peak_per_s for one in outcomes], ":", label="8 callers who wait")
+    left.plot(offered, [one.once_per_s for one in outcomes], "--", label="offered once the peak")
     left.set(xlabel="offered, requests/s", ylabel="requests/s", ylim=0)
     left.legend()
     right.plot(offered, [one.p50_ms for one in outcomes], "o-", label="answered, median")
@@ -134,9 +139,11 @@ def run(target: Target, *, seconds: float) -> list[Outcome]:
     print(f"peak: {peak:.1f}/s, callers {callers_cpu:.1%} of the cores", flush=True)
     outcomes: list[Outcome] = []
     for factor in FACTORS:
+        once = target.offer(peak=peak, factor=1.0, seconds=seconds)
         outcome = target.offer(peak=peak, factor=factor, seconds=seconds)
         after, _ = target.measure_peak(seconds)
-        outcomes.append(replace(outcome, peak_per_s=(peak + after) / 2))
+        outcome = replace(outcome, peak_per_s=(peak + after) / 2, once_per_s=once.answered_per_s)
+        outcomes.append(outcome)
         print(outcomes[-1], flush=True)
         peak = after
     return outcomes
