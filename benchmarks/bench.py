@@ -5,7 +5,6 @@ again; what is reported is the ratio to that, which stands when the machine's sp
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.load import Measured, is_listened_on, measure, wait_until_ready
-from benchmarks.processes import Server, read_cpu_s, running, weigh
+from benchmarks.processes import Server, count_cores, read_cpu_s, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
 from benchmarks.subjects import PEERS, ROOT, Subject, own, peers
@@ -236,11 +235,6 @@ def main() -> None:
     )
     write_report(run, asked.output)
     print(f"done in {run.took_s:.0f} s; the tables are in {asked.output}", flush=True)
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _median_of(figures: list[tuple[float, float, float]]) -> tuple[float, float, float]:

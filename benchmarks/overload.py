@@ -9,7 +9,7 @@ machine: what callers take of it is measured and told. Run: python -m benchmarks
 
 import argparse
 import json
-import os
+import math
 import random
 import re
 import signal
@@ -25,12 +25,11 @@ import numpy as np
 from benchmarks.arrivals import call_at
 from benchmarks.bench import make_picture
 from benchmarks.load import measure, raw_request
-from benchmarks.processes import read_process_cpu_s
+from benchmarks.processes import count_cores, read_process_cpu_s
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PATIENCE_S = 30.0
 _PATH = "/v1/predictions?x=700&y=500"
-_CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,16 @@ class Outcome:
     Attributes:
         factor: of the peak.
         peak_per_s: answers a second to 8 callers who wait, right before and after.
-        once_per_s: answers a second to callers who do not wait and come at that rate, right before.
         offered_per_s: requests a second.
         answered_per_s: while they were offered and after, until the last was answered.
         statuses: how many answers of each.
         server_cpu: what the server took of all cores meanwhile, 0 to 1.
         callers_cpu: what the callers took: it is not the server's.
+        once_per_s: answers a second to callers who do not wait and come at the peak rate, before.
     """
 
     factor: float
     peak_per_s: float
-    once_per_s: float
     offered_per_s: float
     answered_per_s: float
     statuses: dict[str, int]
@@ -59,6 +57,7 @@ class Outcome:
     refused_p99_ms: float
     server_cpu: float
     callers_cpu: float
+    once_per_s: float = math.nan
 
 
 class Target:
@@ -78,7 +77,7 @@ class Target:
         """Let 8 callers wait for their answers; answers a second, and the callers' share of CPU."""
         started_s = time.process_time()
         found = measure(self._request, port=self._port, concurrency=8, seconds=seconds)
-        return found.per_s, (time.process_time() - started_s) / seconds / _CORES
+        return found.per_s, (time.process_time() - started_s) / seconds / count_cores()
 
     def offer(self, *, peak: float, factor: float, seconds: float) -> Outcome:
         """Offer requests at random times (a Poisson process), and wait for what becomes of them."""
@@ -92,7 +91,7 @@ class Target:
         after_s = (read_process_cpu_s(self._pid), time.process_time())
         took_s = max(fate.ended_s for fate in fates)
         server, callers = (
-            (after - before) / took_s / _CORES
+            (after - before) / took_s / count_cores()
             for before, after in zip(before_s, after_s, strict=True)
         )
         answered = [1000 * fate.took_s for fate in fates if fate.status == "200"]
@@ -100,7 +99,6 @@ class Target:
         return Outcome(
             factor,
             peak_per_s=peak,
-            once_per_s=len(answered) / took_s,
             offered_per_s=len(moments_s) / seconds,
             # What is answered after the last was asked was still waiting: it counts with its time.
             answered_per_s=len(answered) / took_s,

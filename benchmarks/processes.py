@@ -38,6 +38,11 @@ class Server:
     mark: str
 
 
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
 def running(
     command: tuple[str, ...], *, environment: dict[str, str], folder: Path, log: Path

@@ -17,14 +17,13 @@ from pathlib import Path
 from benchmarks.bench import (
     ENGINES,
     BareProcess,
-    count_cores,
     load_with_many,
     make_picture,
     run_bare,
     serving,
 )
 from benchmarks.load import Measured, measure
-from benchmarks.processes import Server
+from benchmarks.processes import Server, count_cores
 from benchmarks.results import Bare
 from benchmarks.subjects import PEERS, PORT, Subject, own, peers
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load import raw_request, upload_request
+from benchmarks.processes import count_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 PORT = 9180
 _X, _Y = 700, 500
-_CORES = str(len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,15 @@ _SHOWN = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}
 
 def peers(environments: Path, *, port: int = PORT) -> list[Subject]:
     """Describe the peers that are installed in `environments`, all at one port."""
+    cores = str(count_cores())
     commands = {
         "fastapi": (
             "FastAPI + uvicorn",
-            ("uvicorn", "app:app", "--port", str(port), "--workers", _CORES),
+            ("uvicorn", "app:app", "--port", str(port), "--workers", cores),
         ),
         "flask": (
             "Flask + gunicorn",
-            ("gunicorn", "app:app", "-b", f"127.0.0.1:{port}", "-w", _CORES),
+            ("gunicorn", "app:app", "-b", f"127.0.0.1:{port}", "-w", cores),
         ),
         "litserve": ("LitServe", ("python", "app.py")),
         "bentoml": ("BentoML", ("bentoml", "serve", "app:Pictures", "-p", str(port))),

@@ -167,23 +167,22 @@ class _Opinions:
 def _ask_folds(material: Material, folds: Sequence[Fold]) -> tuple[_Opinions, _Opinions]:
     """Ask the folds' networks about photos of sources they have not seen, and of known ones."""
     asked = [_ask_fold(material, fold) for fold in folds]
-    ends = [len(fold.rows) for fold in folds]
-    abroad = [opinions.take(slice(end)) for opinions, end in zip(asked, ends, strict=True)]
-    at_home = [opinions.take(slice(end, None)) for opinions, end in zip(asked, ends, strict=True)]
-    return _gather(abroad), _gather(at_home)
+    return _gather([abroad for abroad, _ in asked]), _gather([at_home for _, at_home in asked])
 
 
-def _ask_fold(material: Material, fold: Fold) -> _Opinions:
-    """Ask a fold's network, once, about its ``rows`` and then its ``known`` photos."""
+def _ask_fold(material: Material, fold: Fold) -> tuple[_Opinions, _Opinions]:
+    """Ask a fold's network, once for both, about its ``rows`` and its ``known`` photos."""
     rows = np.concatenate([fold.rows, fold.known])
     network = finish(material, fold.fitted, fold.kept)
     answer = ask(material, network, material.variants.plain[0].blocks[rows])
-    return _Opinions(
+    opinions = _Opinions(
         answer.logits,
         score_themes(answer.group_scores, learn(material, fold.kept)),
         material.labels[rows],
         [material.sources[row] for row in rows],
     )
+    end = len(fold.rows)
+    return opinions.take(slice(end)), opinions.take(slice(end, None))
 
 
 def _gather(parts: Sequence[_Opinions]) -> _Opinions:
