@@ -43,9 +43,10 @@ class ServiceBus(Bus):  # type: ignore[misc]
 
 
 class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
-    """A plugin whose `StartupError` ends the start at once.
+    """A plugin whose error, foreseen or not, ends the start at once.
 
-    The bus goes on with the other plugins after an exception, but not after SystemExit.
+    The bus goes on with the other plugins after an exception, and one of them would tell whoever
+    waits that the server answers; but not after SystemExit.
     """
 
     start_priority = 50
@@ -62,8 +63,8 @@ class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
         """Begin, or leave."""
         try:
             self.begin()
-        except StartupError as error:
-            raise SystemExit(2) from error
+        except Exception as error:
+            raise SystemExit(2 if isinstance(error, StartupError) else 1) from error
 
     def begin(self) -> None:
         """Do what the plugin is for."""

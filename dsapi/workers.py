@@ -93,7 +93,7 @@ class PredictionWorkers:
         self._replaced: weakref.ref[Generation] | None = None
         self._accepting = False
         self._stopping = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="prediction-watch", daemon=True)
+        self._watcher: threading.Thread | None = None
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -130,6 +130,8 @@ class PredictionWorkers:
         self._workers = [self._make_worker(number) for number in range(self.count)]
         for worker in self._workers:
             worker.start()
+        # Made only now: Python 3.13 does not start a thread that was made before a fork.
+        self._watcher = threading.Thread(target=self._watch, name="prediction-watch", daemon=True)
         self._watcher.start()
         self._accepting = True
 
@@ -158,7 +160,7 @@ class PredictionWorkers:
         end_s = time.monotonic() + timeout_s
         self._accepting = False
         self._stopping.set()
-        if self._watcher.is_alive():
+        if self._watcher is not None:
             self._watcher.join()
         for _ in self._workers:
             self._jobs.put(None)

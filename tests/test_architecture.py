@@ -53,6 +53,16 @@ def test_imports_point_one_way(file: Path) -> None:
             assert not wrong, f"{name} must not import {wrong}"
 
 
+@pytest.mark.parametrize("file", MODULES, ids=module_name)
+def test_no_thread_is_made_before_it_is_started(file: Path) -> None:
+    # What a service is built of is made before the daemon forks, and Python 3.13 does not start a
+    # thread in the child that was made in its parent.
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            made = [ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)]
+            assert not {"threading.Thread", "threading.Timer", "Thread", "Timer"} & set(made)
+
+
 def test_only_engines_and_training_import_a_tensor_library() -> None:
     users = {
         module_name(file)

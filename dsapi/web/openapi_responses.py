@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dsapi.errors import BadParameter, BadPoint, MissingImage, PathForbidden, RequestError, TooLarge
-from dsapi.web.problems import CONTENT_TYPE, ProblemAnswer
+from dsapi.web.problems import CONTENT_TYPE, ProblemAnswer, status_in_words
 
 Schema = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _problem(status: int, kinds: list[type[RequestError]]) -> Schema:
 def _example(kind: type[RequestError]) -> Mapping[str, Any]:
     detail = _DETAILS.get(kind, (kind.__doc__ or "").splitlines()[0].lower().rstrip("."))
     return ProblemAnswer(
-        title=http.HTTPStatus(kind.status).phrase,
+        title=status_in_words(kind.status),
         status=kind.status,
         code=kind.code,
         detail=detail,

@@ -12,6 +12,13 @@ from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError
 
 _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
+# Names of RFC 9110 that Python has since 3.13: answers are not to differ with the version.
+_RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 
 class ProblemAnswer(BaseModel):
@@ -27,11 +34,19 @@ class ProblemAnswer(BaseModel):
     request_id: str = Field(description="Also in X-Request-ID and in every log line")
 
 
+def status_in_words(status: int) -> str:
+    """Give a status's name in RFC 9110."""
+    return _RENAMED.get(status) or http.HTTPStatus(status).phrase
+
+
 def problem_body(*, status: int, code: str, detail: str, request_id: str) -> bytes:
     """Write the contract's error body."""
-    title = http.HTTPStatus(status).phrase
     problem = ProblemAnswer(
-        title=title, status=status, code=code, detail=detail, request_id=request_id
+        title=status_in_words(status),
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
     )
     return problem.model_dump_json().encode()
 
@@ -42,7 +57,7 @@ def raw_problem(error: RequestError, *, request_id: str) -> bytes:
         status=error.status, code=error.code, detail=error.detail, request_id=request_id
     )
     head = [
-        f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}",
+        f"HTTP/1.1 {error.status} {status_in_words(error.status)}",
         f"Content-Type: {CONTENT_TYPE}",
         f"Content-Length: {len(body)}",
         f"X-Request-ID: {request_id}",
@@ -85,7 +100,7 @@ def respond_to_status(status: str, message: str, **_: Any) -> bytes:
 def _respond(error: RequestError) -> None:
     response = cherrypy.serving.response
     cherrypy.serving.request.error_code = error.code
-    response.status = error.status
+    response.status = f"{error.status} {status_in_words(error.status)}"
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers.pop("Content-Length", None)
     if isinstance(error, Unauthorized):

@@ -173,6 +173,15 @@ def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
     assert "GET" in server.ask("DELETE", "/v1/models").headers["Allow"]
 
 
+def test_a_status_has_the_same_name_with_every_python(server: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
+        head = f"POST /v1/predictions HTTP/1.0\r\nContent-Length: {len(JPEG[:3000])}\r\n\r\n"
+        caller.sendall(head.encode() + JPEG[:3000])
+        answer = b"".join(iter(lambda: caller.recv(65536), b"")).decode()
+    assert answer.splitlines()[0].endswith(" 422 Unprocessable Content")
+    assert '"title":"Unprocessable Content"' in answer
+
+
 def test_no_answer_names_the_software(server: RunningServer) -> None:
     for path in ("/", "/nothing", "/v1/models"):
         assert server.ask("GET", path).headers["Server"] == "dsapi"
