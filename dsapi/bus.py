@@ -10,7 +10,6 @@ import os
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
-from dsapi.errors import StartupError
 from dsapi.pidfile import PidFile
 
 _LOGGER = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
         try:
             self.begin()
         except Exception as error:
-            raise SystemExit(2 if isinstance(error, StartupError) else 1) from error
+            raise SystemExit(1) from error
 
     def begin(self) -> None:
         """Do what the plugin is for."""

@@ -54,6 +54,7 @@ class Answer:
     """An HTTP answer."""
 
     status: int
+    reason: str
     headers: Message
     body: bytes
 
@@ -82,7 +83,7 @@ class RunningServer:
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            return Answer(response.status, response.reason, response.headers, response.read())
         finally:
             connection.close()
 

@@ -21,6 +21,7 @@ from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
 from dsapi.web.parameters import PointParameters, read_parameters
 from dsapi.web.predictions import RequestLimits, predict_form
+from dsapi.web.problems import begin_response
 from dsapi.workers import PredictionWorkers
 
 if TYPE_CHECKING:
@@ -120,11 +121,7 @@ class Page:
                 form, parameters, workers=self._workers, limits=self._limits, deadline=deadline
             )
         except RequestError as error:
-            response = cherrypy.serving.response
-            cherrypy.serving.request.error_code = error.code
-            response.status = error.status
-            if error.retry_after_s is not None:
-                response.headers["Retry-After"] = str(error.retry_after_s)
+            begin_response(error)
             return self._render(fields, failure=Failure(_place(error), error.detail))
         return self._render(
             fields, answer=answer_prediction(prediction, prediction_id=prediction_id)

@@ -15,7 +15,6 @@ CONTENT_TYPE = "application/problem+json"
 # Names of RFC 9110 that Python has since 3.13: answers are not to differ with the version.
 _RENAMED = {
     413: "Content Too Large",
-    414: "URI Too Long",
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
 }
@@ -97,16 +96,22 @@ def respond_to_status(status: str, message: str, **_: Any) -> bytes:
     return problem_body(status=number, code=code, detail=detail, request_id=str(request.unique_id))
 
 
-def _respond(error: RequestError) -> None:
+def begin_response(error: RequestError) -> None:
+    """Give the response what an error has beside its body, in whatever form that is told."""
     response = cherrypy.serving.response
     cherrypy.serving.request.error_code = error.code
     response.status = f"{error.status} {status_in_words(error.status)}"
-    response.headers["Content-Type"] = CONTENT_TYPE
-    response.headers.pop("Content-Length", None)
     if isinstance(error, Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
+
+
+def _respond(error: RequestError) -> None:
+    begin_response(error)
+    response = cherrypy.serving.response
+    response.headers["Content-Type"] = CONTENT_TYPE
+    response.headers.pop("Content-Length", None)
     response.body = problem_body(
         status=error.status,
         code=error.code,

@@ -174,12 +174,9 @@ def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
 
 
 def test_a_status_has_the_same_name_with_every_python(server: RunningServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
-        head = f"POST /v1/predictions HTTP/1.0\r\nContent-Length: {len(JPEG[:3000])}\r\n\r\n"
-        caller.sendall(head.encode() + JPEG[:3000])
-        answer = b"".join(iter(lambda: caller.recv(65536), b"")).decode()
-    assert answer.splitlines()[0].endswith(" 422 Unprocessable Content")
-    assert '"title":"Unprocessable Content"' in answer
+    answer = server.post_picture(JPEG[:3000])
+    assert (answer.status, answer.reason) == (422, "Unprocessable Content")
+    assert answer.json["title"] == "Unprocessable Content"
 
 
 def test_no_answer_names_the_software(server: RunningServer) -> None:
@@ -229,8 +226,8 @@ def send_raw(server: RunningServer, text: bytes, *, finish: bool = True) -> Answ
         while piece := connection.recv(65536):
             received += piece
     stream = BytesIO(received)
-    status = int(stream.readline().split()[1])
-    return Answer(status, http.client.parse_headers(stream), stream.read())
+    _, status, reason = stream.readline().decode().strip().split(" ", 2)
+    return Answer(int(status), reason, http.client.parse_headers(stream), stream.read())
 
 
 POST = b"POST /v1/predictions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
