@@ -39,6 +39,15 @@ class Session(Protocol):
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map inputs ``[n, …]`` to scores ``float32 [n, labels]``."""
 
+    def start(self, batch: NDArray[np.generic]) -> Callable[[], NDArray[np.float32]]:
+        """Begin a run; what is returned waits for its end and gives the scores.
+
+        An engine that computes in the calling thread has done so by then; one with threads of its
+        own goes on meanwhile.
+        """
+        scores = self.run(batch)
+        return lambda: scores
+
     def close(self) -> None:
         """Give back what the session holds."""
 

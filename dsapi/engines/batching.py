@@ -77,7 +77,7 @@ class _Device:
             start = end
 
 
-class BatchingSession:
+class BatchingSession(Session):
     """One thread's way to the shared device."""
 
     def __init__(self, graph: "BatchingGraph", device: _Device) -> None:

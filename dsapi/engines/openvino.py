@@ -3,14 +3,14 @@
 TensorFlow is not imported: OpenVINO reads the file with a frontend of its own. A session is an
 infer request; all of a graph's share the compiled model's weights. With one stream it runs in the
 thread that calls it, with more in the streams' own threads (OpenVINO 2026.4:
-``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``). That hand-over costs little
-as long as the streams are not bound to cores, on which another worker may be decoding. It is more
-than a small graph takes, so each session on one has a compiled model of its own.
+``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``), while the calling thread does
+what else there is to do for its picture. That hand-over costs little as long as the streams are
+not bound to cores, on which another worker may be decoding. It is more than a small graph takes, so
+each session on one has a compiled model of its own.
 """
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions
+from dsapi.engines import EngineOptions, Precision, Session
 from dsapi.errors import StartupError
 
 _CONVERTER = "openvino.tools.ovc"
@@ -59,30 +59,59 @@ def _core() -> Any:
     return _openvino().Core()
 
 
-class OpenVINOSession:
+class OpenVINOSession(Session):
     """An infer request of one thread."""
 
-    def __init__(self, compiled: Any, *, one_by_one: bool) -> None:
-        """Make a request on a compiled model; `one_by_one` if that takes a batch of one only."""
+    def __init__(self, compiled: Any, *, one_by_one: bool, has_threads: bool) -> None:
+        """Make a request on a compiled model.
+
+        Args:
+            compiled: the model.
+            one_by_one: whether it takes a batch of one only.
+            has_threads: whether it computes in threads of its own.
+        """
         self._request = compiled.create_infer_request()
         self._one_by_one = one_by_one
+        self._has_threads = has_threads
+        self._input: Any = None
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map inputs ``[n, …]`` to scores ``float32 [n, labels]``."""
-        pieces = np.split(batch, len(batch)) if self._one_by_one and len(batch) > 1 else [batch]
-        scores = [self._infer(piece) for piece in pieces]
-        joined = scores[0] if len(scores) == 1 else np.concatenate(scores)
-        return joined.reshape(len(batch), -1)
+        return self.start(batch)()
+
+    def start(self, batch: NDArray[np.generic]) -> Callable[[], NDArray[np.float32]]:
+        """Begin a run; of a batch that is run one by one, the first."""
+        first, *others = np.split(batch, len(batch)) if self._one_by_one else [batch]
+        self._begin(first)
+        return partial(self._finish, others, len(batch))
 
     def close(self) -> None:
-        """Give back the request's memory."""
+        """Give back the request's memory; waits for its end if it runs."""
         self._request = None
+        self._input = None
 
-    def _infer(self, piece: NDArray[np.generic]) -> NDArray[np.float32]:
-        # infer() takes and returns arrays too, but looks at their kinds for 50 µs.
-        tensor = _openvino().Tensor(piece, shared_memory=True)
-        self._request.set_input_tensor(tensor)
-        self._request.infer(share_outputs=True)
+    def _begin(self, piece: NDArray[np.generic]) -> None:
+        # A run whose scores nobody asked for, as the deadline passed, may not have ended.
+        self._request.wait()
+        # infer() takes and returns arrays too, but looks at their kinds for 50 µs. The request
+        # does not keep the array, which the tensor does.
+        self._input = _openvino().Tensor(piece, shared_memory=True)
+        self._request.set_input_tensor(self._input)
+        if self._has_threads:
+            self._request.start_async(share_inputs=True)
+        else:
+            self._request.infer(share_outputs=True)
+
+    def _finish(self, others: list[NDArray[np.generic]], count: int) -> NDArray[np.float32]:
+        """Wait for what has begun, run the `others` and give all `count` scores."""
+        scores = [self._wait()]
+        for piece in others:
+            self._begin(piece)
+            scores.append(self._wait())
+        return np.concatenate(scores).reshape(count, -1)
+
+    def _wait(self) -> NDArray[np.float32]:
+        self._request.wait()
         # The next run overwrites it.
         return np.array(self._request.get_output_tensor().data, dtype=np.float32)
 
@@ -92,10 +121,19 @@ class OpenVINOGraph:
 
     gains_from_batches = False
 
-    def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
-        """Compile a model of one input and one output; not `shared`: for each session anew."""
+    def __init__(
+        self, compile_model: Callable[[], Any], *, shared: bool, has_threads: bool
+    ) -> None:
+        """Compile a model of one input and one output.
+
+        Args:
+            compile_model: does so.
+            shared: whether all sessions use it; else each has one compiled.
+            has_threads: whether it computes in threads of its own.
+        """
         self._compiled = compiled = compile_model()
         self._compile_anew = None if shared else compile_model
+        self._has_threads = has_threads
         # A shape known at compile time is that of one input.
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
@@ -105,7 +143,7 @@ class OpenVINOGraph:
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
         compiled = self._compile_anew() if self._compile_anew else self._compiled
-        return OpenVINOSession(compiled, one_by_one=self._one_by_one)
+        return OpenVINOSession(compiled, one_by_one=self._one_by_one, has_threads=self._has_threads)
 
 
 def load(
@@ -127,8 +165,11 @@ def load(
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
         shared = path.stat().st_size >= _SHARED_BYTES
-        settings = _configuration(options if shared else replace(options, sessions=1))
-        return OpenVINOGraph(partial(_core().compile_model, model, "CPU", settings), shared=shared)
+        streams = options.sessions if shared else 1
+        compile_model = partial(
+            _core().compile_model, model, "CPU", _configuration(options.precision, streams)
+        )
+        return OpenVINOGraph(compile_model, shared=shared, has_threads=streams > 1)
     except StartupError:
         raise
     except Exception as error:  # OpenVINO's have no class of their own in common
@@ -138,7 +179,7 @@ def load(
         ) from error
 
 
-def _configuration(options: EngineOptions) -> dict[str, str]:
+def _configuration(precision: Precision, streams: int) -> dict[str, str]:
     """Have each session run on one thread, on whichever core is free.
 
     By itself OpenVINO would give all cores to one session and let the others wait, and would bind
@@ -146,9 +187,9 @@ def _configuration(options: EngineOptions) -> dict[str, str]:
     (error 0.02 instead of 4e-6). It makes no more streams than there are cores.
     """
     return {
-        "INFERENCE_PRECISION_HINT": options.precision,
-        "NUM_STREAMS": str(options.sessions),
-        "INFERENCE_NUM_THREADS": str(options.sessions),
+        "INFERENCE_PRECISION_HINT": precision,
+        "NUM_STREAMS": str(streams),
+        "INFERENCE_NUM_THREADS": str(streams),
         "ENABLE_CPU_PINNING": "NO",
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions
+from dsapi.engines import EngineOptions, Session
 from dsapi.errors import StartupError
 
 _LOGGER = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def _native_stderr_to_log() -> Iterator[None]:
                 _LOGGER.debug("%s", line)
 
 
-class TensorFlowSession:
+class TensorFlowSession(Session):
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
 
     def __init__(self, loaded: "TensorFlowGraph", graph: Any, *, feed: str, fetch: str) -> None:

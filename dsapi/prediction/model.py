@@ -7,8 +7,11 @@
 import hashlib
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
 from dsapi.errors import ModelError, StartupError
 from dsapi.prediction.crops import Crop, Resize, parse_crop
+from dsapi.prediction.labels import read_labels
 from dsapi.prediction.ranking import Activation, activate
 
 Dtype = Literal["float32", "uint8"]
@@ -142,17 +146,24 @@ class OpenModel:
     session: Session
 
     def score(self, crops: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the graph on crops.
+        """Run the graph on crops and wait for it; as `start`, whose return value it calls."""
+        return self.start(crops)()
+
+    def start(
+        self, crops: NDArray[np.uint8] | NDArray[np.float32]
+    ) -> Callable[[], NDArray[np.float32]]:
+        """Begin to run the graph on crops.
 
         Args:
             crops: ``[n, height, width, 3]``, RGB, 0 to 255, at the model's `size`. A graph that
                 takes integers gets them rounded.
 
         Returns:
-            Probabilities ``float32 [n, labels]``.
+            What waits for the end and gives the probabilities, ``float32 [n, labels]``.
 
         Raises:
-            ModelError: the engine failed, or the output has another shape.
+            ModelError: also from what is returned: the engine failed, or the output has another
+                shape.
         """
         spec = self.model.spec
         scaled: NDArray[np.generic] = crops
@@ -161,16 +172,28 @@ class OpenModel:
         batch = (np.rint(scaled) if spec.dtype == "uint8" else scaled).astype(spec.dtype)
         if self.model.flat:
             batch = batch.reshape(len(batch), -1)
-        try:
-            scores = self.session.run(batch)
-        except Exception as error:  # each engine has its own exceptions
-            raise ModelError(f"the graph failed: {str(error).splitlines()[0]}") from error
-        if scores.shape != (len(crops), len(self.model.labels)):
+        with _naming_failures():
+            scores = self.session.start(batch)
+        return partial(self._finish, scores, len(crops))
+
+    def _finish(self, scores: Callable[[], NDArray[np.float32]], count: int) -> NDArray[np.float32]:
+        with _naming_failures():
+            found = scores()
+        if found.shape != (count, len(self.model.labels)):
             raise ModelError(
-                f"the graph gives {scores.shape[-1]} scores a picture, "
+                f"the graph gives {found.shape[-1]} scores a picture, "
                 f"{self.model.spec.labels} has {len(self.model.labels)} labels"
             )
-        return activate(scores, spec.activation)
+        return activate(found, self.model.spec.activation)
+
+
+@contextmanager
+def _naming_failures() -> Iterator[None]:
+    """Make a `ModelError` of whatever an engine raises: each has its own exceptions."""
+    try:
+        yield
+    except Exception as error:
+        raise ModelError(f"the graph failed: {str(error).splitlines()[0]}") from error
 
 
 def load_model(
@@ -224,27 +247,6 @@ def load_model(
         loaded_since=datetime.now(UTC),
         load_ms=(time.perf_counter() - started) * 1000,
     )
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a labels file: one label a line, blank lines at the end ignored.
-
-    Raises:
-        StartupError: the file cannot be read, is empty, or has a blank or repeated label.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(
-            f"cannot read the labels {path}: {error}; check `labels` in the model's section"
-        ) from error
-    labels = tuple(line.strip() for line in lines)
-    for number, label in enumerate(labels, start=1):
-        if not label:
-            raise StartupError(f"{path} has no label on line {number}; write one label a line")
-        if label in labels[: number - 1]:
-            raise StartupError(f"{path} repeats the label {label!r} on line {number}; remove one")
-    return labels
 
 
 def _hash(spec: ModelSpec) -> str:

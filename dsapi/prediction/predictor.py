@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsapi.errors import InternalError, ModelError
 from dsapi.prediction.crops import Box, coarsest_factor, cut_crop, locate_crop
@@ -87,7 +89,7 @@ class Prediction:
 
 @dataclass
 class Stopwatch:
-    """Collects the milliseconds of named steps."""
+    """Adds up the milliseconds of named steps."""
 
     timing_ms: dict[str, float] = field(default_factory=dict)
 
@@ -98,7 +100,8 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.timing_ms[step] = (time.perf_counter() - started) * 1000
+            took_ms = (time.perf_counter() - started) * 1000
+            self.timing_ms[step] = self.timing_ms.get(step, 0.0) + took_ms
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,15 @@ def predict(
         )
         factor = _coarsest_factor(opened, [models[name].model for name in request.models])
         picture = opened.decode(factor, deadline)
-    answers = {}
+    running = {}
     for name in request.models:
         deadline.check()
         with watch.time(name):
-            answers[name] = _ask_model(models[name], picture, points, request=request)
+            running[name] = _start_model(models[name], picture, points, request=request)
+    answers = {}
+    for name, finish in running.items():
+        with watch.time(name):
+            answers[name] = finish()
     if all(answer.error for answer in answers.values()):
         raise InternalError("every model failed on this picture")
     return Prediction(
@@ -159,14 +166,14 @@ def _coarsest_factor(opened: OpenPicture, models: Sequence[Model]) -> int:
     return min(coarsest_factor(model.spec.crop, picture=size, size=model.size) for model in models)
 
 
-def _ask_model(
+def _start_model(
     open_model: OpenModel,
     picture: Picture,
     points: tuple[Point, ...],
     *,
     request: PredictionRequest,
-) -> _ModelAnswer:
-    """Crop around every point, run the graph once, rank the labels."""
+) -> Callable[[], _ModelAnswer]:
+    """Crop around every point and begin the one run of the graph; give what finishes it."""
     model, spec = open_model.model, open_model.model.spec
     boxes = tuple(locate_crop(spec.crop, point, picture) for point in points)
     crops = np.stack(
@@ -176,21 +183,40 @@ def _ask_model(
         ]
     )
     try:
-        probabilities = open_model.score(crops)
+        probabilities = open_model.start(crops)
+    except ModelError:
+        failed = _report_failure(model, boxes)
+        return lambda: failed
+    return partial(_rank_labels, model, boxes, probabilities, request=request)
+
+
+def _rank_labels(
+    model: Model,
+    boxes: tuple[Box, ...],
+    probabilities: Callable[[], NDArray[np.float32]],
+    *,
+    request: PredictionRequest,
+) -> _ModelAnswer:
+    """Wait for a graph's run and rank the labels."""
+    try:
         ranked = tuple(
             rank_labels(
                 row,
                 model.labels,
                 top=request.top,
-                min_probability=max(request.min_probability, spec.min_probability),
+                min_probability=max(request.min_probability, model.spec.min_probability),
             )
-            for row in probabilities
+            for row in probabilities()
         )
     except ModelError:
-        # The caller learns that the model failed; the reason is ours.
-        _LOGGER.exception("model %s %s failed", model.name, model.version)
-        return _ModelAnswer(boxes, ((),) * len(points), error="the model failed on this picture")
+        return _report_failure(model, boxes)
     return _ModelAnswer(boxes, ranked)
+
+
+def _report_failure(model: Model, boxes: tuple[Box, ...]) -> _ModelAnswer:
+    """Tell the caller that a model failed, and the log the reason, which is ours."""
+    _LOGGER.exception("model %s %s failed", model.name, model.version)
+    return _ModelAnswer(boxes, ((),) * len(boxes), error="the model failed on this picture")
 
 
 def _at_point(index: int, point: Point, answers: Mapping[str, _ModelAnswer]) -> PointPrediction:

@@ -30,7 +30,7 @@ class GatedGraph:
         return GatedSession(self)
 
 
-class GatedSession:
+class GatedSession(Session):
     """One worker's session."""
 
     def __init__(self, graph: GatedGraph) -> None:

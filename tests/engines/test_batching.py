@@ -15,7 +15,7 @@ from tests.graphs import freeze_brightest_channel
 PICTURES = np.random.default_rng(2).uniform(0, 255, (48, 1, 9, 9, 3)).astype(np.float32)
 
 
-class Gate:
+class Gate(Session):
     """A device that waits for a signal before every run and notes the size of each batch."""
 
     input_shape = (9, 9, 3)
