@@ -90,10 +90,25 @@ def test_text_lines_say_the_same_for_people(tmp_path: Path, quiet: RunningServer
     assert refused.endswith(" bad_point")
     assert "other" in answered
     prediction = (tmp_path / "predictions.log").read_text(encoding="utf-8")
-    assert "other source=body format=PNG" in prediction
+    assert "other source='body' format=PNG" in prediction
     assert "themes=" in prediction
     assert '"green":' in prediction
     assert "total_ms=" in prediction
+
+
+def test_a_path_cannot_end_a_line(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet)
+    (quiet.settings.image_roots[0] / "logged.png").write_bytes(PICTURE)
+    path = "a\n2026-01-01 forged/../logged.png"
+    answer = quiet.ask(
+        "POST",
+        "/v1/predictions",
+        json.dumps({"path": path}),
+        {"Content-Type": "application/json", "X-Request-ID": "mine"},
+    )
+    assert answer.status == 200
+    [line] = read_lines(tmp_path / "predictions.log", 1)
+    assert f"mine source={path!r} " in line
 
 
 def test_no_log_holds_bytes_of_a_picture(tmp_path: Path, quiet: RunningServer) -> None:

@@ -64,7 +64,14 @@ def read_answer(status: int, answer: bytes) -> Result:
         if status == 200:
             return _read_result(fields)
         code, detail = str(fields["code"]), str(fields["detail"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise Unavailable(
             f"the service answered {status} with something else than its JSON"
         ) from error

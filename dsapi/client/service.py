@@ -1,6 +1,7 @@
 """The client: one request, a second one where that helps, and the answer, all within a set time."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from dsapi.client.result import Result, read_answer
 
 _LOGGER = logging.getLogger("dsapi.client")
 _MAX_ANSWER_BYTES = 1024 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _T = TypeVar("_T")
 
 
@@ -30,6 +32,9 @@ class Client:
         failures_to_open: after so many failures in a row the service is left alone …
         pause_s: … for so long; then one request tries whether it is back.
         max_connections: connections kept open.
+
+    Raises:
+        ValueError: the key is no visible ASCII text, which a header cannot carry.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Client:
         self._timeout_s = timeout_s
         self._headers = {"User-Agent": "dsapi-client", "Accept": "application/json"}
         if key:
+            if not (key.isascii() and key.isprintable()):
+                raise ValueError("key must be visible ASCII characters, as `dsapi key` makes it")
             self._headers["Authorization"] = f"Bearer {key}"
         self._pool = urllib3.PoolManager(maxsize=max_connections, retries=False)
         self._breaker = Breaker(failures_to_open, pause_s)
@@ -73,12 +80,14 @@ class Client:
             models: which to run; ``None``: the service's default ones.
             top: how many labels each; ``None``: 5.
             min_probability: leave out labels below this.
-            request_id: to find the request in the service's log.
+            request_id: to find the request in the service's log: 1 to 128 of letters, digits and
+                ``._-``; any other is left out, as the service would replace it.
 
         Raises:
             Rejected: the picture or the point is unusable.
             Unavailable: there is no answer: `TimedOut`, `CircuitOpen`, refused, 5xx, garbage.
             OSError: the picture cannot be read from `image`.
+            ValueError: `image` is a `Path` that no file can have.
         """
         parameters = {
             "x": x,
@@ -90,11 +99,12 @@ class Client:
         }
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
         headers = dict(self._headers)
-        if request_id:
+        if request_id and _REQUEST_ID.fullmatch(request_id):
             headers["X-Request-ID"] = request_id
         if isinstance(image, str):
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            body = urlencode({"path": image}).encode()
+            # A name that is no UTF-8 goes as the bytes that it is, for the service to judge.
+            body = urlencode({"path": image}, errors="surrogateescape").encode()
         else:
             headers["Content-Type"] = "application/octet-stream"
             body = image.read_bytes() if isinstance(image, Path) else image
@@ -112,11 +122,16 @@ class Client:
 
         So a prediction that fails never fails what it is part of.
         """
+        reason: Exception
         try:
             return self.predict(image, x, y, **options)
         except (ClientError, OSError) as error:
             _LOGGER.info("no prediction: %s", error)
-            return Result(reason=str(error) or type(error).__name__)
+            reason = error
+        except Exception as error:  # whatever it is: that is the promise
+            _LOGGER.exception("no prediction, for a reason that was not foreseen")
+            reason = error
+        return Result(reason=str(reason) or type(reason).__name__)
 
     def close(self) -> None:
         """Close the connections."""
@@ -177,7 +192,8 @@ class Client:
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"the exchange with the service failed: {error}") from error
         retry_after = response.headers.get("Retry-After", "")
-        return response.status, float(retry_after) if retry_after.isdigit() else 0.05, answer
+        wait_s = float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else 0.05
+        return response.status, wait_s, answer
 
 
 def _within(seconds: float, work: Callable[[], _T]) -> _T:

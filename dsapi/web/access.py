@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import logging
 import math
+import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,9 @@ _ADMIN = frozenset({"/v1/models/reload"})
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
 # Whoever has an IPv6 address has a network of them: RFC 6177.
 _IPV6_CLIENT_BITS = 64
+
+# 192.0.2.1:4711, [2001:db8::1]:4711 or [2001:db8::1]
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -58,11 +62,12 @@ class Access:
             self._limiter = _Limiter(settings)
         self._rules = settings
 
-    def check(self, environ: dict[str, Any]) -> Caller:
+    def check(self, environ: dict[str, Any], *, path: str) -> Caller:
         """Let a request pass.
 
         Args:
             environ: its WSGI environment.
+            path: what it asks for, exactly as it is dispatched by.
 
         Raises:
             Forbidden: the caller's network is not among those allowed, or this is for
@@ -70,7 +75,7 @@ class Access:
             Unauthorized: keys are configured and none or a wrong one came.
             RateLimited: the caller asks more often than it may.
         """
-        rules, path, method = self._rules, environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        rules, method = self._rules, environ["REQUEST_METHOD"]
         caller = Caller(find_client(environ, trusted=rules.trusted_proxies))
         _check_network(caller, rules)
         if path in _ADMIN:
@@ -78,8 +83,8 @@ class Access:
         free = path.startswith(_FREE) or (path in _FREE_EXACT and method in ("GET", "HEAD"))
         if free:
             return caller
-        if rules.api_keys or rules.admin_keys:
-            caller = self._check_key(environ, caller)
+        if (rules.api_keys or rules.admin_keys) and not (path == "/metrics" and _is_local(environ)):
+            caller = Caller(caller.address, _find_key(environ, rules.api_keys + rules.admin_keys))
         if path != "/metrics":
             self._limiter.hit(caller)
         return caller
@@ -88,12 +93,6 @@ class Access:
         """Tell whether pages of an origin may read answers: the origin, or ``None``."""
         origins = self._rules.cors_origins
         return origin if origin and (origin in origins or "*" in origins) else None
-
-    def _check_key(self, environ: dict[str, Any], caller: Caller) -> Caller:
-        rules = self._rules
-        if environ["PATH_INFO"] == "/metrics" and _is_local(environ):
-            return caller
-        return Caller(caller.address, _find_key(environ, rules.api_keys + rules.admin_keys))
 
     def _check_admin(self, environ: dict[str, Any], caller: Caller) -> Caller:
         if self._rules.admin_loopback and _is_local(environ):
@@ -213,7 +212,10 @@ def _client_network(address: str) -> str:
 
 
 def _normalize(text: str) -> str | None:
-    parsed = _parse(text.strip())
+    """Read an address of a chain, which some proxies give with its port; ``None``: it is none."""
+    text = text.strip()
+    with_port = _WITH_PORT.fullmatch(text)
+    parsed = _parse(with_port[1] or with_port[2] if with_port else text)
     return None if parsed is None else str(parsed)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import cherrypy
 from pydantic import BaseModel
 
-from dsapi.errors import BadParameter
 from dsapi.reload import ReloadReport
 from dsapi.web.answers import Milliseconds
 
@@ -36,8 +35,6 @@ class Reload:
 
     def POST(self) -> bytes:
         """Load models and settings anew; the old ones serve until the new ones are checked."""
-        if query := cherrypy.serving.request.query_string:
-            raise BadParameter(f"/v1/models/reload takes no parameters, got {query[:60]!r}")
         report = self._reload()
         answer = ReloadAnswer(
             models={

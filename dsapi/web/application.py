@@ -3,7 +3,7 @@
 Called by `dsapi.server` and, in tests, mounted on a server of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from dsapi.web.answers import answer_models
 from dsapi.web.exchange import ApiRequest
 from dsapi.web.journal import Journal
 from dsapi.web.page import STATIC_HEADERS, Page
-from dsapi.web.predictions import Predictions, RequestLimits
+from dsapi.web.predictions import BatchPredictions, Predictions, RequestLimits
 from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
 from dsapi.workers import PredictionWorkers
+
+_WITH_PARAMETERS = frozenset({"/v1/predictions", "/v1/predictions/batch"})
 
 
 class Metrics:
@@ -43,14 +45,11 @@ class Models:
 
     exposed = True
 
-    def __init__(self, workers: PredictionWorkers, reload: Callable[[], ReloadReport]) -> None:
-        self.reload = Reload(reload)
+    def __init__(self, workers: PredictionWorkers) -> None:
         self._workers = workers
 
     def GET(self) -> bytes:
         """Describe the loaded models."""
-        if query := cherrypy.serving.request.query_string:
-            raise BadParameter(f"/v1/models takes no parameters, got {query[:60]!r}")
         cherrypy.serving.response.headers["Content-Type"] = "application/json"
         return answer_models(self._workers.models).model_dump_json().encode()
 
@@ -90,33 +89,35 @@ def _status(word: bytes) -> bytes:
     return b'{"status": "%s"}' % word
 
 
-class _Folder:
-    """A part of a path that holds others and answers nothing itself."""
-
-    def __init__(self, **parts: Any) -> None:
-        vars(self).update(parts)
-
-
 class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc]
-    """Dispatches by path and method; what is below a resource does not exist.
+    """Dispatches by path and method, each path exactly as it is written.
 
-    CherryPy hands the rest of a path to the nearest resource above it, which would make every
-    unknown path the page's.
+    CherryPy's own search passes over slashes and takes other characters for a ``_``, so that what
+    `dsapi.web.access` protects would have further names.
+
+    Args:
+        resources: what answers, by path.
     """
+
+    def __init__(self, resources: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._resources = resources
 
     def __call__(self, path_info: str) -> Any:
         """Answer a preflight for every path alike, and dispatch anything else."""
         super().__call__(path_info)
         request = cherrypy.serving.request
-        if request.preflight and request.method == "OPTIONS":
+        if request.preflight:
             request.handler = _answer_preflight
         elif isinstance(request.handler, cherrypy.NotFound):
             request.handler = _find_nothing
+        elif request.query_string and path_info not in _WITH_PARAMETERS:
+            request.handler = _refuse_parameters
 
     def find_handler(self, path: str) -> tuple[Any, list[str]]:
         """Find the resource of exactly this path."""
-        resource, rest = super().find_handler(path)
-        return (None, []) if rest else (resource, [])
+        super().find_handler(path)  # sets the request's configuration
+        return self._resources.get(path), []
 
 
 def build_application(
@@ -138,17 +139,21 @@ def build_application(
         journal: where every request is written down.
         access: who may ask.
     """
-    root = Page(workers, limits, static_dir=static_dir)
     predictions = Predictions(workers, limits)
-    tree: dict[str, Any] = {
-        "v1": _Folder(predictions=predictions, models=Models(workers, reload)),
-        "metrics": Metrics(journal),
-        "health": _Folder(live=Live(), ready=Ready(workers)),
+    resources = {
+        "/": Page(workers, limits, static_dir=static_dir),
+        "/v1/predictions": predictions,
+        "/v1/predictions/batch": BatchPredictions(workers, limits),
+        "/v1/models": Models(workers),
+        "/v1/models/reload": Reload(reload),
+        "/health/live": Live(),
+        "/health/ready": Ready(workers),
+        "/metrics": Metrics(journal),
+        "/openapi.json": OpenApi(),
+        "/docs": Docs(static_dir),
     }
-    # CherryPy's dispatcher finds /openapi.json under this name.
-    tree |= {"docs": Docs(static_dir), "openapi_json": OpenApi()}
-    vars(root).update(tree)
-    application = cherrypy.Application(root, script_name="", config=_config(static_dir))
+    config = _config(static_dir, resources)
+    application = cherrypy.Application(None, script_name="", config=config)
     # Nothing is redirected internally.
     application.wsgiapp.pipeline = [("ExceptionTrapper", ExceptionTrapper)]
     application.request_class = ApiRequest
@@ -165,6 +170,14 @@ def _find_nothing() -> bytes:
     raise NotFound(f"there is no {cherrypy.serving.request.path_info}")
 
 
+def _refuse_parameters() -> bytes:
+    """Say that a path takes no parameters: a misspelt one must not be passed over."""
+    request = cherrypy.serving.request
+    raise BadParameter(
+        f"{request.path_info} takes no parameters, got {request.query_string[:60]!r}"
+    )
+
+
 def _answer_preflight() -> bytes:
     """Say to a browser what a page of a permitted origin may send (Fetch standard)."""
     response = cherrypy.serving.response
@@ -179,10 +192,10 @@ def _log_nothing() -> None:
     pass
 
 
-def _config(static_dir: Path) -> dict[str, dict[str, Any]]:
+def _config(static_dir: Path, resources: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         "/": {
-            "request.dispatch": _ExactDispatcher(),
+            "request.dispatch": _ExactDispatcher(resources),
             "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },

@@ -7,6 +7,7 @@ nearly as long as an inference; this reads large pieces and splits them in memor
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from dsapi.prediction.deadline import Deadline
 
 _PIECE_BYTES = 256 * 1024
 _MAX_FIELDS = 32
+# JSON can name halves of a character, which no encoding can write.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Stream(Protocol):
@@ -101,7 +104,7 @@ def parse_form(content_type: str, body: bytes, query: str) -> Form:
         query: the query string.
 
     Raises:
-        BadParameter: a parameter came twice.
+        BadParameter: a parameter came twice, or its name is no text.
         MissingImage: no picture, or more than one.
         BadRequest: the body is not what the content type says.
     """
@@ -182,8 +185,12 @@ def split_multipart(body: bytes, boundary: str) -> list[tuple[str, Any]]:
     if not boundary:
         raise BadRequest("multipart/form-data came without a boundary")
     try:
+        # A file's name, which nobody reads, may be in any encoding; all names are ASCII here.
         with PushMultipartParser(
-            boundary, content_length=len(body), max_segment_count=_MAX_FIELDS
+            boundary,
+            content_length=len(body),
+            max_segment_count=_MAX_FIELDS,
+            header_charset="latin-1",
         ) as parser:
             parts = [
                 (segment.name, _part(segment.name, segment.filename, content))
@@ -236,7 +243,10 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Make a mapping of pairs; a name that comes twice is an error, not a choice."""
     mapping: dict[str, Any] = {}
     for name, value in pairs:
+        if _SURROGATE.search(name):
+            raise BadParameter(f"the name {name[:40]!a} is no text")
         if name in mapping:
-            raise BadParameter(f"{name[:40]} came twice")
+            kind = MissingImage if name in ("image", "path") else BadParameter
+            raise kind(f"{name[:40]} came twice")
         mapping[name] = value
     return mapping

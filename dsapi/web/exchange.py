@@ -6,6 +6,7 @@ Made by CherryPy for each request to `dsapi.web.application`.
 import cherrypy
 from cherrypy._cprequest import Request
 
+from dsapi.errors import BadRequest
 from dsapi.web.journal import PredictionRecord, RequestRecord
 from dsapi.web.problems import respond_to_exception, respond_to_status
 from dsapi.web.request_ids import choose_request_id
@@ -49,11 +50,14 @@ class ApiRequest(Request):  # type: ignore[misc]
         """Leave the query to `dsapi.web.bodies`."""
 
     def process_headers(self) -> None:
-        """Give the request its id, before anything can fail."""
-        asked = next(
-            (value for name, value in self.header_list if name.lower() == "x-request-id"), ""
-        )
-        self.unique_id = choose_request_id(asked)
+        """Read the headers as they came, name the request, and see who asks.
+
+        CherryPy would decode values as mail does (RFC 2047), which RFC 9110 does not know, and
+        fail where they only look like it; and read cookies.
+        """
+        for name, value in self.header_list:
+            self.headers[name] = value.strip()
+        self.unique_id = choose_request_id(self.headers.get("X-Request-ID", ""))
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
@@ -61,10 +65,18 @@ class ApiRequest(Request):  # type: ignore[misc]
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
             headers["Vary"] = "Origin"
-            self.preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ
+            self.preflight = (
+                self.method == "OPTIONS"
+                and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ
+            )
         if not self.preflight:  # browsers ask without a key whether they may send one
-            self.remote.ip = self.app.access.check(self.wsgi_environ).address
-        super().process_headers()
+            caller = self.app.access.check(self.wsgi_environ, path=self.path_info)
+            self.remote.ip = caller.address
+        if self.protocol >= (1, 1) and "Host" not in self.headers:
+            raise BadRequest("HTTP/1.1 requires a Host header")
+        # A file is sent whole, as is permitted (RFC 9110, 14.2): CherryPy fails on a range that it
+        # cannot read, sends as many copies as there are ranges, and does not close the file.
+        self.headers.pop("Range", None)
 
     def handle_error(self) -> None:
         """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""

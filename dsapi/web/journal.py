@@ -100,7 +100,7 @@ class PredictionRecord:
     def __str__(self) -> str:
         picture, first = self.prediction.picture, self.prediction.results[0]
         parts = [
-            f"{self.request_id} source={self.source} format={picture.format} "
+            f"{self.request_id} source={self.source!r} format={picture.format} "
             f"bytes={picture.bytes} size={picture.width}x{picture.height} "
             f"points={len(self.prediction.results)} point={first.point.x},{first.point.y}"
         ]

@@ -131,13 +131,15 @@ def read_parameters(kind: type[AnyParameters], values: Mapping[str, Any]) -> Any
 def _explain(kind: type[Parameters], error: ValidationError) -> BadRequest:
     """Name the first parameter that is wrong, its value and what is permitted."""
     problem = error.errors(include_url=False)[0]
-    name = str(problem["loc"][0])
+    name, *inside = (str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = ", ".join(kind.model_fields)
         return BadParameter(f"unknown parameter {name!r}; there are image, path, {known}")
+    if inside and problem["type"] in ("missing", "too_long", "tuple_type"):
+        return BadPoint(f"{name}.{inside[0]} must be [x, y], got {_shown(problem['input'])}")
     if problem["type"] == "missing":
         return BadPoint(f"{name} is missing: {kind.model_fields[name].description}")
-    what = ".".join(str(part) for part in problem["loc"])
+    what = ".".join((name, *inside))
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     detail = f"{what} must be {message.removeprefix('must be ')}, got {_shown(problem['input'])}"
     return BadPoint(detail) if name in POINT_FIELDS else BadParameter(detail)

@@ -70,7 +70,6 @@ class Predictions:
     exposed = True
 
     def __init__(self, workers: PredictionWorkers, limits: RequestLimits) -> None:
-        self.batch = BatchPredictions(workers, limits)
         self._workers = workers
         self._limits = limits
 

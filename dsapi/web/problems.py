@@ -44,7 +44,8 @@ def problem_body(*, status: int, code: str, detail: str, request_id: str) -> byt
         title=status_in_words(status),
         status=status,
         code=code,
-        detail=detail,
+        # Half a character of JSON, quoted by an error, must not be the end of the error.
+        detail=detail.encode(errors="backslashreplace").decode(),
         request_id=request_id,
     )
     return problem.model_dump_json().encode()

@@ -21,7 +21,7 @@ def respond(status: str, body: str | bytes, *headers: str) -> Behavior:
         data = body.encode() if isinstance(body, str) else body
         head = [f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", *headers]
         while _read_request(connection):
-            connection.sendall("\r\n".join((*head, "", "")).encode() + data)
+            connection.sendall("\r\n".join((*head, "", "")).encode("latin-1") + data)
 
     return behave
 
@@ -29,6 +29,14 @@ def respond(status: str, body: str | bytes, *headers: str) -> Behavior:
 def answer(*headers: str) -> Behavior:
     """Answer like the service: the example of its document."""
     return respond("200 OK", json.dumps(_EXAMPLE["application/json"]["example"]), *headers)
+
+
+def answer_with(value: str, other: str) -> Behavior:
+    """Answer like the service, but for one value."""
+    text = json.dumps(_EXAMPLE["application/json"]["example"])
+    if value not in text:
+        raise ValueError(f"{value} is not in the example")
+    return respond("200 OK", text.replace(value, other))
 
 
 def refuse(status: str, code: str, *headers: str) -> Behavior:

@@ -146,6 +146,21 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
     "sends a page": (faults.respond("200 OK", "<html>hello"), Unavailable, "something else"),
     "sends other JSON": (faults.respond("200 OK", '{"a": 1}'), Unavailable, "something else"),
     "sends a list": (faults.respond("200 OK", "[1]"), Unavailable, "something else"),
+    "sends a huge number": (
+        faults.answer_with('"width": 1600', '"width": 1e999'),
+        Unavailable,
+        "something else",
+    ),
+    "sends a long number": (
+        faults.answer_with('"probability": 0.9012', f'"probability": {"9" * 400}'),
+        Unavailable,
+        "something else",
+    ),
+    "tells no time to wait": (
+        faults.refuse("503 Service Unavailable", "overloaded", "Retry-After: \xb2"),
+        Unavailable,
+        "503",
+    ),
     "sends nothing": (faults.respond("200 OK", ""), Unavailable, "something else"),
     "sends bytes": (faults.respond("200 OK", b"\xff\xfe\x00"), Unavailable, "something else"),
     "redirects": (
@@ -171,6 +186,28 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
         "rate_limited",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        ("caf\udce9.jpg", {}),
+        (Path("a\0b"), {}),
+        (PICTURE, {"request_id": "a\nb"}),
+        (PICTURE, {"request_id": "é€"}),
+        (PICTURE, {"models": 5}),
+    ],
+)
+def test_nothing_that_is_asked_breaks_the_caller(
+    client: Client, image: bytes | Path | str, options: dict[str, object]
+) -> None:
+    result = client.predict_or_empty(image, 1, 1, **options)
+    assert result.empty == ("request_id" not in options)
+
+
+def test_a_key_that_no_header_can_carry_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="ASCII"):
+        Client("http://127.0.0.1:1", "€")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -165,6 +165,9 @@ def test_only_allowed_networks_are_answered(tiny_config: Path, start_server: Sta
         ("127.0.0.1", "192.0.2.9, 192.0.2.7", "192.0.2.7"),
         ("127.0.0.1", "192.0.2.9, 10.1.1.1", "192.0.2.9"),
         ("127.0.0.1", "192.0.2.9, nonsense", "127.0.0.1"),
+        ("127.0.0.1", "192.0.2.7:4711", "192.0.2.7"),
+        ("127.0.0.1", "[2001:db8::1]:4711, 10.1.1.1:80", "2001:db8::1"),
+        ("127.0.0.1", "[2001:db8::1]", "2001:db8::1"),
         ("127.0.0.1", "", "127.0.0.1"),
         ("127.0.0.1", "10.1.1.1", "10.1.1.1"),
         ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),
@@ -230,3 +233,38 @@ def test_rules_that_make_no_sense_stop_the_start(tmp_path: Path, line: str, told
     with pytest.raises(StartupError) as refused:
         load_settings(config)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/predictions", "/v1/models/reload", "/metrics"])
+def test_what_a_browser_sends_before_a_request_does_not_let_the_request_pass(
+    tiny_config: Path, start_server: StartServer, method: str, path: str
+) -> None:
+    settings = load_settings(
+        tiny_config,
+        cors_origins=("https://example.org",),
+        allowed_networks=("10.0.0.0/8",),
+        trusted_proxies=("127.0.0.1",),
+    )
+    preflight = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    answer = start_server(settings).ask(method, path, PICTURE, preflight)
+    assert (answer.status, answer.json["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/reload/",
+        "/v1/models//reload",
+        "//v1/models/reload",
+        "/v1/models/reload//",
+        "/v1/models/./reload",
+        "/v1/models/%72eload",
+        "/v1/models/reload%2f",
+    ],
+)
+def test_no_other_spelling_reaches_what_is_for_administrators(
+    locked: RunningServer, path: str
+) -> None:
+    answer = locked.ask("POST", path, b"", bearer(KEY))
+    assert answer.status in (400, 401, 404), answer.body

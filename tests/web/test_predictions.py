@@ -188,6 +188,13 @@ def test_an_unused_file_input_of_a_browser_is_no_second_picture(server: RunningS
     assert answer.status == 200, answer.body
 
 
+def test_the_name_of_an_uploaded_file_may_be_in_any_encoding(server: RunningServer) -> None:
+    body, headers = encode_multipart({}, HALVES)
+    body = body.replace(b'filename="p.png"', b'filename="caf\xe9.png"')
+    answer = server.ask("POST", "/v1/predictions", body, headers)
+    assert answer.status == 200, answer.body
+
+
 def test_a_sane_request_id_comes_back_and_another_is_replaced(server: RunningServer) -> None:
     def returned(asked: str) -> str:
         headers = {"Content-Type": "image/png", "X-Request-ID": asked}

@@ -22,6 +22,9 @@ JPEG = encode(photo(400, 300), "JPEG")
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UPLOAD = {"Content-Type": "multipart/form-data; boundary=b"}
+UPLOAD_TWICE = (
+    b'--b\r\nContent-Disposition: form-data; name="image"; filename="1"\r\n\r\n1\r\n' * 2 + b"--b--"
+)
 
 
 def image_json(**fields: object) -> str:
@@ -88,7 +91,28 @@ CASES = {
     "JSON": Case(400, "bad_request", "no valid JSON", "{", "", JSON),
     "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
     "JSON nested": Case(400, "bad_request", "no valid JSON", "[" * 100_000, "", JSON),
-    "JSON twice": Case(400, "bad_parameter", "path came twice", '{"path":1,"path":2}', "", JSON),
+    "JSON twice": Case(400, "missing_image", "path came twice", '{"path":1,"path":2}', "", JSON),
+    "JSON surrogate": Case(
+        400, "bad_parameter", "no text", '{"image": "AA==", "\\ud800": 1}', "", JSON
+    ),
+    "JSON surrogate twice": Case(
+        400, "bad_parameter", "no text", '{"\\ud800": 1, "\\ud800": 2}', "", JSON
+    ),
+    "JSON surrogate inside": Case(
+        400, "bad_parameter", "no text", '{"points": [{"\\ud800": 1}]}', "", JSON
+    ),
+    "two images": Case(400, "missing_image", "image came twice", UPLOAD_TWICE, "", UPLOAD),
+    "type of mail": Case(
+        400, "bad_parameter", "unknown", JPEG, "a=1", {"Content-Type": "=?utf-8?q?=ff?="}
+    ),
+    "boundary of mail": Case(
+        400,
+        "bad_request",
+        "",
+        b"x",
+        "",
+        {"Content-Type": 'multipart/form-data; boundary="=?utf-8?q?=e2=82=ac?="'},
+    ),
     "form of bytes": Case(400, "bad_request", "Content-Type: image/jpeg", JPEG, "", FORM),
     "no boundary": Case(
         400, "bad_request", "boundary", b"", "", {"Content-Type": "multipart/form-data"}
@@ -102,6 +126,20 @@ CASES = {
     "path NUL": Case(400, "bad_parameter", "path must name", '{"path": "a\\u0000"}', "", JSON),
     "nowhere": Case(404, "not_found", "there is no /v1/nothing", path="/v1/nothing"),
     "below": Case(404, "not_found", "there is no", path="/v1/predictions/more"),
+    "slash": Case(404, "not_found", "there is no /v1/predictions/", path="/v1/predictions/"),
+    "translated": Case(404, "not_found", "no /openapi_json", path="/openapi_json", method="GET"),
+    "parameter of health": Case(
+        400,
+        "bad_parameter",
+        "takes no parameters, got 'x=1'",
+        path="/health/live",
+        method="GET",
+        body=b"",
+        query="x=1",
+    ),
+    "parameter of the page": Case(
+        400, "bad_parameter", "takes no parameters", path="/", method="GET", body=b"", query="x=1"
+    ),
     "method": Case(405, "method_not_allowed", "takes POST", method="GET", body=b""),
     "method 2": Case(405, "method_not_allowed", "GET, HEAD", path="/v1/models"),
     "strange": Case(405, "method_not_allowed", "not BREW", method="BREW"),
@@ -124,6 +162,20 @@ CASES = {
         path="/v1/predictions/batch",
     ),
     "batch without": Case(400, "bad_point", "points is missing", path="/v1/predictions/batch"),
+    "batch of one number": Case(
+        400,
+        "bad_point",
+        "points.0 must be [x, y], got [1]",
+        query="points=[[1]]",
+        path="/v1/predictions/batch",
+    ),
+    "batch of three numbers": Case(
+        400,
+        "bad_point",
+        "points.1 must be [x, y], got [1, 2, 3]",
+        query="points=[[1,2],[1,2,3]]",
+        path="/v1/predictions/batch",
+    ),
     "batch of text": Case(
         400, "bad_point", "JSON list", query="points=5,5", path="/v1/predictions/batch"
     ),
@@ -166,6 +218,31 @@ def test_after_all_bad_input_the_server_goes_on(server: RunningServer) -> None:
         server.ask(case.method, f"{case.path}?{case.query}", case.body, case.headers)
     assert server.ask("GET", "/health/ready").status == 200
     assert server.post_picture(PICTURE).status == 200
+
+
+@pytest.mark.parametrize("value", ["=?nope?q?a?=", "=?utf-8?q?=ff?=", "a\xff"])
+def test_a_header_is_taken_as_it_comes(server: RunningServer, value: str) -> None:
+    assert server.ask("GET", "/health/live", None, {"X-Agent": value}).status == 200
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        "bytes=a-b",
+        "bytes=-",
+        "bytes=--5",
+        "bytes=0-4",
+        "bytes=0-1,0-1",
+        "x",
+        f"bytes={'9' * 5000}-",
+    ],
+)
+def test_a_file_is_sent_whole_whatever_part_is_asked_for(
+    server: RunningServer, ranges: str
+) -> None:
+    whole = server.ask("GET", "/static/page.css")
+    part = server.ask("GET", "/static/page.css", None, {"Range": ranges})
+    assert (part.status, part.body) == (200, whole.body)
 
 
 def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
