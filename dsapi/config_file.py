@@ -4,6 +4,7 @@ Called by `dsapi.settings`.
 """
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cherrypy.lib.reprconf import Parser
 from dsapi.errors import StartupError
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,40}=[0-9a-f]{64}")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-fA-F:.]+\]|[^\s/:,]+)(:\d{1,5})?")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -40,8 +42,13 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
+def split_folders(value: Any) -> Any:
+    """Take ``a:b`` from the environment, a string or a list from the file."""
+    return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+
 def split_words(value: Any) -> Any:
-    """Take ``a,b`` from the environment, a string or a list from the file."""
+    """Take ``a,b`` from the environment (colons are part of addresses), or a list."""
     if isinstance(value, str):
         return tuple(filter(None, (word.strip() for word in value.split(","))))
     return value
@@ -90,3 +97,32 @@ def check_rate_limit(rate_limit: str) -> str:
         except ValueError as error:
             raise ValueError("must be like 20/second or 20/second; 1000/hour") from error
     return rate_limit
+
+
+def check_rate_limit_storage(storage: str) -> str:
+    """Check the place where rates are counted, in the notation of the package limits.
+
+    Raises:
+        ValueError: there is none of this kind, or it needs another package.
+    """
+    if storage != "memory://":  # the import takes 0.2 s
+        from limits.errors import ConfigurationError
+        from limits.storage import storage_from_string
+
+        try:
+            storage_from_string(storage)
+        except (ConfigurationError, ValueError) as error:
+            raise ValueError(f"{error}; write memory:// or redis://HOST:PORT") from error
+    return storage
+
+
+def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that origins are what browsers send: scheme, host and perhaps a port.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; write https://example.org, or * for all")
+    return origins

@@ -92,12 +92,12 @@ class Reloader:
         settings: those in force.
         workers: what predicts with the models.
         load: loads the models of settings.
-        apply: puts the other settings into force; must not fail.
+        prepare: makes what the other settings need; what it returns puts them into force, and
+            cannot fail.
 
     Attributes:
         succeeded: number of reloads that took over.
         failed: number of reloads that changed nothing.
-        last_error: why the last one failed, ``None`` if it did not.
     """
 
     def __init__(
@@ -106,23 +106,17 @@ class Reloader:
         workers: PredictionWorkers,
         *,
         load: Callable[[Settings], Mapping[str, Model]],
-        apply: Callable[[Settings], None],
+        prepare: Callable[[Settings], Callable[[], None]],
     ) -> None:
         self.succeeded = 0
         self.failed = 0
-        self.last_error: str | None = None
         self._settings = settings
         self._workers = workers
         self._load = load
-        self._apply = apply
+        self._prepare = prepare
         self._one_at_a_time = threading.Lock()
         # Held by a reload in the background that has yet to begin.
         self._waiting = threading.Lock()
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self._settings
 
     def reload(self) -> ReloadReport:
         """Read, load, warm up, check and change over; a second caller waits for the first.
@@ -160,7 +154,6 @@ class Reloader:
             self._fail(str(error))
             raise ReloadFailed("nothing has changed: see the log for the reason") from error
         self.succeeded += 1
-        self.last_error = None
         _LOGGER.info("reloaded in %.0f ms: %s", report.took_ms, _summary(report))
         return report
 
@@ -168,9 +161,10 @@ class Reloader:
         started_s = time.perf_counter()
         settings, changed, needs_restart = reread(self._settings)
         before = self._workers.models
+        apply = self._prepare(settings)
         after = self._load(settings)
         self._workers.replace(after, settings.limits)
-        self._apply(settings)
+        apply()
         self._settings = settings
         return ReloadReport(
             models={
@@ -184,7 +178,6 @@ class Reloader:
 
     def _fail(self, reason: str) -> None:
         self.failed += 1
-        self.last_error = reason
         _LOGGER.error("reload failed, nothing has changed: %s", reason)
 
 

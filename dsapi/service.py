@@ -87,18 +87,23 @@ def build_service(
     limits = RequestLimits.of(settings)
     access = Access(settings)
 
-    def apply(changed: Settings) -> None:
-        limits.take(changed)
-        access.take(changed)
-        logging.getLogger().setLevel(changed.log_level)
-        on_reload(False)
+    def prepare(changed: Settings) -> Callable[[], None]:
+        take_rules = access.prepare(changed)
+
+        def apply() -> None:
+            limits.take(changed)
+            take_rules()
+            logging.getLogger().setLevel(changed.log_level)
+            on_reload(False)
+
+        return apply
 
     def reload() -> ReloadReport:
         report = reloader.reload()
         on_reload(True)
         return report
 
-    reloader = Reloader(settings, workers, load=load_models, apply=apply)
+    reloader = Reloader(settings, workers, load=load_models, prepare=prepare)
     # The metrics ask for the server when they are read, and it is told of them when it is made.
     journal = Journal(Metrics(workers, reloader, gauges=_gauges(lambda: http_server)))
     application = build_application(

@@ -1,16 +1,16 @@
 """Settings: defined once, here; read from the config file, the environment and the command line.
 
 Later sources win: ``dsapi.conf`` (CherryPy's format), then environment variables (``DSAPI_PORT``;
-lists separated by ``:``), then flags. Everything is validated before anything starts.
+folders separated by ``:``, other lists by ``,``), then flags. Everything is validated before
+anything starts.
 """
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,17 +22,23 @@ from pydantic_settings import (
 from dsapi.config_file import (
     check_keys,
     check_networks,
+    check_origins,
     check_rate_limit,
+    check_rate_limit_storage,
     read_config,
+    split_folders,
     split_words,
 )
 from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
 from dsapi.prediction.model import ModelSpec
 from dsapi.prediction.picture import Limits
+from dsapi.settings_problems import check_variables, explain_problems
 
 _ENV_PREFIX = "DSAPI_"
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
+Keys = Annotated[Words, AfterValidator(check_keys)]
+Networks = Annotated[Words, AfterValidator(check_networks)]
 _MODEL_PATHS = ("graph", "labels", "golden")
 
 
@@ -43,9 +49,11 @@ class Settings(BaseSettings):
         env_prefix=_ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0: every one")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0: every one"
+    )
     port: int = Field(9000, ge=0, le=65535, description="Port to listen on; 0: any free one")
-    image_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+    image_roots: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(split_folders)] = Field(
         (), description="Folders whose pictures callers may name by path; none: that form is off"
     )
     max_bytes: int = Field(
@@ -117,53 +125,32 @@ class Settings(BaseSettings):
         {}, description="The models by name; in the file, one section [models.NAME] each"
     )
 
-    @field_validator("image_roots", mode="before")
-    @classmethod
-    def _split_roots(cls, value: Any) -> Any:
-        """Take ``a:b`` from the environment, a string or a list from the file."""
-        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
-
-    api_keys: Words = Field(
+    api_keys: Keys = Field(
         (),
         description='Keys that callers must send, each as "NAME=HASH"; `dsapi key NAME` makes one. '
         "None: no key is needed",
     )
-    admin_keys: Words = Field(
+    admin_keys: Keys = Field(
         (), description="Likewise, for callers who may also reload models and settings"
     )
     admin_loopback: bool = Field(
         True, description="Whether callers on the machine itself need no key for that"
     )
-    allowed_networks: Words = Field(
+    allowed_networks: Networks = Field(
         (), description='Networks that may ask, such as "10.0.0.0/8"; none: all'
     )
-    trusted_proxies: Words = Field(
+    trusted_proxies: Networks = Field(
         (), description="Networks of proxies whose X-Forwarded-For tells the caller's address"
     )
-    rate_limit: str = Field(
+    rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field(
         "", description='Requests per key or address, such as "20/second; 1000/hour"; empty: any'
     )
-    rate_limit_storage: str = Field(
+    rate_limit_storage: Annotated[str, AfterValidator(check_rate_limit_storage)] = Field(
         "memory://", description="Where they are counted: memory://, or redis://HOST:PORT for all"
     )
-    cors_origins: Words = Field(
+    cors_origins: Annotated[Words, AfterValidator(check_origins)] = Field(
         (), description='Origins whose pages may read answers, such as "https://example.org"'
     )
-
-    @field_validator("api_keys", "admin_keys")
-    @classmethod
-    def _check_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        return check_keys(keys)
-
-    @field_validator("allowed_networks", "trusted_proxies")
-    @classmethod
-    def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return check_networks(networks)
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _check_rate_limit(cls, rate_limit: str) -> str:
-        return check_rate_limit(rate_limit)
 
     # The file and the flags that these settings came from.
     _source: tuple[Path, Mapping[str, Any]] = PrivateAttr((Path(), {}))
@@ -240,31 +227,22 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     """
     path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
     given = {name: value for name, value in flags.items() if value is not None}
+    check_variables((*Settings.model_fields, "config"), prefix=_ENV_PREFIX)
     try:
         settings = Settings(_config=read_config(path), **given)  # type: ignore[call-arg]
     except ValidationError as error:
-        raise StartupError("\n".join(_explain(error, path))) from error
+        problems = explain_problems(
+            error,
+            config=path,
+            flags=given,
+            prefix=_ENV_PREFIX,
+            known=Settings.model_fields,
+            known_of_models=ModelSpec.model_fields,
+        )
+        raise StartupError("\n".join(problems)) from error
     anchored = _anchored(settings, path.parent, _state_dir(path))
     anchored._source = (path, given)
     return anchored
-
-
-def _explain(error: ValidationError, path: Path) -> list[str]:
-    """Say for every problem where it is, what came and what is permitted."""
-    lines = []
-    for problem in error.errors():
-        *parents, key = [str(part) for part in problem["loc"]]
-        where = f"[{'.'.join(parents[:2])}] {key}" if parents[:1] == ["models"] else key
-        if problem["type"] == "extra_forbidden":
-            known = ModelSpec.model_fields if parents else Settings.model_fields
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            lines.append(f"{path}: {where} is no setting; did you mean {nearest}?")
-        elif problem["type"] == "missing":
-            lines.append(f"{path}: {where} is missing")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {where} = {problem['input']!r}: {message}")
-    return lines
 
 
 def _state_dir(config: Path) -> Path:

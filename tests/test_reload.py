@@ -131,6 +131,11 @@ def misspell(site: Site) -> None:
     site.change("[global]", "[global]\nqueue_sise = 5")
 
 
+def count_nowhere(site: Site) -> None:
+    site.change("[global]", '[global]\nmax_bytes = 5000\nrate_limit_storage = "foo://"')
+    site.change('crop = "80%"', 'crop = "10%"')
+
+
 WRONG = {
     write_nonsense: "no frozen TensorFlow graph",
     cut_short: "frozen TensorFlow graph",
@@ -138,6 +143,7 @@ WRONG = {
     add_a_label: "3 scores",
     give_no_probabilities: "no probabilities",
     forget_the_golden_sample: "must get 'green' with 0.5 or more, got 'red' with 0.900",
+    count_nowhere: "rate_limit_storage = 'foo://': unknown storage scheme",
     misspell: "did you mean queue_size?",
 }
 
@@ -205,7 +211,7 @@ def test_many_signals_at_a_time_are_one_more_reload(tiny_config: Path) -> None:
         return {}
 
     workers = PredictionWorkers(settings.limits, count=1)
-    reloader = Reloader(settings, workers, load=load, apply=lambda _: None)
+    reloader = Reloader(settings, workers, load=load, prepare=lambda _: lambda: None)
     reloader.reload_in_background()
     assert begun.wait(30)
     for _ in range(20):

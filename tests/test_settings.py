@@ -72,6 +72,43 @@ def test_the_environment_names_the_file_and_lists_of_folders(
     assert settings.image_roots == (Path("/srv/a"), tmp_path / "pictures")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("DSAPI_PROT", "9", "variable DSAPI_PROT is no setting; did you mean DSAPI_PORT?"),
+        ("DSAPI_API_KEY", "a", "did you mean DSAPI_API_KEYS?"),
+        ("DSAPI_PORT", "abc", "the environment: DSAPI_PORT = 'abc'"),
+        ("DSAPI_HOST", "", "the environment: DSAPI_HOST = ''"),
+        ("DSAPI_MODELS__THEMES__CROP", "9", "the environment: DSAPI_MODELS__THEMES__CROP = '9'"),
+        ("DSAPI_RATE_LIMIT_STORAGE", "foo://", "write memory:// or redis://HOST:PORT"),
+        ("DSAPI_CORS_ORIGINS", "https://a.org:https://b.org", "is no origin"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StartupError) as caught:
+        load_settings(write_config(tmp_path, MODEL))
+    assert told in str(caught.value)
+    assert "dsapi.conf" not in str(caught.value)
+
+
+def test_variables_of_others_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSAPI_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("DSAPI_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("DSAPI_CORS_ORIGINS", "https://a.org:8443,http://[::1]:80")
+    settings = load_settings(write_config(tmp_path, MODEL))
+    assert settings.cors_origins == ("https://a.org:8443", "http://[::1]:80")
+
+
+def test_what_is_wrong_on_the_command_line_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="the command's flags: port = 70000"):
+        load_settings(write_config(tmp_path, MODEL), port=70000)
+
+
 def test_a_model_is_changed_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

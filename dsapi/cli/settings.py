@@ -1,5 +1,7 @@
 """``dsapi settings``: what is in force, and the documentation of every setting."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -24,8 +26,8 @@ to the file.
 
 ## [global]
 
-Each is also an environment variable, `DSAPI_` and its name in capitals (`DSAPI_PORT=9001`); lists
-are separated by `:`.
+Each is also an environment variable, `DSAPI_` and its name in capitals (`DSAPI_PORT=9001`); folders
+are separated by `:`, other lists by `,`. One that is nearly a setting's stops the start as well.
 """
 _MODELS = """
 ## [models.NAME]
@@ -89,4 +91,6 @@ def _value(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return (os.pathsep if isinstance(value[0], Path) else ",").join(map(str, value))
+    return str(value)

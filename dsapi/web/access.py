@@ -10,6 +10,7 @@ import logging
 import math
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -56,11 +57,17 @@ class Access:
         self._rules = settings
         self._limiter = _Limiter(settings)
 
-    def take(self, settings: Settings) -> None:
-        """Take changed rules; what callers have used of their rate stays, unless that changed."""
-        if not self._limiter.is_for(settings):
-            self._limiter = _Limiter(settings)
-        self._rules = settings
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Make what changed rules need; what is returned puts them into force.
+
+        What callers have used of their rate stays, unless that changed.
+        """
+        limiter = self._limiter if self._limiter.is_for(settings) else _Limiter(settings)
+
+        def take() -> None:
+            self._limiter, self._rules = limiter, settings
+
+        return take
 
     def check(self, environ: dict[str, Any], *, path: str) -> Caller:
         """Let a request pass.

@@ -1,0 +1,77 @@
+"""Problems with settings: where each stands, what came, and what is permitted.
+
+Called by `dsapi.settings`.
+"""
+
+import difflib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dsapi.errors import StartupError
+
+# A variable that resembles a setting this much is meant as one: PROT is PORT, and API_KEY is
+# API_KEYS. Others with the prefix are somebody else's, such as those of a container's links.
+_RESEMBLANCE = 0.75
+
+
+def check_variables(known: Collection[str], *, prefix: str) -> None:
+    """See that no environment variable is a misspelt setting, which would be passed over.
+
+    Raises:
+        StartupError: one is.
+    """
+    for variable in os.environ:
+        name = variable.removeprefix(prefix).lower()
+        if not variable.startswith(prefix) or name in known:
+            continue
+        if nearest := difflib.get_close_matches(name, known, n=1, cutoff=_RESEMBLANCE):
+            raise StartupError(
+                f"the environment variable {variable} is no setting; "
+                f"did you mean {prefix}{nearest[0].upper()}?"
+            )
+
+
+def explain_problems(
+    error: ValidationError,
+    *,
+    config: Path,
+    flags: Collection[str],
+    prefix: str,
+    known: Collection[str],
+    known_of_models: Collection[str],
+) -> list[str]:
+    """Say for every problem where it is, what came and what is permitted.
+
+    Args:
+        error: all that is wrong.
+        config: the file.
+        flags: names of the settings that came as flags of the command.
+        prefix: what names of environment variables begin with.
+        known: names of all settings.
+        known_of_models: names of all settings of a model.
+    """
+    lines = []
+    for problem in error.errors():
+        path = [str(part) for part in problem["loc"]]
+        *parents, key = path
+        of_model = parents[:1] == ["models"]
+        where = f"[{'.'.join(parents[:2])}] {key}" if of_model else key
+        if path[0] in flags:
+            source = "the command's flags"
+        elif (variable := prefix + "__".join(path).upper()) in os.environ:
+            source, where = "the environment", variable
+        else:
+            source = str(config)
+        if problem["type"] == "extra_forbidden":
+            names = known_of_models if of_model else known
+            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
+            lines.append(f"{source}: {where} is no setting; did you mean {nearest}?")
+        elif problem["type"] == "missing":
+            lines.append(f"{source}: {where} is missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{source}: {where} = {problem['input']!r}: {message}")
+    return lines
