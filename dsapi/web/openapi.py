@@ -125,8 +125,9 @@ def _paths() -> Schema:
                 "tags": ["predictions"],
                 "summary": "Themes and colors at one point",
                 "description": "Without x and y: at the center of the picture. The picture comes "
-                "as the body, as an upload, by its path on the server, or as base64. With a form "
-                "or JSON the parameters belong there; with the picture as body, in the query.",
+                "as the body, as an upload, by its path on the server, or as base64. With the "
+                "picture as body the parameters come in the query; else as fields of the form or "
+                "of the JSON, or in the query, each of them once.",
                 "parameters": describe_query(PointParameters),
                 "requestBody": describe_body(PointParameters),
                 "responses": describe_answer(PredictionAnswer)

@@ -26,6 +26,11 @@ _PATH: Schema = {
     "description": "A file below the configured image_roots; with none configured this is off",
     "examples": ["uploads/photo.jpg"],
 }
+# 16 × 12 pixels, the left half red, the right half blue: an example that can be sent as it is.
+_PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAMCAIAAADkharWAAAAHUlEQVR42mO8IyLHgA3ocW3BKs7EQCIY1TBSNAAAjnQC"
+    "EpIecmAAAAAASUVORK5CYII="
+)
 
 
 def describe_properties(kind: type[Parameters]) -> dict[str, Schema]:
@@ -64,49 +69,77 @@ def describe_texts(kind: type[Parameters]) -> dict[str, Schema]:
 
 
 def describe_query(kind: type[Parameters]) -> list[Schema]:
-    """List the query parameters; none is required, as a form may hold them instead."""
-    return [
-        {"name": name, "in": "query", "description": schema["description"], "schema": schema}
-        for name, schema in describe_texts(kind).items()
-    ]
+    """List the query parameters; none is required or has a default, as a form may hold them."""
+    return [_query_parameter(name, schema) for name, schema in describe_texts(kind).items()]
+
+
+def _query_parameter(name: str, schema: Schema) -> Schema:
+    description = schema["description"]
+    if "default" in schema:
+        description += f"; by default {schema['default']}"
+    plain = {key: value for key, value in schema.items() if key not in ("default", "description")}
+    return {"name": name, "in": "query", "description": description, "schema": plain}
 
 
 def describe_body(kind: type[Parameters]) -> Schema:
     """Describe the four ways in which a picture comes."""
-    example = {"x": 120, "y": 340} if kind is PointParameters else {"points": [[120, 340], [5, 6]]}
+    point = kind is PointParameters
+    inside = {"x": 3, "y": 6} if point else {"points": [[3, 6], [12, 6]]}
+    example = {"x": 120, "y": 340} if point else {"points": [[120, 340], [5, 6]]}
     texts = {name: v if isinstance(v, int) else json.dumps(v) for name, v in example.items()}
-    upload = _form(kind, {"image": BINARY, "path": _PATH}, describe_texts(kind))
     return {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": upload},
+            "multipart/form-data": {"schema": _form(kind, {"image": BINARY, "path": _PATH})},
             "image/*": {"schema": BINARY},
             "application/octet-stream": {"schema": BINARY},
             "application/x-www-form-urlencoded": {
-                "schema": _form(kind, {"path": _PATH}, describe_texts(kind)),
+                "schema": _form(kind, {"path": _PATH}),
                 "example": {"path": "uploads/photo.jpg", **texts},
             },
             "application/json": {
-                "schema": _form(kind, {"image": _BASE64, "path": _PATH}, describe_properties(kind)),
+                "schema": {
+                    **_object(kind, {"image": _BASE64, "path": _PATH}, describe_properties(kind)),
+                    "oneOf": [{"required": ["image"]}, {"required": ["path"]}],
+                },
                 "examples": {
+                    "base64": {"value": {"image": _PICTURE, **inside}},
                     "path": {"value": {"path": "uploads/photo.jpg", **example}},
-                    "base64": {"value": {"image": "/9j/4AAQSkZJRgABAQ…", **example}},
                 },
             },
         },
     }
 
 
-def _form(kind: type[Parameters], picture: dict[str, Schema], fields: dict[str, Schema]) -> Schema:
+def _form(kind: type[Parameters], pictures: dict[str, Schema]) -> Schema:
+    """Describe a form by its alternatives, one for each way in which the picture comes.
+
+    Swagger UI makes fields of an object's own properties, fills in every one, and sends those that
+    are emptied too. So only what an upload needs is among these; its page has the query for the
+    rest. Without any of its own, an object is sent as its example says.
+    """
+    texts = describe_texts(kind)
     schema: Schema = {
         "type": "object",
-        "properties": {**picture, **fields},
+        "oneOf": [
+            {**_object(kind, {name: picture}, texts), "required": [name]}
+            for name, picture in pictures.items()
+        ],
+    }
+    if "image" in pictures:
+        points = {name: text for name, text in texts.items() if name == "points"}
+        schema["properties"] = {"image": pictures["image"], **points}
+    return schema
+
+
+def _object(
+    kind: type[Parameters], pictures: dict[str, Schema], fields: dict[str, Schema]
+) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "properties": {**pictures, **fields},
         "additionalProperties": False,
     }
-    if len(picture) == 1:
-        schema["required"] = list(picture)
-    else:
-        schema["oneOf"] = [{"required": [name]} for name in picture]
     if kind is PointParameters:
         schema["dependentRequired"] = {"x": ["y"], "y": ["x"]}
     return schema

@@ -4,15 +4,17 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.actions import file, open_sample, read_answer, wait_for_answer, wait_for_picture
 from tests.browser.conftest import Visit
 from tests.pictures import encode, halves
 
 SAMPLES = Path(__file__).parents[2] / "static/samples"
+PHOTO = encode(halves(640, 480), "JPEG")
 
 
 def run_in_shell(command: str, folder: Path) -> dict[str, object]:
@@ -88,6 +90,86 @@ def test_the_reference_is_read_and_tried_without_leaving_it(visit: Visit) -> Non
     page.get_by_role("button", name="Execute").click()
     answer = page.locator(".live-responses-table .response-col_status").last
     expect(answer).to_contain_text("200")
+
+
+def try_out(page: Page, operation: str, *, media_type: str | None = None) -> Locator:
+    """Open an operation of the reference to try it, with the default kind of body or another."""
+    opened = page.locator(f"#operations-predictions-{operation}")
+    opened.locator(".opblock-summary-control").click()
+    opened.get_by_role("button", name="Try it out").click()
+    kind = opened.get_by_label("Request content type")
+    expect(kind).to_have_value("multipart/form-data")
+    if media_type is not None:
+        kind.select_option(media_type)
+    return opened
+
+
+def choose_photo(opened: Locator) -> None:
+    """Choose the file to send."""
+    opened.locator("input[type=file]").set_input_files(file("a.jpg", PHOTO, "image/jpeg"))
+
+
+def execute(opened: Locator) -> Any:
+    """Press Execute and read the answer, which has to be a 200."""
+    with opened.page.expect_response(lambda response: response.request.method == "POST") as sent:
+        opened.get_by_role("button", name="Execute").click()
+    assert sent.value.status == 200, sent.value.text()
+    status = opened.locator(".live-responses-table .response-col_status").last
+    expect(status).to_contain_text("200")
+    return sent.value.json()
+
+
+def test_the_reference_sends_an_upload(visit: Visit) -> None:
+    opened = try_out(visit("/docs"), "predict")
+    choose_photo(opened)
+    assert execute(opened)["point"] == {"x": 320, "y": 240}
+
+
+def test_the_reference_sends_an_upload_with_parameters(visit: Visit) -> None:
+    opened = try_out(visit("/docs"), "predict")
+    choose_photo(opened)
+    opened.get_by_placeholder("x", exact=True).fill("0")
+    opened.get_by_placeholder("y", exact=True).fill("100")
+    opened.locator("[data-param-name=unit] select").select_option("percent")
+    assert execute(opened)["point"] == {"x": 0, "y": 479}
+
+
+def test_the_reference_sends_an_upload_with_points(visit: Visit) -> None:
+    opened = try_out(visit("/docs"), "predictBatch")
+    choose_photo(opened)
+    points = [result["point"] for result in execute(opened)["results"]]
+    assert points == [{"x": 120, "y": 340}, {"x": 5, "y": 6}]
+
+
+@pytest.mark.parametrize("media_type", ["image/*", "application/octet-stream"])
+def test_the_reference_sends_a_picture_as_the_body(visit: Visit, media_type: str) -> None:
+    opened = try_out(visit("/docs"), "predict", media_type=media_type)
+    choose_photo(opened)
+    assert execute(opened)["point"] == {"x": 320, "y": 240}
+
+
+def test_the_reference_sends_a_picture_as_the_body_with_points(visit: Visit) -> None:
+    opened = try_out(visit("/docs"), "predictBatch", media_type="image/*")
+    choose_photo(opened)
+    opened.get_by_placeholder("points", exact=True).fill("[[639, 479]]")
+    assert execute(opened)["results"][0]["point"] == {"x": 639, "y": 479}
+
+
+@pytest.mark.parametrize("operation", ["predict", "predictBatch"])
+def test_the_reference_sends_its_example_as_json(visit: Visit, operation: str) -> None:
+    opened = try_out(visit("/docs"), operation, media_type="application/json")
+    sent = json.loads(opened.locator("textarea").input_value())
+    answer = execute(opened)
+    answered = [result["point"] for result in answer.get("results", [answer])]
+    asked = sent.get("points") or [[sent["x"], sent["y"]]]
+    assert answered == [{"x": x, "y": y} for x, y in asked]
+
+
+def test_the_reference_sends_a_path_as_a_form(visit: Visit) -> None:
+    opened = try_out(visit("/docs"), "predict", media_type="application/x-www-form-urlencoded")
+    example = opened.locator("textarea")
+    example.fill(example.input_value().replace("uploads/photo.jpg", "halves.png"))
+    assert execute(opened)["point"] == {"x": 120, "y": 340}
 
 
 def test_the_page_leads_to_the_reference(visit: Visit) -> None:

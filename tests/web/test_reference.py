@@ -45,9 +45,24 @@ def test_every_parameter_that_is_validated_is_in_the_document() -> None:
         assert {parameter["name"] for parameter in operation["parameters"]} == set(
             kind.model_fields
         )
-        for media_type in ("multipart/form-data", "application/json"):
-            properties = operation["requestBody"]["content"][media_type]["schema"]["properties"]
-            assert set(properties) == {"image", "path", *kind.model_fields}
+        content = operation["requestBody"]["content"]
+        properties = content["application/json"]["schema"]["properties"]
+        assert set(properties) == {"image", "path", *kind.model_fields}
+        upload, named = content["multipart/form-data"]["schema"]["oneOf"]
+        assert set(upload["properties"]) == {"image", *kind.model_fields}
+        assert set(named["properties"]) == {"path", *kind.model_fields}
+        assert content["application/x-www-form-urlencoded"]["schema"]["oneOf"] == [named]
+
+
+@pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/batch"])
+def test_the_query_has_its_defaults_in_words(path: str) -> None:
+    # As values, they would come twice from the page to try it: in the query and in the body.
+    operation = build_openapi()["paths"][path]["post"]
+    fields = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    for parameter in operation["parameters"]:
+        assert "default" not in parameter["schema"]
+        if (default := fields[parameter["name"]].get("default")) is not None:
+            assert parameter["description"].endswith(f"by default {default}")
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/batch"])
@@ -62,6 +77,14 @@ def test_every_error_of_a_prediction_is_in_the_document(path: str) -> None:
         (kind.status, kind.code) for kind in _subclasses(RequestError) if kind.code not in elsewhere
     }
     assert described == raised
+
+
+@pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/batch"])
+def test_the_example_with_a_picture_can_be_sent_as_it_is(server: RunningServer, path: str) -> None:
+    body = build_openapi()["paths"][path]["post"]["requestBody"]
+    example = next(iter(body["content"]["application/json"]["examples"].values()))["value"]
+    sent = server.ask("POST", path, json.dumps(example), {"Content-Type": "application/json"})
+    assert sent.status == 200, sent.body
 
 
 def test_the_examples_are_valid_answers() -> None:
