@@ -6,6 +6,7 @@ Called by `dsapi.settings`.
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from cherrypy.lib.reprconf import Parser
 from dsapi.errors import StartupError
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,40}=[0-9a-f]{64}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+# What `timing_ms` tells beside the models' times.
+_STEPS = frozenset({"queue", "decode", "total"})
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-fA-F:.]+\]|[^\s/:,]+)(:\d{1,5})?")
 
 
@@ -67,6 +71,21 @@ def check_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("two keys have the same name; give each its own, to take one back later")
     return keys
+
+
+def check_model_names(models: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Check that models can be asked for by name, and told apart from the steps of an answer.
+
+    Raises:
+        ValueError: one has another name.
+    """
+    for name in models:
+        if not _MODEL_NAME.fullmatch(name) or name in _STEPS:
+            raise ValueError(
+                f"{name!r} cannot name a model: letters, digits and ._- can, "
+                f"but not {', '.join(sorted(_STEPS))}"
+            )
+    return models
 
 
 def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:

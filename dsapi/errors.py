@@ -11,10 +11,12 @@
         │   ├── BadParameter
         │   └── MissingImage
         ├── Unauthorized         401
+        ├── Forbidden            403
         ├── PathForbidden        403
         ├── NotFound             404
         │   └── PathNotFound
         ├── MethodNotAllowed     405
+        ├── ReloadFailed         409
         ├── LengthRequired       411
         ├── TooLarge             413
         ├── UnsupportedMediaType 415
@@ -23,6 +25,7 @@
         ├── InternalError        500
         ├── Overloaded           503
         ├── NotReady             503
+        ├── CallerGone           503
         └── DeadlineExceeded     504
 
 A request error carries its HTTP status and its stable code; `dsapi.web.problems` alone turns it
@@ -195,3 +198,8 @@ class DeadlineExceeded(RequestError):
 
     status = 504
     code = "deadline_exceeded"
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of a library's message; the name of its kind where there is none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -8,10 +8,15 @@ number may belong to somebody else by now.
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import TextIO
 
 from dsapi.errors import StartupError
+
+# Whoever asks who serves locks the file for a moment.
+_PATIENCE_S = 0.2
+_POLL_S = 0.01
 
 
 class PidFile:
@@ -29,26 +34,45 @@ class PidFile:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            stream = self.path.open("a+", encoding="ascii")
-        except OSError as error:
-            raise StartupError(
-                f"cannot write the PID file {self.path}: {error.strerror}; change pid_file"
-            ) from error
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stream = self._lock()
         except BlockingIOError:
-            stream.close()
             raise StartupError(
                 f"dsapi runs already (PID {read_pid(self.path)}, {self.path}); "
                 "stop it first, or give this one another pid_file and port"
             ) from None
+        except OSError as error:
+            raise StartupError(
+                f"cannot write the PID file {self.path}: {error.strerror}; change pid_file"
+            ) from error
         stream.truncate(0)
         stream.write(f"{os.getpid()}\n")
         stream.flush()
         self._stream = stream
 
+    def _lock(self) -> TextIO:
+        """Open and lock the file that is at the path then.
+
+        Raises:
+            BlockingIOError: another process holds it for longer than `running_pid` does.
+            OSError: it cannot be written.
+        """
+        give_up_s = time.monotonic() + _PATIENCE_S
+        while True:
+            stream = self.path.open("a+", encoding="ascii")
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(stream.fileno()).st_nlink:
+                    return stream
+            except BlockingIOError:
+                if time.monotonic() > give_up_s:
+                    stream.close()
+                    raise
+                time.sleep(_POLL_S)
+            # It was not free, or has been removed since it was opened.
+            stream.close()
+
     def release(self) -> None:
-        """Remove the file and unlock it, in this order, so that nobody locks a removed file."""
+        """Remove the file and unlock it, in this order: unlocked, it may be another's."""
         if self._stream is not None:
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()

@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from dsapi.config_file import (
     check_keys,
+    check_model_names,
     check_networks,
     check_origins,
     check_rate_limit,
@@ -121,7 +122,7 @@ class Settings(BaseSettings):
         Path("log"), description="Folder of the daemon's log files (made if missing)"
     )
     pid_file: Path = Field(Path("run/dsapi.pid"), description="The daemon's PID file")
-    models: Mapping[str, ModelSpec] = Field(
+    models: Annotated[Mapping[str, ModelSpec], AfterValidator(check_model_names)] = Field(
         {}, description="The models by name; in the file, one section [models.NAME] each"
     )
 

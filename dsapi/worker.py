@@ -70,6 +70,31 @@ class Tally:
     busy_s: float = 0.02
 
 
+@dataclass(frozen=True)
+class WorkerStatus:
+    """The workers at one moment.
+
+    Attributes:
+        count: workers that there should be.
+        alive: workers that can answer.
+        busy: workers that work on a request.
+        waiting: requests in the queue.
+        queue_size: how many may wait.
+        busy_ms: smoothed milliseconds of work a request.
+        dropped: requests that were not started, by reason.
+        replaced: workers, by reason.
+    """
+
+    count: int
+    alive: int
+    busy: int
+    waiting: int
+    queue_size: int
+    busy_ms: float
+    dropped: Mapping[str, int]
+    replaced: Mapping[str, int]
+
+
 class Worker(threading.Thread):
     """A thread that answers jobs until it is told to stop.
 

@@ -14,7 +14,8 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from queue import Empty
 
 from dsapi.errors import NotReady, Overloaded, RequestError
 from dsapi.memory import give_back
@@ -23,7 +24,16 @@ from dsapi.prediction.golden import check_golden
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest
-from dsapi.worker import Generation, Job, Jobs, Tally, Worker, close_sessions, open_sessions
+from dsapi.worker import (
+    Generation,
+    Job,
+    Jobs,
+    Tally,
+    Worker,
+    WorkerStatus,
+    close_sessions,
+    open_sessions,
+)
 
 _LOGGER = logging.getLogger(__name__)
 _WATCH_S = 0.5
@@ -31,31 +41,6 @@ _WATCH_S = 0.5
 _MARGIN = 1.5
 # A stalled thread cannot be ended, only left behind, and it keeps its memory.
 _MAX_LEFT_BEHIND = 16
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """The workers at one moment.
-
-    Attributes:
-        count: workers that there should be.
-        alive: workers that can answer.
-        busy: workers that work on a request.
-        waiting: requests in the queue.
-        queue_size: how many may wait.
-        busy_ms: smoothed milliseconds of work a request.
-        dropped: requests that were not started, by reason.
-        replaced: workers, by reason.
-    """
-
-    count: int
-    alive: int
-    busy: int
-    waiting: int
-    queue_size: int
-    busy_ms: float
-    dropped: Mapping[str, int]
-    replaced: Mapping[str, int]
 
 
 def _present() -> bool:
@@ -168,9 +153,10 @@ class PredictionWorkers:
             left_s = max(0.0, end_s - time.monotonic())
             worker.join(None if left_s == math.inf else left_s)
         in_time = not any(worker.is_alive() for worker in self._workers)
-        while self._jobs.qsize():
-            if (job := self._jobs.get()) and job.answer.set_running_or_notify_cancel():
-                job.answer.set_exception(NotReady("the service is shutting down"))
+        with suppress(Empty):
+            while True:  # asking first how many there are would race with a worker that is late
+                if (job := self._jobs.get(0)) and job.answer.set_running_or_notify_cancel():
+                    job.answer.set_exception(NotReady("the service is shutting down"))
         self._workers = []
         return in_time
 
@@ -293,6 +279,8 @@ class PredictionWorkers:
             return
         _LOGGER.error("worker %s %s and is replaced", worker.name, reason)
         self._left_behind.append(worker)
+        if len(self._left_behind) == _MAX_LEFT_BEHIND:
+            _LOGGER.critical("%d workers are left behind: restart the service", _MAX_LEFT_BEHIND)
         replacement.start()
         self._workers[index] = replacement
         self._tally.replaced[reason] += 1

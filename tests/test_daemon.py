@@ -97,6 +97,18 @@ def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
     assert (logs / "dsapi.log").stat().st_mode & 0o022 == 0
 
 
+def test_a_daemon_that_was_started_elsewhere_is_found_there(installation: Installation) -> None:
+    port = str(free_port())
+    assert installation.run("start", "--port", port).returncode == 0
+    assert "not ready" in installation.run("status").stdout
+    found = installation.run("status", "--port", port)
+    assert (found.returncode, "not ready" in found.stdout) == (0, False)
+    assert installation.run("reload", "--port", port).returncode == 0
+    restarted = installation.run("restart", "--port", port)
+    assert f":{port}" in restarted.stdout
+    assert installation.run("stop").returncode == 0
+
+
 def test_without_a_daemon_stop_and_status_say_so(installation: Installation) -> None:
     assert installation.run("stop").stdout == "dsapi was not running\n"
     status = installation.run("status")

@@ -136,6 +136,8 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (MODEL.replace("80%", "101%"), "over 0% and at most 100%"),
         (MODEL.replace("80%", "1.5px"), "whole number of pixels"),
         (MODEL.replace('labels = "/srv/labels.txt"', ""), "[models.themes] labels is missing"),
+        (MODEL.replace("themes]", "total]"), "'total' cannot name a model"),
+        (MODEL.replace("themes]", "a,b]"), "'a,b' cannot name a model"),
         (MODEL + 'labls = "x"\n', "[models.themes] labls is no setting; did you mean labels?"),
         (MODEL + 'sha256 = "abc"\n', "[models.themes] sha256 = 'abc'"),
     ],

@@ -55,20 +55,34 @@ def stop(config: Config = None) -> None:
     _stop(load_settings(config))
 
 
-def restart(config: Config = None) -> None:
-    """Stop the daemon if it runs, and start it again."""
-    settings = load_settings(config)
+def restart(
+    config: Config = None,
+    host: Host = None,
+    port: Port = None,
+    image_root: ImageRoot = None,
+    workers: Workers = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Stop the daemon if it runs, and start it again, with the options that are given now."""
+    settings = load_settings(
+        config,
+        host=host,
+        port=port,
+        image_roots=image_root or None,
+        prediction_workers=workers,
+        log_level=log_level,
+    )
     _stop(settings)
     _start(settings)
 
 
-def reload(config: Config = None) -> None:
+def reload(config: Config = None, host: Host = None, port: Port = None) -> None:
     """Load graphs and settings anew in the running daemon, without losing a request.
 
     The old ones serve until the new ones run and know their golden samples; if anything is wrong
     with them, nothing changes, the reason is shown, and the exit code is 1.
     """
-    settings = load_settings(config)
+    settings = load_settings(config, host=host, port=port)
     if running_pid(settings.pid_file) is None:
         typer.echo("dsapi is not running")
         raise typer.Exit(_NOT_RUNNING)
@@ -85,11 +99,11 @@ def reload(config: Config = None) -> None:
         typer.echo(f"only after a restart: {', '.join(answer['needs_restart'])}")
 
 
-def status(config: Config = None) -> None:
+def status(config: Config = None, host: Host = None, port: Port = None) -> None:
     """Say whether the daemon runs and is ready; exit code 3 if it does not run."""
     from rich.console import Console
 
-    settings = load_settings(config)
+    settings = load_settings(config, host=host, port=port)
     pid = running_pid(settings.pid_file)
     if pid is None:
         typer.echo("dsapi is not running")
@@ -101,6 +115,8 @@ def status(config: Config = None) -> None:
 
 def top(
     config: Config = None,
+    host: Host = None,
+    port: Port = None,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
     count: Annotated[int, typer.Option(min=0, help="How many looks; 0: until Ctrl-C.")] = 0,
 ) -> None:
@@ -111,7 +127,7 @@ def top(
     from rich.console import Console
     from rich.live import Live
 
-    settings = load_settings(config)
+    settings = load_settings(config, host=host, port=port)
     before, before_s = read_numbers(settings), time.monotonic()
     looks = 0
     with Live(console=Console(), auto_refresh=False) as view, suppress(KeyboardInterrupt):

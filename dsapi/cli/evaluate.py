@@ -151,7 +151,7 @@ def _check_extras(*, against: bool, report: bool) -> None:
     """Say what to install before minutes of work, not after."""
     from importlib.util import find_spec
 
-    needed = (["scipy"] if against else []) + (["jinja2", "matplotlib"] if report else [])
+    needed = (["scipy"] if against else []) + (["matplotlib"] if report else [])
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise StartupError(f"this needs {' and '.join(missing)}: pip install 'dsapi[evaluate]'")

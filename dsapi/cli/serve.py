@@ -1,7 +1,5 @@
 """``dsapi serve``, ``check`` and ``models``: the service in the foreground, and its parts."""
 
-import json
-
 import typer
 
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
@@ -71,7 +69,7 @@ def models(
 
     loaded = load_models(load_settings(config))
     if as_json:
-        typer.echo(json.dumps(json.loads(answer_models(loaded).model_dump_json()), indent=2))
+        typer.echo(answer_models(loaded).model_dump_json(indent=2))
     else:
         _print_models(list(loaded.values()))
 

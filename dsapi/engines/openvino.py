@@ -11,6 +11,7 @@ each session on one has a compiled model of its own.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,10 @@ class OpenVINOSession(Session):
         self._input = None
 
     def _begin(self, piece: NDArray[np.generic]) -> None:
-        # A run whose scores nobody asked for, as the deadline passed, may not have ended.
-        self._request.wait()
+        # A run whose scores nobody asked for, as the deadline passed, may not have ended. How it
+        # ended, and how the one before did, is told once more here and concerns nobody.
+        with suppress(Exception):
+            self._request.wait()
         # infer() takes and returns arrays too, but looks at their kinds for 50 µs. The request
         # does not keep the array, which the tensor does.
         self._input = _openvino().Tensor(piece, shared_memory=True)
@@ -224,7 +227,7 @@ def _settled(
 
 def _reason(error: Exception) -> str:
     """Find what matters in a message of many lines: a summary's points, else its end."""
-    lines = str(error).strip().splitlines()
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     points = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
     return points[0] if points else lines[-1]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.engines import EngineOptions, Session
-from dsapi.errors import StartupError
+from dsapi.errors import StartupError, first_line
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -194,9 +194,8 @@ def _import(definition: Any, graph: Any, path: Path) -> None:
         with graph.as_default():
             tf.import_graph_def(definition, name="")
     except (ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
         raise StartupError(
-            f"TensorFlow cannot import the graph {path}: {reason}; freeze it again"
+            f"TensorFlow cannot import the graph {path}: {first_line(error)}; freeze it again"
         ) from error
 
 

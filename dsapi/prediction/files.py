@@ -5,6 +5,7 @@ path, one folder after the other and never through a link: what is swapped in be
 followed. Called by `dsapi.web`.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -17,6 +18,19 @@ _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | 
 # Non-blocking: a FIFO put in place of a file must not hold a thread until someone writes to it.
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 _PIECE_BYTES = 1 << 20
+# What the path is to blame for, not the system.
+_NO_PICTURE = frozenset(
+    {
+        errno.EACCES,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENODEV,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENXIO,
+        errno.EPERM,
+    }
+)
 # Linux: PATH_MAX. Longer ones name no file.
 _MAX_PATH_BYTES = 4096
 
@@ -72,7 +86,11 @@ def _resolve(root: Path, path: str) -> Path:
 
 
 def _read_below(root: Path, below: Path, *, asked: str, max_bytes: int) -> bytes | None:
-    """Read a regular file, ``None`` if it is none or cannot be opened."""
+    """Read a regular file, ``None`` if it is none or not to be opened.
+
+    Raises:
+        OSError: the system lacks something, such as free file descriptors, or the disk fails.
+    """
     try:
         folder = os.open(root, _FOLDER)
         try:
@@ -83,8 +101,10 @@ def _read_below(root: Path, below: Path, *, asked: str, max_bytes: int) -> bytes
             return _read_regular(folder, below.name, asked=asked, max_bytes=max_bytes)
         finally:
             os.close(folder)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _NO_PICTURE:
+            return None
+        raise
 
 
 def _read_regular(folder: int, name: str, *, asked: str, max_bytes: int) -> bytes | None:

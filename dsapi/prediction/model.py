@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
-from dsapi.errors import ModelError, StartupError
+from dsapi.errors import ModelError, StartupError, first_line
 from dsapi.prediction.crops import Crop, Resize, parse_crop
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.ranking import Activation, activate
@@ -193,7 +193,7 @@ def _naming_failures() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ModelError(f"the graph failed: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"the graph failed: {first_line(error)}") from error
 
 
 def load_model(

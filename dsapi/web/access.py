@@ -1,6 +1,6 @@
 """Access: who may ask, how often, and from which pages. Off by default, key by key by setting.
 
-Called by `dsapi.web.application` when a request's head is there, before its body is read.
+Called by `dsapi.web.exchange` when a request's head is there, before its body is read.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The application: which path is answered by what, and CherryPy set up as a contract, not a site.
 
-Called by `dsapi.server` and, in tests, mounted on a server of its own.
+Called by `dsapi.service`.
 """
 
 from collections.abc import Callable, Mapping
@@ -140,8 +140,9 @@ def build_application(
         access: who may ask.
     """
     predictions = Predictions(workers, limits)
+    page = Page(workers, limits, static_dir=static_dir)
     resources = {
-        "/": Page(workers, limits, static_dir=static_dir),
+        "/": page,
         "/v1/predictions": predictions,
         "/v1/predictions/batch": BatchPredictions(workers, limits),
         "/v1/models": Models(workers),
@@ -159,6 +160,7 @@ def build_application(
     application.request_class = ApiRequest
     application.journal = journal
     application.access = access
+    application.page = page
     application.shortcuts = {("POST", "/v1/predictions"): predictions.POST}
     # CherryPy's own access log knows no request ids, and takes its time also where nobody reads it.
     application.log.access = _log_nothing

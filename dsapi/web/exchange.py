@@ -3,10 +3,12 @@
 Made by CherryPy for each request to `dsapi.web.application`.
 """
 
+import sys
+
 import cherrypy
 from cherrypy._cprequest import Request
 
-from dsapi.errors import BadRequest
+from dsapi.errors import BadRequest, Forbidden, RateLimited, Unauthorized
 from dsapi.web.journal import PredictionRecord, RequestRecord
 from dsapi.web.problems import respond_to_exception, respond_to_status
 from dsapi.web.request_ids import choose_request_id
@@ -80,7 +82,13 @@ class ApiRequest(Request):  # type: ignore[misc]
 
     def handle_error(self) -> None:
         """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
-        respond_to_exception()
+        error = sys.exc_info()[1]
+        # Who posts the page's form is to see the page; programs get what they get anywhere.
+        browser = self.path_info == "/" and "text/html" in self.headers.get("Accept", "")
+        if browser and isinstance(error, Unauthorized | Forbidden | RateLimited):
+            self.app.page.refuse(error)
+        else:
+            respond_to_exception()
         cherrypy.serving.response.finalize()
 
     def close(self) -> None:

@@ -15,7 +15,14 @@ import cherrypy
 from multipart import parse_options_header
 
 from dsapi import __version__
-from dsapi.errors import BadParameter, BadRequest, RequestError
+from dsapi.errors import (
+    BadParameter,
+    BadRequest,
+    Forbidden,
+    RateLimited,
+    RequestError,
+    Unauthorized,
+)
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
@@ -126,6 +133,14 @@ class Page:
         return self._render(
             fields, answer=answer_prediction(prediction, prediction_id=prediction_id)
         )
+
+    def refuse(self, error: Unauthorized | Forbidden | RateLimited) -> None:
+        """Answer a form whose sender may not ask: with the page, empty as the form is not read."""
+        begin_response(error)
+        detail = error.detail
+        if isinstance(error, Unauthorized):
+            detail += "; a browser can send one with script only"
+        cherrypy.serving.response.body = self._render(failure=Failure("answer", detail))
 
     def _render(
         self,

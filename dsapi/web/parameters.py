@@ -1,7 +1,6 @@
 """Parameters: defined once, validated once, whatever form they came in."""
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -25,12 +24,6 @@ def _no_boolean(value: Any) -> Any:
     """Refuse JSON's true and false, which Python counts as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number")
     return value
 
 

@@ -146,7 +146,9 @@ def _image(form: Form, limits: RequestLimits) -> bytes:
 def _choose_models(names: list[str] | None, workers: PredictionWorkers) -> tuple[str, ...]:
     """Take the models asked for, or those that are marked default."""
     if names is None:
-        return tuple(name for name, model in workers.models.items() if model.spec.default)
+        names = [name for name, model in workers.models.items() if model.spec.default]
+        if not names:
+            raise BadParameter(f"models must name some of {', '.join(workers.models)}")
     for name in names:
         if name not in workers.models:
             known = ", ".join(workers.models)

@@ -255,6 +255,26 @@ def test_a_run_that_nobody_waits_for_does_not_spoil_the_next(tmp_path: Path) -> 
     session.close()
 
 
+def test_a_session_goes_on_after_a_run_that_failed(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as definition:
+        numbers = tf.compat.v1.placeholder(tf.int32, [None, 1], name="numbers")
+        weights = tf.constant(np.ones((600, 600), np.float32))
+        rows = tf.gather(weights, tf.reshape(numbers, [-1]))
+        count = tf.cast(tf.shape(rows)[0], tf.float32) + tf.zeros([1, 1])
+        ones = tf.ones(tf.concat([tf.reshape(numbers, [-1]), [1]], 0))
+        tf.identity(count + tf.reduce_sum(ones), name="scores")
+    path = write_graph(tmp_path / "graph.pb", definition.as_graph_def())
+    session = load(path, sessions=2).open_session()
+    good, bad = np.full((1, 1), 3, np.int32), np.full((1, 1), -5, np.int32)
+    expected = session.run(good)
+    with pytest.raises(RuntimeError):
+        session.run(bad)
+    session.start(bad)  # given up
+    np.testing.assert_array_equal(session.run(good), expected)
+
+
 @pytest.mark.parametrize("at_a_time", [1, 2, 4])
 def test_threads_with_sessions_of_their_own_agree_with_one_alone(
     tmp_path: Path, at_a_time: int

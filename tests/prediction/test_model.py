@@ -7,6 +7,7 @@ import pytest
 
 from dsapi.errors import ModelError, StartupError
 from dsapi.prediction.model import Model, ModelSpec, OpenModel, load_model
+from tests.engines.gated import GatedGraph, gated_model
 from tests.graphs import (
     COLOR_LABELS,
     freeze_brightest_channel,
@@ -129,6 +130,16 @@ def test_another_number_of_labels_stops_the_start(tmp_path: Path) -> None:
     path = freeze_constant(tmp_path / "g.pb", [0.1, 0.2, 0.3, 0.4])
     with pytest.raises(StartupError, match=r"gives 4 scores.*has 3 labels"):
         load(tmp_path, path)
+
+
+def test_an_engine_that_fails_without_a_word_is_a_model_error(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    graph = GatedGraph(fail)
+    model = gated_model(graph).open()
+    with pytest.raises(ModelError, match="the graph failed: MemoryError"):
+        model.score(np.ones((1, 4, 4, 3), np.uint8))
 
 
 def test_a_graph_that_fails_later_is_a_model_error(tmp_path: Path) -> None:

@@ -268,3 +268,13 @@ def test_no_other_spelling_reaches_what_is_for_administrators(
 ) -> None:
     answer = locked.ask("POST", path, b"", bearer(KEY))
     assert answer.status in (400, 401, 404), answer.body
+
+
+def test_who_posts_the_form_of_the_page_without_a_key_gets_the_page(locked: RunningServer) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--'
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Accept": "text/html,*/*;q=0.8"}
+    answer = locked.ask("POST", "/", body, headers)
+    assert answer.status == 401
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert b"<form" in answer.body
+    assert b"with script only" in answer.body

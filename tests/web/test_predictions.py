@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.conftest import Answer, RunningServer
+from dsapi.settings import load_settings
+from tests.conftest import Answer, RunningServer, StartServer
 from tests.pictures import BLUE, GREEN, RED, encode, halves, photo, plain
 
 HALVES = encode(halves())
@@ -251,3 +252,18 @@ def test_the_page_and_its_files_are_served(server: RunningServer, tmp_path: Path
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")
     assert b"<title>" in page.body
+
+
+def test_without_a_default_model_a_request_must_name_one(
+    tmp_path: Path, tiny_config: Path, start_server: StartServer
+) -> None:
+    text = tiny_config.read_text(encoding="utf-8")
+    for name in ("models", "labels"):
+        text = text.replace(f'"{name}/', f'"{tiny_config.parent / name}/')
+    config = tmp_path / "dsapi.conf"
+    config.write_text(text.replace("crop =", "default = False\ncrop ="), encoding="utf-8")
+    server = start_server(load_settings(config))
+    answer = server.post_picture(HALVES)
+    assert (answer.status, answer.json["code"]) == (400, "bad_parameter")
+    assert "themes, colors" in answer.json["detail"]
+    assert server.post_picture(HALVES, "models=colors").status == 200

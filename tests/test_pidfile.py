@@ -1,0 +1,67 @@
+"""The PID file's lock, at the moments when it changes hands."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.pidfile import PidFile, running_pid
+
+
+def test_who_asks_who_serves_does_not_keep_a_start_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "dsapi.pid"
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            running_pid(path)
+
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    try:
+        for _ in range(200):
+            file = PidFile(path)
+            file.acquire()
+            file.release()
+    finally:
+        done.set()
+        for thread in asking:
+            thread.join()
+
+
+def test_a_file_that_is_locked_is_always_the_one_at_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "dsapi.pid"
+    wrong = []
+
+    def serve() -> None:
+        for _ in range(100):
+            file = PidFile(path)
+            try:
+                file.acquire()
+            except StartupError:
+                continue
+            if running_pid(path) is None:
+                wrong.append("the lock is on a file that has been removed")
+            file.release()
+
+    serving = [threading.Thread(target=serve) for _ in range(3)]
+    for thread in serving:
+        thread.start()
+    for thread in serving:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_file_that_is_held_is_not_waited_for_for_long(tmp_path: Path) -> None:
+    holder, other = PidFile(tmp_path / "dsapi.pid"), PidFile(tmp_path / "dsapi.pid")
+    holder.acquire()
+    began_s = time.monotonic()
+    with pytest.raises(StartupError, match="runs already"):
+        other.acquire()
+    assert time.monotonic() - began_s < 10
+    holder.release()
+    other.acquire()
+    other.release()
