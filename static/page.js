@@ -16,7 +16,9 @@
   // What is looked at: {blob, name} or {path}; its upright size as soon as anybody knows it.
   let source = null;
   let size = null;
+  // Whether the picture itself is shown, and the words for the frame that else stands for it.
   let visible = false;
+  let unseen = "";
   // The one request under way, and whether another is wanted when it ends.
   let flight = null;
   let waiting = false;
@@ -25,60 +27,89 @@
   let kept = [];
   let keptCount = 0;
   let pictureCount = 0;
+  const keep = button("Keep this point", keepPoint);
 
   // ---------------------------------------------------------------- the picture
 
-  async function openBlob(blob, name) {
-    const number = begin({ blob, name });
-    if (blob.size > maxBytes) {
+  const UNSHOWN = "This browser cannot show the picture. The frame stands for it.";
+  const ON_SERVER = "The picture stays on the server. The frame stands for it.";
+
+  async function openFile(file, name) {
+    const number = begin(null);
+    if (file.size > maxBytes) {
       const megabytes = (bytes) => (bytes / 1048576).toFixed(1);
-      showProblem("image", `${name} has ${megabytes(blob.size)} MB; the service takes at most ` +
+      showProblem("image", `${name} has ${megabytes(file.size)} MB; the service takes at most ` +
         `${megabytes(maxBytes)} MB (${maxBytes} bytes).`);
-      source = null;
       return;
     }
-    picture.src = URL.createObjectURL(blob);
-    const decoded = picture.decode();
-    const asked = ask();
-    try {
-      await decoded;
-    } catch {
-      // HEIC in most browsers, or no picture at all: the service decides.
-      await asked;
-      if (number === pictureCount && size) {
-        showPicture("This browser cannot show the picture. The frame stands for it.");
-      }
-      return;
-    }
+    // Read once: what is shown stays what is asked about, whatever becomes of the file.
+    const bytes = await file.arrayBuffer().catch(() => null);
     if (number !== pictureCount) return;
-    visible = true;
-    size = { width: picture.naturalWidth, height: picture.naturalHeight };
-    showPicture();
-    if (shown) show(shown);
-    else draw();
+    if (bytes) openBytes(bytes, { name, type: file.type });
+    else showProblem("image", `${name} cannot be read any more; choose it again.`);
   }
 
-  async function openPath(path) {
-    const number = begin({ path });
-    await ask();
-    if (number === pictureCount && size) {
-      showPicture("The picture stays on the server. The frame stands for it.");
+  async function openBytes(bytes, { name, type }) {
+    const number = pictureCount;
+    source = { blob: new Blob([bytes], { type }), name };
+    picture.src = URL.createObjectURL(source.blob);
+    const decoded = picture.decode().then(() => true, () => false);
+    ask();
+    // HEIC in most browsers is not decoded, nor what is no picture at all: the service decides.
+    const seen = (await decoded) && !isTurnedWebp(bytes);
+    if (number !== pictureCount) return;
+    visible = seen;
+    unseen = UNSHOWN;
+    if (seen) size ??= { width: picture.naturalWidth, height: picture.naturalHeight };
+    if (shown) {
+      show(shown);
+      return;
     }
+    showPicture();
+    draw();
+  }
+
+  function openPath(path) {
+    begin({ path });
+    unseen = ON_SERVER;
+    ask();
   }
 
   async function openSample(address) {
     const name = address.split("/").pop();
-    try {
-      const response = await fetch(address);
-      if (!response.ok) throw new Error(response.statusText);
-      await openBlob(await response.blob(), name);
-    } catch {
-      showProblem("image", `The sample ${name} could not be fetched.`);
-    }
+    const number = begin(null);
+    const blob = await fetchBlob(address).catch(() => null);
+    if (number !== pictureCount) return;
+    if (blob) openFile(blob, name);
+    else showProblem("image", `The sample ${name} could not be fetched.`);
   }
 
-  // Forget the picture before, and everything that was said about it.
+  async function fetchBlob(address) {
+    const response = await fetch(address);
+    if (!response.ok) throw new Error(response.statusText);
+    return response.blob();
+  }
+
+  // Whether EXIF says that a WebP is stored turned: Chromium shows it as stored.
+  function isTurnedWebp(bytes) {
+    const read = (part) => new TextDecoder("latin1").decode(part);
+    if (!/^RIFF.{4}WEBP/s.test(read(bytes.slice(0, 12)))) return false;
+    // The orientation's entry (tag 0x112, one short, 2 to 8), in either order of bytes.
+    const little = /EXIF.*\x12\x01\x03\0\x01\0\0\0[\x02-\x08]\0/s;
+    const big = /EXIF.*\x01\x12\0\x03\0\0\0\x01\0[\x02-\x08]/s;
+    const text = read(bytes);
+    return little.test(text) || big.test(text);
+  }
+
+  // Whether the browser shows the picture in the proportions that the service sees.
+  function hasShape({ width, height }) {
+    return Math.abs((picture.naturalWidth * height) / (picture.naturalHeight * width) - 1) < 0.02;
+  }
+
+  // Forget the picture before, and everything that was asked and said about it.
   function begin(next) {
+    const had = document.activeElement;
+    drop();
     if (source) {
       $("x").value = "";
       $("y").value = "";
@@ -94,23 +125,27 @@
     size = null;
     shown = null;
     visible = false;
+    unseen = "";
+    stage.inert = false;
     if (picture.src) URL.revokeObjectURL(picture.src);
     picture.removeAttribute("src");
     for (const part of [stage, $("stage-keys"), $("exchange")]) part.hidden = true;
     $("empty").hidden = false;
     $("current").replaceChildren();
     clearProblems();
+    restoreFocus(had);
     pictureCount += 1;
     return pictureCount;
   }
 
   // Show the stage in the picture's proportions; with words in place of what cannot be seen.
-  function showPicture(words = "") {
+  function showPicture() {
     picture.hidden = !visible;
     $("unseen").hidden = visible;
-    $("unseen").textContent = words;
+    $("unseen").textContent = unseen;
     $("empty").hidden = Boolean(size);
-    stage.hidden = $("stage-keys").hidden = !size;
+    stage.hidden = !size;
+    $("stage-keys").hidden = !size || stage.inert;
     if (!size) return;
     stage.style.setProperty("--ratio", size.width / size.height);
     stage.classList.toggle("tiny", Math.max(size.width, size.height) < 200);
@@ -180,22 +215,42 @@
       waiting = true;
       return;
     }
-    flight?.abort();
-    waiting = false;
-    if (!models.some((model) => model.checked)) {
-      showProblem("options", "Tick at least one model.");
+    drop();
+    const mistake = findMistake();
+    if (mistake) {
+      fail(mistake);
       return;
     }
     const mine = (flight = new AbortController());
-    const late = setTimeout(() => $("answer").classList.add("busy"), 250);
+    const late = setTimeout(() => $("answer").setAttribute("aria-busy", "true"), 250);
     const exchange = await send(chosen(), mine.signal);
     clearTimeout(late);
     if (flight !== mine) return;
     flight = null;
-    $("answer").classList.remove("busy");
+    $("answer").removeAttribute("aria-busy");
     if (exchange.problem) fail(exchange);
     else show(exchange);
     if (waiting) await ask();
+  }
+
+  // Let go of the request under way: nobody wants its answer any more.
+  function drop() {
+    flight?.abort();
+    flight = null;
+    waiting = false;
+    $("answer").removeAttribute("aria-busy");
+  }
+
+  // What would be sent in vain, told as the service would.
+  function findMistake() {
+    if (!models.some((model) => model.checked)) {
+      return { problem: "bad_parameter", detail: "Tick at least one model." };
+    }
+    if (!/^[\x20-\x7e]*$/.test($("key").value)) {
+      const detail = "This key is not valid: keys are of plain letters, digits and signs.";
+      return { problem: "unauthorized", detail };
+    }
+    return null;
   }
 
   async function send(fields, signal) {
@@ -222,39 +277,49 @@
   // ---------------------------------------------------------------- showing
 
   function show(exchange) {
+    const had = document.activeElement;
     clearProblems();
     shown = exchange;
     const { answer, fields } = exchange;
-    const before = size;
     size = { width: answer.image.width, height: answer.image.height };
-    if (stage.hidden || before?.width !== size.width || before?.height !== size.height) {
-      showPicture($("unseen").textContent);
+    if (visible && !hasShape(size)) {
+      visible = false;
+      unseen = UNSHOWN;
     }
+    stage.inert = false;
+    showPicture();
     if (!$("x").value && !$("y").value) writePoint(answer.point);
     const card = drawCard(exchange, "Current point");
-    const keep = button("Keep this point", keepPoint);
     card.querySelector(".tools").append(keep);
     $("current").replaceChildren(card);
     $("curl").textContent = writeCurl(fields);
     $("json").textContent = JSON.stringify(answer, null, 2);
     $("exchange").hidden = false;
+    restoreFocus(had);
     draw();
     say(answer);
   }
 
   function fail({ problem, detail }) {
+    const had = document.activeElement;
     clearProblems();
     const place = places[problem] ?? "answer";
     if (place === "key") $("key-field").hidden = false;
-    showProblem(place, detail ?? "The service answered with an error it did not explain.");
     $("again").hidden = place !== "answer";
+    showProblem(place, detail ?? "The service answered with an error it did not explain.");
     // What is still shown belongs to another point now.
     const where = $("current").querySelector(".where");
     if (where) where.textContent = where.textContent.replace("Current point", "Last answer");
-    if (place === "image" || place === "path") {
-      $("current").replaceChildren();
-      $("exchange").hidden = true;
-    }
+    if (place === "image" || place === "path") refusePicture();
+    restoreFocus(had);
+  }
+
+  // A picture that the service refuses at one point, it refuses at all: no more taps.
+  function refusePicture() {
+    $("current").replaceChildren();
+    $("exchange").hidden = true;
+    stage.inert = true;
+    showPicture();
   }
 
   function showProblem(place, words) {
@@ -264,6 +329,16 @@
     for (const field of document.querySelectorAll(`[aria-describedby~="${there.id}"]`)) {
       field.setAttribute("aria-invalid", "true");
     }
+    revealProblem();
+  }
+
+  // Bring what went wrong into the window; not while the page would move under the pointer, nor
+  // while it is being asked again.
+  function revealProblem() {
+    if (drag || flight) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    document.querySelector(".problem[role=alert]:not([hidden])")
+      ?.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
   }
 
   function clearProblems() {
@@ -273,6 +348,12 @@
     }
     for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
     $("again").hidden = true;
+  }
+
+  // Give the focus back to what had it; if that is gone, to the answer: never to nobody.
+  function restoreFocus(had) {
+    const heir = had.getClientRects().length ? had : $("answer");
+    if (heir !== document.activeElement) heir.focus({ preventScroll: true });
   }
 
   // Tell a screen reader the gist, once the point rests.
@@ -338,7 +419,10 @@
   // The pixels that a model sees, enlarged.
   function drawPatch(canvas, [left, top, right, bottom], { side, name }) {
     canvas.width = canvas.height = side;
-    canvas.getContext("2d").drawImage(picture, left, top, right - left, bottom - top, 0, 0, side, side);
+    // A picture's density may make the browser count other pixels than the service.
+    const scale = picture.naturalWidth / size.width;
+    const box = [left, top, right - left, bottom - top].map((value) => value * scale);
+    canvas.getContext("2d").drawImage(picture, ...box, 0, 0, side, side);
     canvas.setAttribute("aria-label", `The ${side} × ${side} pixels that ${name} sees, enlarged`);
     canvas.title = canvas.getAttribute("aria-label");
     canvas.hidden = false;
@@ -376,6 +460,7 @@
     const point = fieldPoint();
     marker.hidden = !point;
     if (point) place(marker, point);
+    if (point && !drag) panToMarker();
     const boxes = Object.entries(shown?.answer.crops ?? {}).map(([name, box]) => drawBox(name, box));
     $("boxes").replaceChildren(...boxes.flat());
     stage.setAttribute("aria-label", point
@@ -386,6 +471,18 @@
   function place(element, { x, y }) {
     element.style.left = `${(100 * (Math.floor(x) + 0.5)) / size.width}%`;
     element.style.top = `${(100 * (Math.floor(y) + 0.5)) / size.height}%`;
+  }
+
+  // A very wide or tall picture is larger than its window: bring the point into it.
+  function panToMarker() {
+    const pan = $("pan");
+    const outside = (at, from, length) => at < from || at > from + length;
+    if (outside(marker.offsetLeft, pan.scrollLeft, pan.clientWidth)) {
+      pan.scrollLeft = marker.offsetLeft - pan.clientWidth / 2;
+    }
+    if (outside(marker.offsetTop, pan.scrollTop, pan.clientHeight)) {
+      pan.scrollTop = marker.offsetTop - pan.clientHeight / 2;
+    }
   }
 
   // A large crop is shown by dimming what lies outside it, any crop by its outline.
@@ -472,7 +569,7 @@
   // ---------------------------------------------------------------- what a person does
 
   function takeFile(file) {
-    if (file) openBlob(file, file.name || "picture");
+    if (file) openFile(file, file.name || "picture");
   }
 
   for (const id of ["image", "camera"]) {
@@ -506,7 +603,11 @@
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    if (event.dataTransfer.files.length) takeFile(event.dataTransfer.files[0]);
+    const { files, items } = event.dataTransfer;
+    if (items[0]?.webkitGetAsEntry?.()?.isDirectory) {
+      begin(null);
+      showProblem("image", "This is a folder; drop one of its pictures.");
+    } else if (files.length) takeFile(files[0]);
     else showProblem("image", "Drop a picture file; a link to one does not bring the picture along.");
   });
 
@@ -528,6 +629,7 @@
       if (drag?.id !== event.pointerId) return;
       drag = null;
       stage.classList.remove("dragging");
+      revealProblem();
       if (waiting) ask();
     });
   }

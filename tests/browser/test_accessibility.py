@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.actions import file, open_sample
+from tests.browser.actions import (
+    file,
+    hand_over,
+    open_sample,
+    wait_for_answer,
+    wait_for_picture,
+)
 from tests.browser.conftest import PHONE, Visit
 from tests.pictures import encode, halves
 
@@ -61,6 +67,66 @@ def test_the_answer_without_script_has_no_violation(visit: Visit, look: str) -> 
     page.get_by_role("button", name="Ask the models").click()
     page.get_by_text("of a PNG with").wait_for()
     check_accessibility(page)
+
+
+def test_the_button_that_keeps_a_point_keeps_the_focus_when_an_answer_comes(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    with page.expect_request("**/v1/predictions"):
+        page.fill("#x", "20")
+    page.get_by_role("button", name="Keep this point").focus()
+    held[0].continue_()
+    wait_for_answer(page)
+    expect(page.get_by_role("button", name="Keep this point")).to_be_focused()
+
+
+def test_the_answer_gets_the_focus_of_what_is_gone(visit: Visit) -> None:
+    page = visit()
+    page.route("**/v1/predictions", lambda route: route.fulfill(status=404, body="<h1>Bad"))
+    page.get_by_role("button", name="Garden").click()
+    page.get_by_role("button", name="Try again").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    expect(page.get_by_role("button", name="Try again")).to_be_focused()
+    page.unroute("**/v1/predictions")
+    page.keyboard.press("Enter")
+    wait_for_picture(page)
+    expect(page.locator("#answer")).to_be_focused()
+    page.get_by_role("button", name="Keep this point").focus()
+    hand_over(page, "paste", "halves.png", encode(halves(640, 480)))
+    wait_for_picture(page)
+    expect(page.locator("#answer")).to_be_focused()
+
+
+def test_the_answer_is_busy_while_it_is_waited_for(visit: Visit) -> None:
+    page = visit()
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    page.get_by_role("button", name="Garden").click()
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "true")
+    held[0].continue_()
+    wait_for_picture(page)
+    expect(page.locator("#answer")).not_to_have_attribute("aria-busy", "true")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_page_hardly_moves_when_the_script_comes_late(visit: Visit, width: int) -> None:
+    page = visit(viewport={"width": width, "height": 900})
+    page.add_init_script(
+        """new PerformanceObserver((list) => {
+          for (const { value } of list.getEntries()) window.shift = (window.shift ?? 0) + value;
+        }).observe({ type: "layout-shift", buffered: true })"""
+    )
+    held: list[Route] = []
+    page.route("**/page.js", lambda route: held.append(route))
+    page.reload(wait_until="commit")
+    page.wait_for_timeout(500)
+    held[0].continue_()
+    expect(page.locator("html")).to_have_class("scripted")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.shift ?? 0") < 0.05
 
 
 def test_every_color_label_has_a_swatch() -> None:

@@ -1,11 +1,12 @@
 """How a picture comes to the page, and what is shown of it."""
 
 from io import BytesIO
+from pathlib import Path
 
 import pillow_heif
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.actions import (
     file,
@@ -18,7 +19,7 @@ from tests.browser.actions import (
     wait_for_answer,
     wait_for_picture,
 )
-from tests.browser.conftest import Visit
+from tests.browser.conftest import PHONE, Visit
 from tests.pictures import encode, halves, plain
 
 HALVES = encode(halves(640, 480))
@@ -113,6 +114,93 @@ def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Vis
     page.mouse.click(*on_picture(page, 0.9, 0.5))
     wait_for_answer(page)
     assert read_best(page, "colors") == "blue"
+
+
+def test_a_sample_that_comes_late_does_not_replace_a_picture_chosen_since(visit: Visit) -> None:
+    page = visit()
+    held: list[Route] = []
+    page.route("**/samples/garden.jpg", lambda route: held.append(route))
+    with page.expect_request("**/samples/garden.jpg"):
+        page.get_by_role("button", name="Garden").click()
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    assert read_answer(page)["image"]["format"] == "PNG"
+    assert page.evaluate("document.getElementById('picture').naturalWidth") == 640
+
+
+def test_a_file_that_changes_after_it_was_chosen_stays_what_is_shown(
+    visit: Visit, tmp_path: Path
+) -> None:
+    chosen = tmp_path / "halves.png"
+    chosen.write_bytes(HALVES)
+    page = visit()
+    page.get_by_label("Choose a picture").set_input_files(chosen)
+    wait_for_picture(page)
+    chosen.write_bytes(encode(plain((0, 200, 0), 640, 480)))
+    page.mouse.click(*on_picture(page, 0.25, 0.5))
+    wait_for_answer(page)
+    assert read_best(page, "colors") == "red"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_webp_that_the_browser_does_not_turn_upright_gets_a_frame(
+    visit: Visit, orientation: int, order: str
+) -> None:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x112] = orientation
+    page = visit()
+    hand_over(page, "drop", "turned.webp", encode(halves(640, 480), "WebP", exif=exif.tobytes()))
+    wait_for_picture(page)
+    expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
+    expect(page.locator("#picture")).to_be_hidden()
+    expect(page.locator("#current canvas.patch:visible")).to_have_count(0)
+    page.mouse.click(*on_picture(page, 0.2, 0.2))
+    wait_for_answer(page)
+    assert read_best(page, "colors") == ("blue" if orientation == 3 else "red")
+
+
+def test_a_webp_that_lies_right_is_shown(visit: Visit) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 1
+    page = visit()
+    hand_over(page, "drop", "upright.webp", encode(halves(640, 480), "WebP", exif=exif.tobytes()))
+    wait_for_picture(page)
+    expect(page.locator("#picture")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [(4000, 100), (100, 4000)])
+@pytest.mark.parametrize("look", [{}, PHONE])
+def test_a_very_long_picture_can_be_tapped_exactly(
+    visit: Visit, size: tuple[int, int], look: dict[str, object]
+) -> None:
+    page = visit(**look)
+    hand_over(page, "drop", "long.png", encode(plain((0, 200, 0), *size)))
+    wait_for_picture(page)
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) >= 60
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(page.locator("#marker")).to_be_in_viewport()
+    page.mouse.click(*on_picture(page, 0.5025, 0.5025))
+    wait_for_answer(page)
+    for value, side in zip(read_point(page), size, strict=True):
+        assert int(value) == pytest.approx(0.5025 * side, abs=1 + side / 1000)
+
+
+def test_nothing_sticks_out_of_the_form(visit: Visit) -> None:
+    page = visit()
+    for width in (320, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        form, button = (page.locator(part).bounding_box() for part in ("#form", "#open-path"))
+        assert form is not None
+        assert button is not None
+        assert button["x"] + button["width"] < form["x"] + form["width"]
 
 
 def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:

@@ -1,17 +1,20 @@
 """What goes wrong is said in words, beside what caused it."""
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.actions import (
     file,
     hand_over,
+    on_picture,
     open_sample,
     read_point,
     wait_for_answer,
     wait_for_picture,
 )
-from tests.browser.conftest import Visit
+from tests.browser.conftest import PHONE, Visit
 from tests.pictures import encode, halves
 
 HALVES = encode(halves(640, 480))
@@ -73,10 +76,7 @@ def test_a_truncated_picture_is_told(visit: Visit) -> None:
     check_problem(page, "image", "truncated or corrupt")
 
 
-def test_a_file_over_the_limit_is_told_without_being_sent(visit: Visit) -> None:
-    page = visit()
-    sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.method))
+def _drop_large_file(page: Page) -> None:
     page.evaluate(
         """() => {
           const files = new DataTransfer();
@@ -85,8 +85,64 @@ def test_a_file_over_the_limit_is_told_without_being_sent(visit: Visit) -> None:
           document.body.dispatchEvent(drop);
         }"""
     )
+
+
+def test_a_file_over_the_limit_is_told_without_being_sent(visit: Visit) -> None:
+    page = visit()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    _drop_large_file(page)
     check_problem(page, "image", "large.png has 20.0 MB; the service takes at most 20.0 MB")
     assert "POST" not in sent
+
+
+def test_a_file_over_the_limit_is_told_while_another_picture_is_asked_about(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    with page.expect_request("**/v1/predictions"):
+        page.fill("#x", "10")
+    _drop_large_file(page)
+    check_problem(page, "image", "large.png has 20.0 MB")
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    check_problem(page, "image", "large.png has 20.0 MB")
+    expect(page.locator("#stage")).to_be_hidden()
+    expect(page.locator("#current .card")).to_have_count(0)
+
+
+def test_a_dropped_folder_is_told(visit: Visit, tmp_path: Path) -> None:
+    page = visit()
+    _drop_from_disk(page, tmp_path)
+    check_problem(page, "image", "This is a folder")
+
+
+def _drop_from_disk(page: Page, path: Path) -> None:
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def test_a_file_that_cannot_be_read_is_told(visit: Visit) -> None:
+    page = visit()
+    page.evaluate("() => { Blob.prototype.arrayBuffer = async () => { throw new Error(); }; }")
+    hand_over(page, "drop", "halves.png", HALVES)
+    check_problem(page, "image", "halves.png cannot be read any more; choose it again")
+
+
+def test_a_picture_that_only_the_browser_can_read_is_not_for_tapping(visit: Visit) -> None:
+    page = visit()
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"/>'
+    page.get_by_label("Choose a picture").set_input_files(
+        file("drawing.svg", drawing, "image/svg+xml")
+    )
+    check_problem(page, "image", "no picture in a permitted format")
+    expect(page.locator("#picture")).to_be_visible()
+    assert page.locator("#stage").evaluate("(stage) => stage.inert")
+    expect(page.get_by_text("Tap a point or drag it")).to_be_hidden()
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    assert not page.locator("#stage").evaluate("(stage) => stage.inert")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +164,23 @@ def test_no_model_and_too_many_labels_are_told_beside_the_models(page: Page) -> 
     for name in ("themes", "colors"):
         page.get_by_role("checkbox", name=name).uncheck()
     check_problem(page, "options", "Tick at least one model")
+
+
+def test_no_model_stays_told_when_the_request_under_way_ends(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    with page.expect_request("**/v1/predictions"):
+        page.get_by_role("checkbox", name="themes").uncheck()
+    page.get_by_role("checkbox", name="colors").uncheck()
+    check_problem(page, "options", "Tick at least one model")
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    check_problem(page, "options", "Tick at least one model")
+    expect(page.locator("#current h3")).to_have_text("Last answer: 320, 240")
+    page.unroute("**/v1/predictions")
+    page.get_by_role("checkbox", name="colors").check()
+    expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
+    expect(page.locator("#options-problem")).to_be_hidden()
 
 
 def test_a_service_that_is_gone_is_told_and_asked_again(visit: Visit) -> None:
@@ -135,6 +208,53 @@ def test_a_full_service_is_told_and_asked_again(visit: Visit) -> None:
     page.unroute("**/v1/predictions")
     page.get_by_role("button", name="Try again").click()
     wait_for_picture(page)
+
+
+def test_a_failed_tap_is_told_within_the_window_of_a_phone(visit: Visit) -> None:
+    page = visit(**PHONE)
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 429, "rate_limited"))
+    page.touchscreen.tap(*on_picture(page, 0.2, 0.5))
+    expect(page.locator("#answer-problem")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Try again")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("way", ["sample", "click"])
+def test_the_question_for_a_key_is_within_the_window(visit: Visit, way: str) -> None:
+    page = visit(viewport={"width": 1440, "height": 900})
+    if way == "click":
+        open_sample(page, "Garden")
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 401, "unauthorized"))
+    if way == "click":
+        page.mouse.click(*on_picture(page, 0.2, 0.5))
+    else:
+        page.get_by_role("button", name="Garden").click()
+    expect(page.locator("#key-problem")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#key")).to_be_in_viewport(ratio=1)
+
+
+def test_a_key_that_cannot_be_sent_is_told_beside_the_key(page: Page) -> None:
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 401, "unauthorized"))
+    page.fill("#x", "10")
+    check_problem(page, "key", "unauthorized, said the service")
+    page.get_by_label("Access key").fill("ключ")
+    page.keyboard.press("Enter")
+    check_problem(page, "key", "This key is not valid")
+
+
+def test_a_picture_that_the_browser_cannot_show_is_explained_after_trying_again(
+    visit: Visit,
+) -> None:
+    page = visit()
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 429, "overloaded"))
+    tiff = encode(halves(640, 480), "TIFF")
+    page.get_by_label("Choose a picture").set_input_files(file("photo.tiff", tiff, "image/tiff"))
+    check_problem(page, "answer", "overloaded, said the service")
+    page.unroute("**/v1/predictions")
+    page.get_by_role("button", name="Try again").click()
+    wait_for_picture(page)
+    expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
 
 
 def test_a_service_with_keys_asks_for_one_and_gets_it(visit: Visit) -> None:
