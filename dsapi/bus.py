@@ -25,9 +25,14 @@ class ServiceBus(Bus):  # type: ignore[misc]
 
     def exit_once(self) -> None:
         """Stop everything and leave; a second signal does not disturb that."""
-        if not self._leaving:
-            self._leaving = True
-            self.exit()
+        if self._leaving:
+            return
+        self._leaving = True
+        if self.state is self.states.STARTING:
+            # exit() would end the process on the spot too, with a code that means failure.
+            _LOGGER.warning("stopped while it started")
+            os._exit(0)
+        self.exit()
 
     def run(self) -> None:
         """Start everything, wait for the end, stop everything."""
@@ -76,7 +81,10 @@ class Daemonizer(plugins.Daemonizer):  # type: ignore[misc]
     def start(self) -> None:
         """Fork twice and let go of the terminal."""
         umask = os.umask(0o022)
-        super().start()
+        try:
+            super().start()
+        except Exception as error:  # as Plugin: or the bus goes on and tells that it answers
+            raise SystemExit(1) from error
         os.umask(umask)
 
     start.priority = 65  # type: ignore[attr-defined]

@@ -49,19 +49,24 @@ def stop(settings: Settings) -> bool:
     """Stop the daemon; return when it is gone, and whether there was one.
 
     Raises:
-        StartupError: it does not leave within its shutdown timeout.
+        StartupError: it does not leave within its shutdown timeout, or is another user's.
     """
     pid = running_pid(settings.pid_file)
     if pid is None:
         return False
-    os.kill(pid, signal.SIGTERM)
+    hint = f"end it with kill -9 {pid}"
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError as error:
+        raise StartupError(f"dsapi (PID {pid}) is another user's; stop it as that user") from error
+    except ProcessLookupError:
+        # Killed, and processes that it had started have yet to notice.
+        hint = f"end what it has left with fuser -k {settings.pid_file}"
     patience_s = settings.shutdown_timeout + 5
     give_up_s = time.monotonic() + patience_s
     while running_pid(settings.pid_file) == pid:
         if time.monotonic() > give_up_s:
-            raise StartupError(
-                f"dsapi (PID {pid}) did not stop within {patience_s:g} s; end it with kill -9 {pid}"
-            )
+            raise StartupError(f"dsapi (PID {pid}) did not stop within {patience_s:g} s; {hint}")
         time.sleep(_POLL_S)
     return True
 

@@ -93,6 +93,13 @@ class StandardError(_Lenient, logging.StreamHandler):  # type: ignore[type-arg]
 class WatchedFile(_Lenient, logging.handlers.WatchedFileHandler):
     """Writes to a file, and to a new one when logrotate has moved it away."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or lose it, also where no new file can be made."""
+        try:
+            super().emit(record)
+        except OSError:  # Python's own opens the file before it begins to catch
+            self.handleError(record)
+
 
 class SizedFile(_Lenient, logging.handlers.RotatingFileHandler):
     """Writes to a file, and begins a new one when it has grown too large."""

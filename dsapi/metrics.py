@@ -19,6 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from dsapi import __version__
+from dsapi.errors import DeadlineExceeded, InternalError, NotReady, Overloaded
 from dsapi.reload import Reloader
 from dsapi.workers import PredictionWorkers
 
@@ -77,6 +78,9 @@ class Metrics:
         self._error_of = cache(self._errors.labels)
         self._duration_of = cache(self._durations.labels)
         self._stage_of = cache(self._stages.labels)
+        # Alerts ask for increases, and a counter that begins at 1 has none.
+        for kind in (DeadlineExceeded, InternalError, NotReady, Overloaded):
+            self._error_of(kind.code)
         ProcessCollector(registry=self._registry)
         self._registry.register(_Live(workers, reloader, gauges))
 

@@ -85,6 +85,7 @@ def _serve(
     signals = plugins.SignalHandler(bus)
     signals.handlers = {
         "SIGTERM": bus.exit_once,
+        "SIGINT": bus.exit_once,
         "SIGHUP": service.reloader.reload_in_background,
     }
     if daemonize_to is not None:

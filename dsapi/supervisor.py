@@ -77,7 +77,11 @@ def supervise(
     bus = ServiceBus()
     children = _Children(bus, settings, serve_one, on_ready)
     signals = plugins.SignalHandler(bus)
-    signals.handlers = {"SIGTERM": bus.exit_once, "SIGHUP": children.reload}
+    signals.handlers = {
+        "SIGTERM": bus.exit_once,
+        "SIGINT": bus.exit_once,
+        "SIGHUP": children.reload,
+    }
     if daemonize_to is not None:
         Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
         OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()

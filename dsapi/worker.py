@@ -65,8 +65,9 @@ class Tally:
         busy_s: smoothed seconds of work a request; an average one until the first is measured.
     """
 
-    dropped: Counter[str] = field(default_factory=Counter)
-    replaced: Counter[str] = field(default_factory=Counter)
+    # From 0: that of a counter which is new, Prometheus does not count as an increase.
+    dropped: Counter[str] = field(default_factory=lambda: Counter(deadline=0, caller_gone=0))
+    replaced: Counter[str] = field(default_factory=lambda: Counter(died=0, stalled=0))
     busy_s: float = 0.02
 
 

@@ -1,5 +1,6 @@
 """A real daemon: it forks, loads, answers, stops; and what is said when it cannot."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -131,6 +132,34 @@ def test_a_second_start_is_refused_and_the_first_goes_on(installation: Installat
     assert second.stderr.count("\n") == 1
     assert "runs already" in second.stderr
     assert installation.predict() == "green"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_daemon_starts_whatever_its_caller_has_closed(
+    installation: Installation, closed: str
+) -> None:
+    command = f'exec "$0" -m dsapi start --config "$1" {closed}'
+    started = subprocess.run(
+        ["bash", "-c", command, sys.executable, str(installation.config)], timeout=120, check=False
+    )
+    assert started.returncode == 0
+    assert installation.predict() == "green"
+
+
+def test_a_stop_that_finds_only_what_a_killed_daemon_has_left_says_so(
+    installation: Installation,
+) -> None:
+    installation.change("[global]", "[global]\nshutdown_timeout = 0")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    installation.pid_file.parent.mkdir()
+    installation.pid_file.write_text(f"{gone.pid}\n")
+    with installation.pid_file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        stopped = installation.run("stop")
+    assert stopped.returncode == 2
+    assert f"fuser -k {installation.pid_file}" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
 
 
 def test_a_start_after_a_crash_ignores_the_stale_pid_file(installation: Installation) -> None:

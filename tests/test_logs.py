@@ -136,6 +136,37 @@ def test_files_that_grow_are_rotated_and_a_few_kept(tmp_path: Path, quiet: Runni
     assert all(file.stat().st_size <= 500 for file in tmp_path.glob("access.log*"))
 
 
+def test_where_no_log_can_be_made_requests_are_answered_and_lines_counted(
+    tmp_path: Path, quiet: RunningServer
+) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    log_to(folder, quiet)
+    folder.rename(tmp_path / "moved")
+    answers = [quiet.ask("GET", "/health/live").status for _ in range(5)]
+    answers += [quiet.post_picture(PICTURE).status for _ in range(5)]
+    assert answers == [200] * 10
+    for _ in range(200):  # lost after the last answer is out
+        if count_lost_lines() >= 15:
+            break
+        time.sleep(0.02)
+    assert count_lost_lines() >= 15
+    folder.mkdir()
+    quiet.ask("GET", "/health/ready")
+    for _ in range(200):
+        if (folder / "access.log").exists():
+            break
+        time.sleep(0.02)
+    assert any("/health/ready" in line for line in read_lines(folder / "access.log", 1))
+
+
+def test_a_request_line_cannot_end_a_line(tmp_path: Path, quiet: RunningServer) -> None:
+    log_to(tmp_path, quiet)
+    quiet.ask("GET", '/a%0a2026-01-01%20forged%1b[31m"', None, {"X-Request-ID": "mine"})
+    [line] = read_lines(tmp_path / "access.log", 1)
+    assert 'mine 127.0.0.1 "GET /a\\x0a2026-01-01 forged\\x1b[31m\\x22 HTTP/1.1" 404' in line
+
+
 def test_a_file_that_logrotate_has_moved_is_made_anew(tmp_path: Path, quiet: RunningServer) -> None:
     log_to(tmp_path, quiet)
     quiet.ask("GET", "/health/live")

@@ -73,6 +73,14 @@ def test_each_step_of_a_prediction_is_observed(watched: RunningServer) -> None:
         assert seconds == pytest.approx(took_ms / 1000, abs=1e-4)
 
 
+def test_what_alerts_wait_for_is_there_before_it_happens(watched: RunningServer) -> None:
+    counted = numbers(watched)
+    for reason in ("died", "stalled"):
+        assert counted[f'dsapi_workers_replaced_total{{reason="{reason}"}}'] == 0
+    for code in ("overloaded", "internal_error", "deadline_exceeded"):
+        assert f'dsapi_errors_total{{code="{code}"}}' in counted
+
+
 def test_workers_queue_and_models_are_told(watched: RunningServer) -> None:
     counted = numbers(watched)
     assert counted["dsapi_workers_alive{}"] == counted["dsapi_workers{}"] == 2

@@ -263,7 +263,10 @@ def test_after_kill_9_a_start_works_at_once_on_the_same_port(installation: Insta
     held.close()
 
 
-def test_a_stop_answers_what_is_in_flight_and_leaves(installation: Installation) -> None:
+@pytest.mark.parametrize("then", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_answers_what_is_in_flight_and_leaves(
+    installation: Installation, then: signal.Signals
+) -> None:
     installation.change("request_timeout = 20.0", "request_timeout = 20.0\nshutdown_timeout = 10")
     assert installation.run("start").returncode == 0
     slow = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=20)
@@ -275,6 +278,7 @@ def test_a_stop_answers_what_is_in_flight_and_leaves(installation: Installation)
     assert pid is not None
     os.kill(pid, signal.SIGTERM)
     time.sleep(0.5)
+    os.kill(pid, then)  # which changes nothing
     with pytest.raises(ConnectionRefusedError):
         installation.ask("GET", "/health/live")
     slow.send(PICTURE[10:])

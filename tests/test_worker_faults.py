@@ -78,7 +78,7 @@ def test_a_worker_that_dies_is_replaced_and_counted(one: PredictionWorkers, gate
     gate.error = SystemExit("the engine ends its thread")
     with pytest.raises(InternalError):
         ask(one)
-    assert eventually(lambda: one.status.replaced == {"died": 1})
+    assert eventually(lambda: one.status.replaced == {"died": 1, "stalled": 0})
     assert ask(one).results[0].labels["themes"][0].label == "yes"
     assert one.ready
 
@@ -89,7 +89,7 @@ def test_a_worker_that_stalls_is_replaced_and_its_sessions_go_when_it_ends(
     gate.open.clear()
     with pytest.raises(DeadlineExceeded):
         ask(one, timeout_s=0.2)
-    assert eventually(lambda: one.status.replaced == {"stalled": 1})
+    assert eventually(lambda: one.status.replaced == {"died": 0, "stalled": 1})
     assert eventually(lambda: one.ready)
     assert graph.open_sessions == 2
     gate.open.set()
@@ -101,7 +101,7 @@ def test_work_of_a_caller_who_left_is_never_begun(one: PredictionWorkers, gate: 
     with pytest.raises(CallerGone):
         ask(one, caller_gone=lambda: True)
     assert gate.runs == 0
-    assert one.status.dropped == {"caller_gone": 1}
+    assert one.status.dropped == {"caller_gone": 1, "deadline": 0}
 
 
 def test_work_past_its_deadline_is_counted_as_dropped(one: PredictionWorkers, gate: Gate) -> None:
@@ -113,7 +113,7 @@ def test_work_past_its_deadline_is_counted_as_dropped(one: PredictionWorkers, ga
             ask(one, timeout_s=0.1)
         gate.open.set()
         first.result()
-    assert eventually(lambda: one.status.dropped == {"deadline": 1})
+    assert eventually(lambda: one.status.dropped == {"caller_gone": 0, "deadline": 1})
     assert gate.runs == 1
 
 

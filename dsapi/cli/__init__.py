@@ -4,6 +4,7 @@ What only some commands need is imported when they run (Rich, evaluation, traini
 and `dsapi start` do without.
 """
 
+import os
 import sys
 
 import typer
@@ -45,8 +46,23 @@ def main() -> None:
 
     Exit codes: 0 done, 1 the picture or point was refused, 2 wrong usage or configuration.
     """
+    _open_standard_streams()
     try:
         app(prog_name="dsapi")
     except DsapiError as error:
         typer.echo(f"dsapi: {error}", err=True)
         sys.exit(2 if isinstance(error, StartupError) else 1)
+
+
+def _open_standard_streams() -> None:
+    """Open what of standard input, output and error the caller has closed.
+
+    Or else a pipe, a log or a socket would get their numbers, and a daemon lets go of these.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))

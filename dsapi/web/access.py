@@ -11,7 +11,6 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -31,19 +30,6 @@ _IPV6_CLIENT_BITS = 64
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks.
-
-    Attributes:
-        address: the caller's, past the trusted proxies.
-        key: name of its key, ``None`` without one.
-    """
-
-    address: str
-    key: str | None = None
 
 
 class Access:
@@ -69,12 +55,17 @@ class Access:
 
         return take
 
-    def check(self, environ: dict[str, Any], *, path: str) -> Caller:
+    def find_address(self, environ: dict[str, Any]) -> str:
+        """Find the address of a request's caller, past the trusted proxies."""
+        return find_client(environ, trusted=self._rules.trusted_proxies)
+
+    def check(self, environ: dict[str, Any], *, path: str, address: str) -> None:
         """Let a request pass.
 
         Args:
             environ: its WSGI environment.
             path: what it asks for, exactly as it is dispatched by.
+            address: the caller's.
 
         Raises:
             Forbidden: the caller's network is not among those allowed, or this is for
@@ -83,30 +74,29 @@ class Access:
             RateLimited: the caller asks more often than it may.
         """
         rules, method = self._rules, environ["REQUEST_METHOD"]
-        caller = Caller(find_client(environ, trusted=rules.trusted_proxies))
-        _check_network(caller, rules)
+        _check_network(address, rules)
         if path in _ADMIN:
-            return self._check_admin(environ, caller)
-        free = path.startswith(_FREE) or (path in _FREE_EXACT and method in ("GET", "HEAD"))
-        if free:
-            return caller
+            self._check_admin(environ)
+            return
+        if path.startswith(_FREE) or (path in _FREE_EXACT and method in ("GET", "HEAD")):
+            return
+        key = None
         if (rules.api_keys or rules.admin_keys) and not (path == "/metrics" and _is_local(environ)):
-            caller = Caller(caller.address, _find_key(environ, rules.api_keys + rules.admin_keys))
+            key = _find_key(environ, rules.api_keys + rules.admin_keys)
         if path != "/metrics":
-            self._limiter.hit(caller)
-        return caller
+            self._limiter.hit(key or _client_network(address))
 
     def allowed_origin(self, origin: str) -> str | None:
         """Tell whether pages of an origin may read answers: the origin, or ``None``."""
         origins = self._rules.cors_origins
         return origin if origin and (origin in origins or "*" in origins) else None
 
-    def _check_admin(self, environ: dict[str, Any], caller: Caller) -> Caller:
+    def _check_admin(self, environ: dict[str, Any]) -> None:
         if self._rules.admin_loopback and _is_local(environ):
-            return caller
+            return
         if not self._rules.admin_keys:
             raise Forbidden("this is for callers on the machine itself: no admin_keys are set")
-        return Caller(caller.address, _find_key(environ, self._rules.admin_keys))
+        _find_key(environ, self._rules.admin_keys)
 
 
 class _Limiter:
@@ -129,13 +119,12 @@ class _Limiter:
         """Tell whether settings ask for the same limits."""
         return self._configured == (settings.rate_limit, settings.rate_limit_storage)
 
-    def hit(self, caller: Caller) -> None:
-        """Count a request.
+    def hit(self, who: str) -> None:
+        """Count a request of a key or a client.
 
         Raises:
             RateLimited: it is one too many.
         """
-        who = caller.key or _client_network(caller.address)
         for limit in self._limits:
             try:
                 permitted = self._window.hit(limit, who)
@@ -192,9 +181,9 @@ def _find_key(environ: dict[str, Any], keys: tuple[str, ...]) -> str:
     return found
 
 
-def _check_network(caller: Caller, rules: Settings) -> None:
-    if rules.allowed_networks and not _is_in(caller.address, rules.allowed_networks):
-        raise Forbidden(f"{caller.address} is in none of the networks that may ask")
+def _check_network(address: str, rules: Settings) -> None:
+    if rules.allowed_networks and not _is_in(address, rules.allowed_networks):
+        raise Forbidden(f"{address} is in none of the networks that may ask")
 
 
 def _is_local(environ: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ Written by `dsapi.web.exchange` for requests that reached a handler, and by
 """
 
 import logging
+import re
 from dataclasses import asdict, dataclass
 
 from dsapi.metrics import Metrics
@@ -12,6 +13,8 @@ from dsapi.prediction.predictor import Prediction
 
 _LOGGER = logging.getLogger("dsapi.access")
 _PREDICTIONS_LOGGER = logging.getLogger("dsapi.predictions")
+# What could end a line, or the quotes in it, and make another one look real.
+_UNPRINTABLE = re.compile(r'[\x00-\x1f"\\\x7f-\x9f\u2028\u2029]')
 _ENDPOINTS = frozenset(
     {
         "/",
@@ -57,8 +60,9 @@ class RequestRecord:
         return asdict(self) | {"took_ms": round(self.took_ms, 1)}
 
     def __str__(self) -> str:
+        request = _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", self.request)
         return (
-            f'{self.request_id} {self.client} "{self.request}" {self.status} '
+            f'{self.request_id} {self.client} "{request}" {self.status} '
             f"{'-' if self.size is None else self.size} {self.took_ms:.1f}ms"
             + (f" {self.code}" if self.code else "")
         )

@@ -1,6 +1,7 @@
 """What is in deploy/ holds together with the settings, passes its tools, and works where it can."""
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,8 +103,14 @@ def test_the_dockerfile_has_no_known_mistakes() -> None:
 
 
 @pytest.fixture
-def instances(tmp_path: Path, tiny_config: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Three services in the foreground; their ports are in `ports` beside them."""
+def instances(
+    request: pytest.FixtureRequest, tmp_path: Path, tiny_config: Path
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Three services in the foreground; their ports are in `ports` beside them.
+
+    A parameter is their queue's size.
+    """
+    queue_size = getattr(request, "param", 64)
     pytest.importorskip("openvino")
     tool("nginx")
     started = []
@@ -111,7 +119,10 @@ def instances(tmp_path: Path, tiny_config: Path) -> Iterator[list[subprocess.Pop
         folder = tmp_path / str(number)
         folder.mkdir()
         installed = Installation(folder, tiny_config)
-        installed.change("[global]", '[global]\nengine = "openvino"\nlog_level = "WARNING"')
+        installed.change(
+            "[global]",
+            f'[global]\nengine = "openvino"\nlog_level = "WARNING"\nqueue_size = {queue_size}',
+        )
         ports.append(installed.port)
         command = [sys.executable, "-m", "dsapi", "serve", "--config", str(installed.config)]
         started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
@@ -200,3 +211,41 @@ def test_killing_one_of_three_instances_under_load_fails_no_request(
     # What nginx itself refuses has the form of our own errors.
     status, body = ask(proxy, "GET", "/metrics")
     assert (status, yaml.safe_load(body)["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("instances", [1], indirect=True)
+def test_full_instances_are_not_taken_for_dead_ones(
+    tmp_path: Path, instances: list[subprocess.Popen[bytes]], proxy: int
+) -> None:
+    for port in (tmp_path / "ports").read_text().split():
+        wait_until(lambda port=int(port): answers(port))  # type: ignore[misc]
+    wait_until(lambda: answers(proxy))
+    codes: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        while not stop.is_set():
+            status, body = ask(proxy)
+            codes["answered" if status == 200 else json.loads(body)["code"]] += 1
+
+    callers = [threading.Thread(target=keep_asking) for _ in range(40)]
+    for caller in callers:
+        caller.start()
+    wait_until(lambda: codes["answered"] > 200 and codes["overloaded"] > 20)
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert set(codes) == {"answered", "overloaded"}
+    assert all(instance.poll() is None for instance in instances)
+
+
+def test_without_an_instance_the_proxy_says_so_in_our_form(
+    tmp_path: Path, instances: list[subprocess.Popen[bytes]], proxy: int
+) -> None:
+    wait_until(lambda: answers(proxy))
+    for instance in instances:
+        instance.kill()
+        instance.wait()
+    status, body = ask(proxy)
+    assert (status, json.loads(body)["status"]) == (503, 503)
+    assert json.loads(body)["code"] == "not_ready"

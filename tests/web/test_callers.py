@@ -230,6 +230,19 @@ def test_health_answers_while_every_other_thread_waits_for_slow_bodies(
     assert {caller.problem()[0] for caller in slow} <= {400, 504}
 
 
+def test_health_answers_while_others_are_slow_to_ask_for_it(
+    hasty: RunningServer, connect: Connect
+) -> None:
+    slow = [connect(hasty) for _ in range(5)]
+    for caller in slow:
+        caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\n")
+    time.sleep(0.2)
+    began_s = time.monotonic()
+    assert hasty.ask("GET", "/health/live").status == 200
+    # They hold their threads for as long as they may be silent.
+    assert time.monotonic() - began_s < hasty.settings.socket_timeout / 2
+
+
 def test_silent_connections_hold_no_thread_and_the_oldest_make_room(
     hasty: RunningServer, connect: Connect
 ) -> None:
@@ -309,4 +322,4 @@ def test_a_caller_who_hangs_up_while_waiting_is_not_worked_for(
     gone.socket.close()
     busy.join()
     assert small.post_picture(PICTURE).status == 200
-    assert small.workers.status.dropped == {"caller_gone": 1}
+    assert small.workers.status.dropped == {"caller_gone": 1, "deadline": 0}
