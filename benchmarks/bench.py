@@ -13,17 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from benchmarks.load import Measured, is_listened_on, measure, wait_until_ready
 from benchmarks.processes import Server, count_cores, read_cpu_s, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
 from benchmarks.subjects import PEERS, ROOT, Subject, own, peers
+from tests.pictures import encode, photo
 
 _START_PATIENCE_S = 120.0
 _PICTURE_BYTES = 300_000
@@ -85,16 +82,10 @@ class BareProcess:
 
 def make_picture() -> bytes:
     """Make a JPEG of 2 megapixels and about 300 kB: smooth structure with fine noise."""
-    rng = np.random.default_rng(7)
-    y, x = np.mgrid[0:1200, 0:1600]
-    waves = [128 + 80 * np.sin(x / (90 + 40 * c)) * np.cos(y / (70 + 30 * c)) for c in range(3)]
-    pixels = np.stack(waves, axis=-1) + rng.normal(0, 9, (1200, 1600, 1))
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    image = photo(1600, 1200)
     encoded = b""
     for quality in range(90, 30, -2):
-        stream = BytesIO()
-        image.save(stream, "JPEG", quality=quality)
-        encoded = stream.getvalue()
+        encoded = encode(image, "JPEG", quality=quality)
         if len(encoded) <= _PICTURE_BYTES:
             break
     return encoded

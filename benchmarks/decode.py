@@ -20,6 +20,7 @@ from dsapi.prediction.crops import Crop, coarsest_factor, cut_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
+from tests.pictures import encode, photo
 
 _LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
 _THEMES, _COLORS = (Crop(80, "%"), (224, 224)), (Crop(9, "px"), (9, 9))
@@ -84,13 +85,7 @@ def time_in_turn(*ways: Callable[[], object], rounds: int) -> list[float]:
 
 def encode_photo(width: int, height: int, *, quality: int) -> bytes:
     """Make a JPEG that costs a decoder about what a photo does: waves and fine noise."""
-    rng = np.random.default_rng(7)
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [128 + 80 * np.sin(x / (90 + 40 * c)) * np.cos(y / (70 + 30 * c)) for c in range(3)]
-    pixels = np.stack(waves, axis=-1) + rng.normal(0, 9, (height, width, 1))
-    stream = BytesIO()
-    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
+    return encode(photo(width, height), "JPEG", quality=quality)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The worst accepted pictures: milliseconds and memory to decode each, in a process of its own.
 
-Every picture is made as large as the limits accept it, by halving the distance to the size that
-they refuse. Shows processor time, as the decoders that cannot be stopped at the deadline are
-bounded by these limits alone, and the growth of the process's peak memory.
+Every picture has the first of a list of falling sizes that the limits accept. Shows processor
+time, as the decoders that cannot be stopped at the deadline are bounded by these limits alone, and
+the growth of the process's peak memory.
 
     python -m benchmarks.worst_pictures [--only png]
     python -m benchmarks.worst_pictures --folder DIR --make    # takes minutes

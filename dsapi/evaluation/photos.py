@@ -12,9 +12,10 @@ from pathlib import Path
 
 from dsapi.errors import StartupError
 
-_SUFFIXES = frozenset(
+SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
 )
+"""How files are named that are evaluated and trained on."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _read_folder(folder: Path, known: dict[str, int]) -> Iterable[LabeledPhoto]:
             continue
         label = _find_label(inner.name, known, where=f"--data {folder}")
         for path in sorted(inner.rglob("*")):
-            if path.suffix.lower() in _SUFFIXES:
+            if path.suffix.lower() in SUFFIXES:
                 yield LabeledPhoto(path, label)
 
 

@@ -137,7 +137,7 @@ def _draw_thumbnail(
     except (RequestError, OSError):  # gone or changed since it was asked about
         return "", (0.0, 0.0), (0.0, 0.0, 0.0, 0.0)
     left, top, right, bottom = locate_crop(model.spec.crop, point, picture)
-    small = picture.image.copy()
+    small = picture.cut((0, 0, *picture.reduced_size))
     small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=80)

@@ -4,10 +4,11 @@ Called by `dsapi.workers` before a model is put into service, at the start and a
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from dsapi.errors import ModelError, RequestError, StartupError
 from dsapi.prediction.deadline import Deadline
@@ -32,6 +33,14 @@ class GoldenSample(BaseModel):
     unit: Unit = Field("px", description="Unit of x and y: px or percent")
     label: str = Field(description="The label that must come first")
     min_probability: float = Field(0.0, ge=0, le=1, description="Its least probability")
+
+    @model_validator(mode="after")
+    def _check_point(self) -> Self:
+        if (self.x is None) != (self.y is None):
+            raise PydanticCustomError(
+                "half_a_point", "x and y go together: give both, or neither for the center"
+            )
+        return self
 
 
 _Samples = TypeAdapter(Annotated[list[GoldenSample], Field(min_length=1)])

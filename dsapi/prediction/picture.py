@@ -216,7 +216,10 @@ def open_picture(data: bytes, limits: Limits) -> OpenPicture:
 
 
 def read_picture(data: bytes, limits: Limits) -> Picture:
-    """Decode a picture as a person sees it: upright, sRGB, transparency on white.
+    """Decode a picture at the full size that `limits` permit.
+
+    Its `cut` and `resize` give what a person sees: upright, sRGB, transparency on white. Its
+    `image` is still as stored.
 
     Raises:
         RequestError: as `open_picture` and `OpenPicture.decode`.

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsapi.errors import StartupError
+
 # Grappler passes that only remove or fold. Left out on purpose: `remap` and `layout` rewrite to
 # kernels such as _FusedConv2D, which OpenVINO cannot read and TensorFlow makes again by itself.
 _CLEANING_PASSES = ("pruning", "function", "constfold", "arithmetic", "dependency", "constfold")
@@ -44,7 +46,7 @@ _CALLING_OPERATIONS = frozenset(
 _VARIABLE_OPERATIONS = frozenset({"ReadVariableOp", "VarHandleOp", "VariableV2"})
 
 
-class FreezingError(ValueError):
+class FreezingError(StartupError):
     """The network cannot be written as a plain frozen graph; the message names the reason."""
 
 
@@ -219,11 +221,17 @@ def _check_definition(definition: Any, *, input_name: str, output_name: str) -> 
                 "unroll recurrent layers (unroll=True) and avoid tf.while_loop and tf.map_fn"
             )
         if node.op in _VARIABLE_OPERATIONS:
-            raise FreezingError(f"variable {node.name!r} was not turned into a constant")
+            raise FreezingError(
+                f"variable {node.name!r} was not turned into a constant; "
+                "keep all variables in layers of the network"
+            )
         if node.op == "Const" and node.attr["dtype"].type == tf.float64.as_datatype_enum:
             raise FreezingError(f"constant {node.name!r} is float64; build the network in float32")
     placeholders = [node.name for node in definition.node if node.op == "Placeholder"]
     if placeholders != [input_name]:
-        raise FreezingError(f"expected the one placeholder {input_name!r}, found {placeholders}")
+        raise FreezingError(
+            f"expected the one placeholder {input_name!r}, found {placeholders}; "
+            "the network must use its one input and no other"
+        )
     if output_name not in {node.name for node in definition.node}:
         raise FreezingError(f"the output {output_name!r} was lost; choose another name")

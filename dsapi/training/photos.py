@@ -9,6 +9,8 @@ image classifiers. Three layouts are understood:
   and ``DIR/manifest.csv`` (columns ``file`` and ``source_repo``) tells each photo's source;
 - ``FILE.csv`` with the columns ``file`` and ``labels`` (several separated by ``|``, none: empty)
   and, where wanted, ``split`` (``train`` or ``val``) and ``source``. Paths are relative to it.
+
+Files and folders whose names begin with a dot are left out.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dsapi.errors import StartupError
+from dsapi.evaluation.photos import SUFFIXES
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 HELD_OUT_FRACTION = 0.15
 _NUMBERED = re.compile(r"(\d+)-")
 
@@ -63,7 +65,7 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
     elif (data / "train").is_dir():
         collection = _read_split_folders(data, seed)
     elif data.is_dir():
-        names = sorted(entry.name for entry in data.iterdir() if entry.is_dir())
+        names = _list_folders(data)
         labels = _label_names(data, names)
         collection = _hold_out(labels, _read_folders(data, names, labels, sources={}), seed)
     else:
@@ -79,6 +81,18 @@ def _check(collection: Collection, data: Path) -> None:
         raise PhotosError(f"{data} has {len(collection.labels)} labels, at least 2 are needed")
     if missing:
         raise PhotosError(f"{data} has no training photo for {', '.join(missing)}")
+    if not collection.val:
+        raise PhotosError(
+            f"{data} has no photo to measure with; add a second photo of a label, or some under val"
+        )
+
+
+def _list_folders(parent: Path) -> list[str]:
+    return sorted(
+        entry.name
+        for entry in parent.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def _label_names(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
@@ -104,19 +118,19 @@ def _read_folders(
     for name in names:
         index = _label_index(name, labels)
         for path in sorted((root / name).iterdir()):
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 key = f"{root.name}/{name}/{path.name}"
                 photos.append(Photo(path, (index,), sources.get(key, "")))
     return photos
 
 
 def _read_split_folders(data: Path, seed: int) -> Collection:
-    names = sorted(entry.name for entry in (data / "train").iterdir() if entry.is_dir())
+    names = _list_folders(data / "train")
     labels = _label_names(data, names)
     sources: dict[str, str] = {}
     if (data / "manifest.csv").is_file():
-        with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-            sources = {row["file"]: row["source_repo"] for row in csv.DictReader(stream)}
+        rows = _read_rows(data / "manifest.csv", "file", "source_repo")
+        sources = {row["file"]: row["source_repo"] for row in rows}
     train = _read_folders(data / "train", names, labels, sources=sources)
     if not (data / "val").is_dir():
         return _hold_out(labels, train, seed)
@@ -125,13 +139,29 @@ def _read_split_folders(data: Path, seed: int) -> Collection:
     return Collection(labels, tuple(train), tuple(val))
 
 
+def _read_rows(path: Path, *needed: str) -> list[dict[str, str]]:
+    """Read the lines below the first, which names the columns; those `needed` are in each."""
+    # Spreadsheets write a byte order mark, which would be part of the first column's name.
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        try:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise PhotosError(f"{path} is no table; save it as CSV in UTF-8 ({error})") from error
+    columns = reader.fieldnames or ()
+    if not set(needed) <= set(columns):
+        raise PhotosError(
+            f"{path} needs the columns {' and '.join(needed)}, it has {sorted(columns)}"
+        )
+    for number, row in enumerate(rows, start=2):
+        for name in needed:
+            if row[name] is None:
+                raise PhotosError(f"{path} line {number}: the column {name} is missing")
+    return rows
+
+
 def _read_csv(path: Path, seed: int) -> Collection:
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        rows = list(reader)
-        columns = set(reader.fieldnames or ())
-    if not {"file", "labels"} <= columns:
-        raise PhotosError(f"{path} needs the columns file and labels, it has {sorted(columns)}")
+    rows = _read_rows(path, "file", "labels")
     split_labels = [[name for name in row["labels"].split("|") if name] for row in rows]
     labels = tuple(sorted({name for names in split_labels for name in names}))
     photos = []
@@ -141,9 +171,9 @@ def _read_csv(path: Path, seed: int) -> Collection:
             raise PhotosError(f"{path} line {number}: there is no file {file}")
         indices = tuple(sorted(labels.index(name) for name in names))
         photos.append(Photo(file, indices, row.get("source") or ""))
-    if "split" not in columns:
+    if not rows or "split" not in rows[0]:
         return _hold_out(labels, photos, seed)
-    splits = [row["split"] for row in rows]
+    splits = [row["split"] or "" for row in rows]
     if wrong := set(splits) - {"train", "val"}:
         raise PhotosError(f"{path}: split is train or val, not {sorted(wrong)}")
     chosen = {
@@ -175,6 +205,22 @@ def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
 
 
 def read_upright(path: Path) -> Image.Image:
-    """Read a photo as RGB, turned upright."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+    """Read a photo as RGB, turned upright.
+
+    Raises:
+        PhotosError: It cannot be read.
+    """
+    try:
+        with _open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as error:  # on corrupt data decoders raise almost anything
+        raise PhotosError(f"{path} cannot be read ({error}); remove or replace it") from error
+
+
+def _open(path: Path) -> Image.Image:
+    if path.suffix.lower() not in {".heic", ".heif"}:
+        return Image.open(path)
+    import pillow_heif
+
+    image: Image.Image = pillow_heif.open_heif(path).to_pillow()
+    return image

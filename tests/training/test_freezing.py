@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dsapi.errors import StartupError
 from dsapi.training.freezing import FreezingError, freeze_network, write_atomically
 from tests.graphs import run_graph
 
@@ -101,6 +102,7 @@ def test_a_loop_is_refused_with_what_to_do_and_leaves_no_file(tmp_path: Path) ->
     with pytest.raises(FreezingError, match="unroll=True"):
         freeze_small(tmp_path / "loop.pb", build_small_network(5, unroll=False))
     assert list(tmp_path.iterdir()) == []
+    assert issubclass(FreezingError, StartupError)
 
 
 def test_more_than_one_output_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dsapi.training.photos import PhotosError, read_photos
+from dsapi.training.photos import PhotosError, read_photos, read_upright
+from tests.corpus.heif import encode_heic
 
 
 def save(path: Path) -> None:
@@ -63,4 +64,77 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
 def test_a_single_label_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "cat" / "a.png")
     with pytest.raises(PhotosError, match="at least 2"):
+        read_photos(tmp_path)
+
+
+def test_one_photo_a_label_leaves_none_to_measure_with_and_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "cat" / "a.png")
+    save(tmp_path / "dog" / "b.png")
+    with pytest.raises(PhotosError, match="no photo to measure with; add a second photo"):
+        read_photos(tmp_path)
+
+
+def test_an_empty_val_folder_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "train" / "cat" / "a.png")
+    save(tmp_path / "train" / "dog" / "b.png")
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    with pytest.raises(PhotosError, match="no photo to measure with"):
+        read_photos(tmp_path)
+
+
+@pytest.mark.parametrize("parent", [".", "train"])
+def test_hidden_folders_and_files_are_no_labels_and_no_photos(tmp_path: Path, parent: str) -> None:
+    for label in ("cat", "dog"):
+        for name in ("a.png", "b.png", "._a.png"):
+            save(tmp_path / parent / label / name)
+    save(tmp_path / parent / ".thumbnails" / "c.png")
+    collection = read_photos(tmp_path)
+    assert collection.labels == ("cat", "dog")
+    assert {p.path.name for p in (*collection.train, *collection.val)} == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("suffix", ["jpe", "avif", "heic", "HEIF"])
+def test_every_format_that_evaluation_reads_is_trained_on(tmp_path: Path, suffix: str) -> None:
+    picture = Image.new("RGB", (64, 48), (200, 30, 30))
+    for label in ("cat", "dog"):
+        for name in "ab":
+            path = tmp_path / label / f"{name}.{suffix}"
+            path.parent.mkdir(exist_ok=True)
+            if suffix.lower() in ("heic", "heif"):
+                path.write_bytes(encode_heic(picture))
+            else:
+                picture.save(path)
+    collection = read_photos(tmp_path)
+    assert len(collection.train) == len(collection.val) == 2
+    image = read_upright(collection.train[0].path)
+    assert (image.mode, image.size) == ("RGB", (64, 48))
+    assert image.getpixel((30, 20)) == pytest.approx((200, 30, 30), abs=12)
+
+
+def test_a_photo_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture at all")
+    with pytest.raises(PhotosError, match=r"a\.jpg cannot be read .*; remove or replace it"):
+        read_upright(tmp_path / "a.jpg")
+
+
+def test_a_table_written_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
+    table = "file,labels\na.png,cat\nb.png,cat\nc.png,dog\nd.png,dog\n"
+    (tmp_path / "photos.csv").write_text(table, encoding="utf-8-sig")
+    assert read_photos(tmp_path / "photos.csv").labels == ("cat", "dog")
+
+
+def test_a_line_without_labels_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "photos.csv").write_text("file,labels\na.png\n")
+    with pytest.raises(PhotosError, match="line 2: the column labels is missing"):
+        read_photos(tmp_path / "photos.csv")
+
+
+def test_a_manifest_without_its_columns_is_refused(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        save(tmp_path / "train" / label / "a.png")
+    (tmp_path / "manifest.csv").write_text("path,shop\n")
+    with pytest.raises(PhotosError, match="needs the columns file and source_repo"):
         read_photos(tmp_path)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.training.calibration import expected_calibration_error
 from dsapi.training.colors.camera import PATCH_PX
 from dsapi.training.colors.names import COLOR_LABELS, ColorSurvey, mark_held_out
 from dsapi.training.colors.patches import PatchSet
@@ -105,18 +106,9 @@ def count_whitened(namer: Namer, patches: NDArray[np.uint8]) -> int:
     return int(turned.sum())
 
 
-def measure_calibration(namer: Namer, fresh: PatchSet, *, seed: int, bins: int = 15) -> float:
+def measure_calibration(namer: Namer, fresh: PatchSet, *, seed: int) -> float:
     """Expected calibration error of the top label against answers drawn from the shares."""
-    probabilities = namer(fresh.patches)
     rng = np.random.default_rng(seed)
     draws = rng.random((len(fresh.shares), 1))
     answers = (fresh.shares.cumsum(axis=1) < draws).sum(axis=1)
-    sure = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == answers
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [
-        abs(float(sure[place == each].mean() - right[place == each].mean())) * (place == each).sum()
-        for each in range(bins)
-        if (place == each).any()
-    ]
-    return float(sum(gaps) / len(sure))
+    return expected_calibration_error(namer(fresh.patches), answers)

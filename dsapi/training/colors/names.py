@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.errors import StartupError
 from dsapi.training.colors.science import FloatArray
 
 #: The labels in output order, alphabetical.
@@ -147,6 +148,14 @@ def fold_terms() -> dict[str, dict[str, float]]:
     return fold | _SPLIT_TERMS
 
 
+class SurveyError(StartupError):
+    """The color survey cannot be used; the message says why and what to do."""
+
+    def __init__(self, problem: str) -> None:
+        """Add to the problem what to do about it."""
+        super().__init__(f"{problem}; --data names the folder with c3_data.json of StanfordHCI/c3")
+
+
 @dataclass(frozen=True)
 class ColorSurvey:
     """Answers per bin, folded: `lab` float32 [bins, 3] and `answers` float32 [bins, 18]."""
@@ -168,25 +177,32 @@ def read_survey(path: Path) -> ColorSurvey:
     """Read ``c3_data.json`` (StanfordHCI/c3) and fold its terms onto the labels.
 
     Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not that file: not JSON, a key is missing, or a term is not in the fold.
+        SurveyError: It cannot be read or is not that file: not JSON, a key is missing, a term is
+            not in the fold, or the numbers do not fit together.
     """
-    data = json.loads(path.read_text(encoding="utf-8"))
-    missing = {"color", "terms", "T"} - set(data)
-    if missing:
-        raise ValueError(f"{path} lacks {sorted(missing)}; it must be the c3 color survey")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SurveyError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SurveyError(f"{path} is no JSON ({error})") from error
+    if not isinstance(data, dict) or not {"color", "terms", "T"} <= set(data):
+        raise SurveyError(f"{path} lacks color, terms or T")
     fold = fold_terms()
     unknown = sorted(set(data["terms"]) - set(fold))
     if unknown:
-        raise ValueError(f"{path} has terms the fold does not name: {unknown}")
+        raise SurveyError(f"{path} has terms the fold does not name: {unknown}")
     weights = np.zeros((len(data["terms"]), len(COLOR_LABELS)), np.float32)
     for row, term in enumerate(data["terms"]):
         for label, share in fold[term].items():
             weights[row, COLOR_LABELS.index(label)] = share
-    lab = np.asarray(data["color"], np.float32).reshape(-1, 3)
-    pairs = np.asarray(data["T"], np.int64).reshape(-1, 2)
-    counts = np.zeros((len(lab), len(data["terms"])), np.float32)
-    counts.flat[pairs[:, 0]] = pairs[:, 1]
+    try:
+        lab = np.asarray(data["color"], np.float32).reshape(-1, 3)
+        pairs = np.asarray(data["T"], np.int64).reshape(-1, 2)
+        counts = np.zeros((len(lab), len(data["terms"])), np.float32)
+        counts.flat[pairs[:, 0]] = pairs[:, 1]
+    except (ValueError, TypeError, IndexError) as error:
+        raise SurveyError(f"{path} is damaged ({error})") from error
     survey = ColorSurvey(lab=lab, answers=counts @ weights)
     return survey.select(survey.answers.sum(axis=1) > 0)
 

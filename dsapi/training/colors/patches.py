@@ -36,7 +36,8 @@ _KINDS: tuple[tuple[float, Callable[[np.random.Generator, Palette, int], Scenes]
     (0.06, draw_multi),
     (0.20, draw_metal),
 )
-_CHUNK = 4096
+CHUNK = 4096
+"""Patches that are generated at a time; other sizes give other patches."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class PatchSet:
 def generate_patches(
     palette: Palette, *, count: int, seed: int, processes: int = 1
 ) -> Iterator[PatchSet]:
-    """Generate `count` patches in chunks of 4096; the same seed gives the same patches.
+    """Generate `count` patches in chunks of `CHUNK`; the same seed gives the same patches.
 
     With more than one of `processes` the chunks are made by as many new Python processes.
     """
     generate = partial(_generate_chunk, palette, seed=seed)
-    starts = range(0, count, _CHUNK)
-    counts = [min(_CHUNK, count - start) for start in starts]
+    starts = range(0, count, CHUNK)
+    counts = [min(CHUNK, count - start) for start in starts]
     if min(processes, len(starts)) == 1:
         yield from map(generate, starts, counts)
         return

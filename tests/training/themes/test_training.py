@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from dsapi.training.themes import card as cards
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.fits import Plan
 from dsapi.training.themes.fitting import Recipe
-from dsapi.training.themes.training import Trained, train_themes
+from dsapi.training.themes.training import Trained, fingerprint, train_themes
 from tests.graphs import run_graph
 
 LABELS = ("Beach & Ocean", "Forests", "Toys")
@@ -71,13 +72,13 @@ def test_the_graph_takes_pixels_and_gives_probabilities(trained: Trained) -> Non
 
 
 def test_the_graph_says_what_was_measured_on_val(trained: Trained, data: Path) -> None:
-    from dsapi.training.augmentation import crop_as_the_server
+    from dsapi.training.augmentation import crop_at_random_point
     from dsapi.training.photos import read_upright
     from dsapi.training.themes.activations import _generator
 
     photos = read_photos(data).val
     crops = [
-        crop_as_the_server(
+        crop_at_random_point(
             read_upright(photo.path), _generator(photo, PLAN.seed + 1000), side_px=PLAN.side_px
         )
         for photo in photos
@@ -103,6 +104,31 @@ def test_an_interrupted_training_goes_on_from_its_checkpoints(
     np.testing.assert_allclose(
         resumed.measured.val_probabilities, trained.measured.val_probabilities, atol=1e-3
     )
+
+
+def test_checkpoints_are_gone_on_with_only_for_the_same_data_and_weights(
+    data: Path, weights: Path, tmp_path: Path
+) -> None:
+    first = read_photos(data)
+    known = fingerprint(first, weights=weights, plan=PLAN)
+    moved = shutil.copytree(data, tmp_path / "moved")
+    shutil.copy(weights, tmp_path / "copy.pth")
+    assert fingerprint(read_photos(moved), weights=tmp_path / "copy.pth", plan=PLAN) == known
+
+    other = tmp_path / "other.pth"
+    content = weights.read_bytes()
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    relabeled = replace(first.train[0], labels=(1,))
+    resold = replace(first.train[0], source="another shop")
+    changed = [
+        fingerprint(first, weights=other, plan=PLAN),
+        fingerprint(replace(first, labels=(*LABELS[:2], "Gardening")), weights=weights, plan=PLAN),
+        *(
+            fingerprint(replace(first, train=(photo, *first.train[1:])), weights=weights, plan=PLAN)
+            for photo in (relabeled, resold)
+        ),
+    ]
+    assert len({known, *changed}) == 5
 
 
 def test_the_card_has_the_figures_and_the_command(trained: Trained, data: Path) -> None:

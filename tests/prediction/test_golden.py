@@ -1,0 +1,43 @@
+"""What a golden file leaves open is refused, not guessed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.prediction.golden import check_golden
+from dsapi.prediction.model import ModelSpec, OpenModel, load_model
+from dsapi.prediction.picture import Limits
+from tests.graphs import freeze_brightest_channel, write_labels
+from tests.pictures import encode, halves
+
+LIMITS = Limits(max_pixels=1_000_000, working_side=2048)
+
+
+def open_model(folder: Path, **sample: object) -> OpenModel:
+    """Open a model of 9 × 9 pixels with one golden sample: left half red, right half blue."""
+    (folder / "halves.png").write_bytes(encode(halves()))
+    golden = folder / "golden.json"
+    golden.write_text(json.dumps([{"image": "halves.png", **sample}]))
+    spec = ModelSpec(
+        graph=freeze_brightest_channel(folder / "g.pb", side=9),
+        labels=write_labels(folder / "labels.txt"),
+        crop="9px",
+        golden=golden,
+    )
+    return load_model("colors", spec, engine="tensorflow").open()
+
+
+def test_a_sample_at_a_point_is_checked_there(tmp_path: Path) -> None:
+    check_golden(open_model(tmp_path, x=5, y=5, label="red"), LIMITS)
+    with pytest.raises(StartupError, match="must get 'blue'"):
+        check_golden(open_model(tmp_path, x=5, y=5, label="blue"), LIMITS)
+
+
+@pytest.mark.parametrize("half", ["x", "y"])
+def test_half_a_point_is_refused_and_not_taken_for_the_center(tmp_path: Path, half: str) -> None:
+    # The center is in the blue half: without the refusal this sample would pass.
+    model = open_model(tmp_path, label="blue", **{half: 40})
+    with pytest.raises(StartupError, match=r"golden\.json: 0: x and y go together"):
+        check_golden(model, LIMITS)
