@@ -42,7 +42,10 @@ def test_the_numbers_since_the_start_are_the_services(busy: RunningServer) -> No
     settings = busy.settings.model_copy(update={"port": busy.port})
     numbers = read_numbers(settings)
     assert numbers.by("dsapi_requests_total", "status")["200"] >= 4
-    assert numbers.by("dsapi_errors_total", "code") == {"unsupported_media_type": 1}
+    errors = {
+        code: count for code, count in numbers.by("dsapi_errors_total", "code").items() if count
+    }
+    assert errors == {"unsupported_media_type": 1}
     median_ms = numbers.quantile_ms("dsapi_stage_seconds", 0.5, stage="total")
     assert median_ms is not None
     assert 0 < median_ms < 10_000
