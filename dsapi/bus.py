@@ -6,6 +6,8 @@ over several of those.
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
@@ -46,12 +48,21 @@ class ServiceBus(Bus):  # type: ignore[misc]
         self.block()
 
 
-class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
-    """A plugin whose error, foreseen or not, ends the start at once.
+@contextmanager
+def _ending_the_start() -> Iterator[None]:
+    """Let an error, foreseen or not, end the start at once.
 
     The bus goes on with the other plugins after an exception, and one of them would tell whoever
     waits that the server answers; but not after SystemExit.
     """
+    try:
+        yield
+    except Exception as error:
+        raise SystemExit(1) from error
+
+
+class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
+    """A plugin whose error ends the start."""
 
     start_priority = 50
     stop_priority = 50
@@ -65,10 +76,8 @@ class Plugin(plugins.SimplePlugin):  # type: ignore[misc]
 
     def start(self) -> None:
         """Begin, or leave."""
-        try:
+        with _ending_the_start():
             self.begin()
-        except Exception as error:
-            raise SystemExit(1) from error
 
     def begin(self) -> None:
         """Do what the plugin is for."""
@@ -81,10 +90,8 @@ class Daemonizer(plugins.Daemonizer):  # type: ignore[misc]
     def start(self) -> None:
         """Fork twice and let go of the terminal."""
         umask = os.umask(0o022)
-        try:
+        with _ending_the_start():
             super().start()
-        except Exception as error:  # as Plugin: or the bus goes on and tells that it answers
-            raise SystemExit(1) from error
         os.umask(umask)
 
     start.priority = 65  # type: ignore[attr-defined]

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from dsapi.pidfile import running_pid
 from tests.pictures import GREEN, encode, plain
+from tests.waiting import eventually
 
 PICTURE = encode(plain(GREEN))
 
@@ -167,10 +167,7 @@ def test_a_start_after_a_crash_ignores_the_stale_pid_file(installation: Installa
     pid = running_pid(installation.pid_file)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    for _ in range(200):
-        if running_pid(installation.pid_file) is None:
-            break
-        time.sleep(0.02)
+    assert eventually(lambda: running_pid(installation.pid_file) is None)
     assert installation.pid_file.exists()
     assert installation.run("status").returncode == 3
     assert installation.run("start").returncode == 0

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from dsapi.logs import configure_logs, count_lost_lines
 from dsapi.settings import Settings, load_settings
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, plain
+from tests.waiting import eventually
 
 PICTURE = encode(plain(GREEN))
 
@@ -46,11 +46,8 @@ def log_to(folder: Path, quiet: RunningServer, **changes: object) -> Settings:
 
 def read_lines(file: Path, count: int) -> list[str]:
     """Read a log when it has that many lines: the last is written after the answer is out."""
-    for _ in range(200):
-        if len(lines := file.read_text(encoding="utf-8").splitlines()) >= count:
-            break
-        time.sleep(0.02)
-    return lines
+    eventually(lambda: len(file.read_text(encoding="utf-8").splitlines()) >= count)
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def read_json(file: Path, count: int) -> list[dict[str, object]]:
@@ -127,10 +124,8 @@ def test_files_that_grow_are_rotated_and_a_few_kept(tmp_path: Path, quiet: Runni
     for _ in range(20):
         last = quiet.ask("GET", "/health/live").headers["X-Request-ID"]
     newest = tmp_path / "access.log"
-    for _ in range(200):  # written after the answer is out, and perhaps to a file made for it
-        if newest.exists() and last in newest.read_text(encoding="utf-8"):
-            break
-        time.sleep(0.02)
+    # Written after the answer is out, and perhaps to a file made for it.
+    eventually(lambda: newest.exists() and last in newest.read_text(encoding="utf-8"))
     kept = sorted(file.name for file in tmp_path.glob("access.log*"))
     assert kept == ["access.log", "access.log.1", "access.log.2"]
     assert all(file.stat().st_size <= 500 for file in tmp_path.glob("access.log*"))
@@ -146,17 +141,10 @@ def test_where_no_log_can_be_made_requests_are_answered_and_lines_counted(
     answers = [quiet.ask("GET", "/health/live").status for _ in range(5)]
     answers += [quiet.post_picture(PICTURE).status for _ in range(5)]
     assert answers == [200] * 10
-    for _ in range(200):  # lost after the last answer is out
-        if count_lost_lines() >= 15:
-            break
-        time.sleep(0.02)
-    assert count_lost_lines() >= 15
+    assert eventually(lambda: count_lost_lines() >= 15)  # after the last answer is out
     folder.mkdir()
     quiet.ask("GET", "/health/ready")
-    for _ in range(200):
-        if (folder / "access.log").exists():
-            break
-        time.sleep(0.02)
+    assert eventually((folder / "access.log").exists)
     assert any("/health/ready" in line for line in read_lines(folder / "access.log", 1))
 
 
@@ -173,10 +161,7 @@ def test_a_file_that_logrotate_has_moved_is_made_anew(tmp_path: Path, quiet: Run
     assert read_lines(tmp_path / "access.log", 1)
     (tmp_path / "access.log").rename(tmp_path / "access.log.1")
     quiet.ask("GET", "/health/ready")
-    for _ in range(200):
-        if (tmp_path / "access.log").exists():
-            break
-        time.sleep(0.02)
+    assert eventually((tmp_path / "access.log").exists)
     assert any("/health/ready" in line for line in read_lines(tmp_path / "access.log", 1))
 
 
@@ -189,10 +174,7 @@ def test_a_full_disk_loses_lines_and_counts_them_and_nothing_else(
     log_to(tmp_path, quiet)
     answers = [quiet.post_picture(PICTURE).status for _ in range(5)]
     assert answers == [200] * 5
-    for _ in range(200):
-        if count_lost_lines() >= 10:
-            break
-        time.sleep(0.02)
+    eventually(lambda: count_lost_lines() >= 10)
     told = re.search(rb"^dsapi_log_lines_lost (\d+)", quiet.ask("GET", "/metrics").body, re.M)
     assert told is not None
     assert int(told[1]) >= 10

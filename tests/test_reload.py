@@ -21,6 +21,7 @@ from tests.conftest import RunningServer, StartServer
 from tests.graphs import freeze_brightest_channel, freeze_constant
 from tests.pictures import GREEN, encode, plain
 from tests.test_daemon import Installation, installation
+from tests.waiting import eventually
 
 __all__ = ["installation"]
 PICTURE = encode(plain(GREEN))
@@ -233,10 +234,7 @@ def test_the_command_and_a_signal_reload_a_daemon(installation: Installation) ->
     assert "changed: max_bytes" in reloaded.stdout
     installation.change("max_bytes = 2048", "max_bytes = 4096")
     os.kill(pid, signal.SIGHUP)
-    for _ in range(200):
-        if installation.ask("POST", "/v1/predictions", b"x" * 3000)[0] != 413:
-            break
-        time.sleep(0.1)
+    eventually(lambda: installation.ask("POST", "/v1/predictions", b"x" * 3000)[0] != 413)
     assert installation.ask("POST", "/v1/predictions", b"x" * 3000)[0] == 415
     installation.change("three.txt", "four.txt")
     failed = installation.run("reload")
@@ -285,11 +283,7 @@ def test_a_stop_answers_what_is_in_flight_and_leaves(
     response = slow.getresponse()
     assert (response.status, response.headers["Connection"]) == (200, "close")
     response.read()
-    for _ in range(200):
-        if running_pid(installation.pid_file) is None:
-            break
-        time.sleep(0.05)
-    assert running_pid(installation.pid_file) is None
+    assert eventually(lambda: running_pid(installation.pid_file) is None)
 
 
 def test_a_stop_hangs_up_on_who_does_not_finish_in_time(installation: Installation) -> None:

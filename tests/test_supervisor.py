@@ -5,14 +5,14 @@ import os
 import re
 import signal
 import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dsapi.pidfile import running_pid
 from tests.test_daemon import Installation
+from tests.waiting import eventually
 
 PATIENCE_S = 60.0
 
@@ -39,11 +39,8 @@ def children(installation: Installation) -> set[int]:
     return {int(pid) for pid in text.split()}
 
 
-def wait_until(condition: object, told: str) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < give_up_s, told
-        time.sleep(0.05)
+def wait_until(condition: Callable[[], bool], told: str) -> None:
+    assert eventually(condition, patience_s=PATIENCE_S), told
 
 
 def is_alive(pid: int) -> bool:

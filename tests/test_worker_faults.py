@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,7 @@ from dsapi.prediction.predictor import Prediction, PredictionRequest
 from dsapi.workers import PredictionWorkers
 from tests.engines.gated import GatedGraph, gated_model
 from tests.pictures import GREEN, encode, plain
+from tests.waiting import eventually
 
 LIMITS = Limits(max_pixels=1_000_000, working_side=0)
 PICTURE = encode(plain(GREEN))
@@ -65,13 +65,6 @@ def ask(
 ) -> Prediction:
     request = PredictionRequest(PICTURE, points=(None,), models=("themes",))
     return workers.predict(request, Deadline.within(timeout_s), caller_gone=caller_gone)
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    give_up_s = time.monotonic() + 20
-    while not condition() and time.monotonic() < give_up_s:
-        time.sleep(0.02)
-    return condition()
 
 
 def test_a_worker_that_dies_is_replaced_and_counted(one: PredictionWorkers, gate: Gate) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dsapi.cli.live import ask, build_table, read_numbers
-from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
+from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers, load_with_options
 from dsapi.errors import StartupError
 from dsapi.pidfile import running_pid
 from dsapi.registry import fetch_graphs
@@ -38,16 +38,10 @@ def start(
 
     Its PID file and logs are where pid_file and log_dir say.
     """
-    _start(
-        load_settings(
-            config,
-            host=host,
-            port=port,
-            image_roots=image_root or None,
-            prediction_workers=workers,
-            log_level=log_level,
-        )
+    settings = load_with_options(
+        config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
+    _start(settings)
 
 
 def stop(config: Config = None) -> None:
@@ -64,13 +58,8 @@ def restart(
     log_level: LogLevel = None,
 ) -> None:
     """Stop the daemon if it runs, and start it again, with the options that are given now."""
-    settings = load_settings(
-        config,
-        host=host,
-        port=port,
-        image_roots=image_root or None,
-        prediction_workers=workers,
-        log_level=log_level,
+    settings = load_with_options(
+        config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
     _stop(settings)
     _start(settings)

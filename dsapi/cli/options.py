@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dsapi.settings import Settings, load_settings
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -26,3 +28,27 @@ Workers = Annotated[
     ),
 ]
 LogLevel = Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
+
+
+def load_with_options(
+    config: Path | None,
+    *,
+    host: str | None,
+    port: int | None,
+    image_root: list[Path] | None,
+    workers: int | None,
+    log_level: str | None,
+) -> Settings:
+    """Read all settings, with the options of a command that serves; what was not given is `None`.
+
+    Raises:
+        StartupError: as `load_settings`.
+    """
+    return load_settings(
+        config,
+        host=host,
+        port=port,
+        image_roots=image_root or None,
+        prediction_workers=workers,
+        log_level=log_level,
+    )

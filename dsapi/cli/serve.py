@@ -2,7 +2,7 @@
 
 import typer
 
-from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers
+from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers, load_with_options
 from dsapi.logs import configure_logs
 from dsapi.prediction.model import Model
 from dsapi.settings import load_settings
@@ -29,13 +29,8 @@ def serve(
     """
     from dsapi import server
 
-    settings = load_settings(
-        config,
-        host=host,
-        port=port,
-        image_roots=image_root or None,
-        prediction_workers=workers,
-        log_level=log_level,
+    settings = load_with_options(
+        config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
     configure_logs(settings)
     server.serve(

@@ -12,6 +12,7 @@ each session on one has a compiled model of its own.
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Precision, Session
+from dsapi.engines import EngineOptions, Session
 from dsapi.errors import StartupError
 
 _CONVERTER = "openvino.tools.ovc"
@@ -63,17 +64,12 @@ def _core() -> Any:
 class OpenVINOSession(Session):
     """An infer request of one thread."""
 
-    def __init__(self, compiled: Any, *, one_by_one: bool, has_threads: bool) -> None:
-        """Make a request on a compiled model.
-
-        Args:
-            compiled: the model.
-            one_by_one: whether it takes a batch of one only.
-            has_threads: whether it computes in threads of its own.
-        """
+    def __init__(self, compiled: Any, *, one_by_one: bool) -> None:
+        """Make a request on a compiled model; `one_by_one` if that takes a batch of one only."""
         self._request = compiled.create_infer_request()
         self._one_by_one = one_by_one
-        self._has_threads = has_threads
+        # A single stream is no thread of its own.
+        self._has_threads = compiled.get_property("NUM_STREAMS") > 1
         self._input: Any = None
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -124,19 +120,10 @@ class OpenVINOGraph:
 
     gains_from_batches = False
 
-    def __init__(
-        self, compile_model: Callable[[], Any], *, shared: bool, has_threads: bool
-    ) -> None:
-        """Compile a model of one input and one output.
-
-        Args:
-            compile_model: does so.
-            shared: whether all sessions use it; else each has one compiled.
-            has_threads: whether it computes in threads of its own.
-        """
+    def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
+        """Compile a model of one input and one output; not `shared`: for each session anew."""
         self._compiled = compiled = compile_model()
         self._compile_anew = None if shared else compile_model
-        self._has_threads = has_threads
         # A shape known at compile time is that of one input.
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
@@ -146,7 +133,7 @@ class OpenVINOGraph:
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
         compiled = self._compile_anew() if self._compile_anew else self._compiled
-        return OpenVINOSession(compiled, one_by_one=self._one_by_one, has_threads=self._has_threads)
+        return OpenVINOSession(compiled, one_by_one=self._one_by_one)
 
 
 def load(
@@ -168,11 +155,8 @@ def load(
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
         shared = path.stat().st_size >= _SHARED_BYTES
-        streams = options.sessions if shared else 1
-        compile_model = partial(
-            _core().compile_model, model, "CPU", _configuration(options.precision, streams)
-        )
-        return OpenVINOGraph(compile_model, shared=shared, has_threads=streams > 1)
+        settings = _configuration(options if shared else replace(options, sessions=1))
+        return OpenVINOGraph(partial(_core().compile_model, model, "CPU", settings), shared=shared)
     except StartupError:
         raise
     except Exception as error:  # OpenVINO's have no class of their own in common
@@ -182,7 +166,7 @@ def load(
         ) from error
 
 
-def _configuration(precision: Precision, streams: int) -> dict[str, str]:
+def _configuration(options: EngineOptions) -> dict[str, str]:
     """Have each session run on one thread, on whichever core is free.
 
     By itself OpenVINO would give all cores to one session and let the others wait, and would bind
@@ -190,9 +174,9 @@ def _configuration(precision: Precision, streams: int) -> dict[str, str]:
     (error 0.02 instead of 4e-6). It makes no more streams than there are cores.
     """
     return {
-        "INFERENCE_PRECISION_HINT": precision,
-        "NUM_STREAMS": str(streams),
-        "INFERENCE_NUM_THREADS": str(streams),
+        "INFERENCE_PRECISION_HINT": options.precision,
+        "NUM_STREAMS": str(options.sessions),
+        "INFERENCE_NUM_THREADS": str(options.sessions),
         "ENABLE_CPU_PINNING": "NO",
     }
 

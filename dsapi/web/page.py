@@ -15,14 +15,7 @@ import cherrypy
 from multipart import parse_options_header
 
 from dsapi import __version__
-from dsapi.errors import (
-    BadParameter,
-    BadRequest,
-    Forbidden,
-    RateLimited,
-    RequestError,
-    Unauthorized,
-)
+from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
@@ -134,7 +127,7 @@ class Page:
             fields, answer=answer_prediction(prediction, prediction_id=prediction_id)
         )
 
-    def refuse(self, error: Unauthorized | Forbidden | RateLimited) -> None:
+    def refuse(self, error: RequestError) -> None:
         """Answer a form whose sender may not ask: with the page, empty as the form is not read."""
         begin_response(error)
         detail = error.detail

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from dsapi.settings import load_settings
 from tests.pictures import GREEN, encode, plain
 from tests.test_daemon import Installation, free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
@@ -135,7 +135,7 @@ def instances(
 
 @pytest.fixture
 def proxy(tmp_path: Path, instances: list[subprocess.Popen[bytes]]) -> Iterator[int]:
-    """Nginx with the shipped configuration, moved to free ports; yield its port."""
+    """Nginx with the shipped configuration, moved to free ports; its port when all answer."""
     text = (DEPLOY / "nginx/dsapi.conf").read_text(encoding="utf-8")
     for old, new in zip((9001, 9002, 9003), (tmp_path / "ports").read_text().split(), strict=True):
         text = text.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
@@ -152,9 +152,14 @@ def proxy(tmp_path: Path, instances: list[subprocess.Popen[bytes]]) -> Iterator[
     )
     check(tool("nginx"), "-t", "-q", "-e", tmp_path / "error.log", "-c", main)
     process = subprocess.Popen([tool("nginx"), "-e", tmp_path / "error.log", "-c", main])
-    yield port
-    process.terminate()
-    process.wait()
+    try:
+        for instance in (tmp_path / "ports").read_text().split():
+            wait_until(lambda instance=int(instance): answers(instance))  # type: ignore[misc]
+        wait_until(lambda: answers(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def ask(port: int, method: str = "POST", path: str = "/v1/predictions") -> tuple[int, bytes]:
@@ -169,10 +174,7 @@ def ask(port: int, method: str = "POST", path: str = "/v1/predictions") -> tuple
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.1)
+    assert eventually(condition, patience_s=90.0)
 
 
 def answers(port: int) -> bool:
@@ -183,11 +185,8 @@ def answers(port: int) -> bool:
 
 
 def test_killing_one_of_three_instances_under_load_fails_no_request(
-    tmp_path: Path, instances: list[subprocess.Popen[bytes]], proxy: int
+    instances: list[subprocess.Popen[bytes]], proxy: int
 ) -> None:
-    for port in (tmp_path / "ports").read_text().split():
-        wait_until(lambda port=int(port): answers(port))  # type: ignore[misc]
-    wait_until(lambda: answers(proxy))
     statuses: list[int] = []
     stop = threading.Event()
 
@@ -215,11 +214,8 @@ def test_killing_one_of_three_instances_under_load_fails_no_request(
 
 @pytest.mark.parametrize("instances", [1], indirect=True)
 def test_full_instances_are_not_taken_for_dead_ones(
-    tmp_path: Path, instances: list[subprocess.Popen[bytes]], proxy: int
+    instances: list[subprocess.Popen[bytes]], proxy: int
 ) -> None:
-    for port in (tmp_path / "ports").read_text().split():
-        wait_until(lambda port=int(port): answers(port))  # type: ignore[misc]
-    wait_until(lambda: answers(proxy))
     codes: Counter[str] = Counter()
     stop = threading.Event()
 
@@ -240,9 +236,8 @@ def test_full_instances_are_not_taken_for_dead_ones(
 
 
 def test_without_an_instance_the_proxy_says_so_in_our_form(
-    tmp_path: Path, instances: list[subprocess.Popen[bytes]], proxy: int
+    instances: list[subprocess.Popen[bytes]], proxy: int
 ) -> None:
-    wait_until(lambda: answers(proxy))
     for instance in instances:
         instance.kill()
         instance.wait()

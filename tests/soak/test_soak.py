@@ -5,7 +5,6 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from tests.pictures import GREEN, encode, plain
 from tests.soak.conftest import LONG, Extent, StartService
 from tests.soak.load import send_mixed, steady_load
 from tests.soak.service import Service
+from tests.waiting import eventually
 
 PICTURE = encode(plain(GREEN))
 HEAD = b"POST /v1/predictions HTTP/1.1\r\nHost: soak\r\nContent-Length: 5000\r\n"
@@ -35,13 +35,6 @@ def predicts(service: Service, times: int = 5) -> bool:
     return [service.ask("POST", "/v1/predictions", PICTURE)[0] for _ in range(times)] == [
         200
     ] * times
-
-
-def eventually(condition: Callable[[], bool], *, patience_s: float = 20.0) -> bool:
-    give_up_s = time.monotonic() + patience_s
-    while not condition() and time.monotonic() < give_up_s:
-        time.sleep(0.1)
-    return condition()
 
 
 def have_reloaded(service: Service, count: int) -> bool:
