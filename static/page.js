@@ -67,6 +67,7 @@
     }
     showPicture();
     draw();
+    revealProblem(); // which the picture may have pushed out of the window
   }
 
   function openPath(path) {

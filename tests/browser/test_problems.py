@@ -220,9 +220,19 @@ def test_a_failed_tap_is_told_within_the_window_of_a_phone(visit: Visit) -> None
     expect(page.get_by_role("button", name="Try again")).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.parametrize("way", ["sample", "click"])
+@pytest.mark.parametrize("way", ["sample", "late picture", "click"])
 def test_the_question_for_a_key_is_within_the_window(visit: Visit, way: str) -> None:
     page = visit(viewport={"width": 1440, "height": 900})
+    if way == "late picture":  # it appears when the question is there, and moves it
+        page.evaluate(
+            """() => {
+              const decode = HTMLImageElement.prototype.decode;
+              HTMLImageElement.prototype.decode = async function () {
+                await new Promise((done) => setTimeout(done, 500));
+                return decode.call(this);
+              };
+            }"""
+        )
     if way == "click":
         open_sample(page, "Garden")
     page.route("**/v1/predictions", lambda route: _fulfill(route, 401, "unauthorized"))
@@ -230,6 +240,7 @@ def test_the_question_for_a_key_is_within_the_window(visit: Visit, way: str) -> 
         page.mouse.click(*on_picture(page, 0.2, 0.5))
     else:
         page.get_by_role("button", name="Garden").click()
+    expect(page.locator("#stage")).to_be_visible()
     expect(page.locator("#key-problem")).to_be_in_viewport(ratio=1)
     expect(page.locator("#key")).to_be_in_viewport(ratio=1)
 
