@@ -59,7 +59,7 @@ def colors(
     data: Annotated[Path, typer.Option(help="Folder with the color survey, c3_data.json.")],
     output: Output = Path("."),
     work_dir: WorkDir = Path("var/train-colors"),
-    patches: Annotated[int, typer.Option(min=64, help="Patches to generate.")] = 262_144,
+    patches: Annotated[int, typer.Option(min=512, help="Patches to generate.")] = 262_144,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 2026,
 ) -> None:
@@ -110,6 +110,7 @@ def image(
         Path | None, typer.Option(help="YAML file: backbone, epochs, augmentation and so on.")
     ] = None,
     output: Output = Path("."),
+    work_dir: WorkDir = Path("var/train-image"),
 ) -> None:
     """Train a classifier on your own labels and print its section for dsapi.conf.
 
@@ -118,12 +119,22 @@ def image(
 
     Example: dsapi train image weather --data photos/ --weights imagenet
     """
-    from dsapi.training.images import training
+    from rich.console import Console
+
+    from dsapi.training.images import card, training
     from dsapi.training.images.config import read_config
     from dsapi.training.photos import read_photos
 
     settings = read_config(config)
-    collection = read_photos(data, seed=settings.seed)
-    trained = training.train_images(collection, settings, name=name, weights=weights, output=output)
-    typer.echo(f"{trained.graph.path}: held-out accuracy {trained.figures.accuracy:.1%}")
+    trained = training.train_images(
+        read_photos(data, seed=settings.seed),
+        settings,
+        name=name,
+        weights=weights,
+        output=output,
+        work_dir=work_dir,
+        console=Console(),
+    )
+    accuracy = card.describe_accuracy(trained.figures, trained.activation)
+    typer.echo(f"{trained.graph.path}, on held-out photos: {accuracy}")
     typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{trained.section}")

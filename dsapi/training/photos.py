@@ -53,6 +53,14 @@ class Collection:
     train: tuple[Photo, ...]
     val: tuple[Photo, ...]
 
+    @property
+    def identity(self) -> list[list[tuple[str, tuple[int, ...], str]]]:
+        """What a result depends on: photos count by name, not by folder, as data may be moved."""
+        return [
+            [(photo.path.name, photo.labels, photo.source) for photo in part]
+            for part in (self.train, self.val)
+        ]
+
 
 def read_photos(data: Path, *, seed: int = 0) -> Collection:
     """Find the photos of a folder or CSV file and hold some out where no split is given.

@@ -8,7 +8,6 @@ line.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import time
@@ -21,15 +20,22 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.colors.bars import ColorFigures, measure_figures
 from dsapi.training.colors.card import write_card
-from dsapi.training.colors.curves import EpochFigures, plot_curves
 from dsapi.training.colors.names import COLOR_LABELS, read_survey
 from dsapi.training.colors.network import build_color_network, unroll_network
 from dsapi.training.colors.palette import build_palette
 from dsapi.training.colors.patches import CHUNK, PatchSet, generate_patches, join_patches
-from dsapi.training.colors.progress import TrainingProgress, track_steps
 from dsapi.training.colors.settings import ColorTraining
+from dsapi.training.epochs import (
+    EpochFigures,
+    TrainingProgress,
+    pack_history,
+    plot_curves,
+    track_steps,
+    unpack_history,
+)
 from dsapi.training.freezing import FrozenGraph, freeze_network, write_atomically
 
 _VALIDATION_SHARE = 16  # one patch in so many is kept for the curves and the calibration
@@ -62,7 +68,10 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
     held = training.patches // _VALIDATION_SHARE
     fresh = PatchSet(patches.patches[:held], patches.shares[:held])
     seen = PatchSet(patches.patches[held:], patches.shares[held:])
-    network, history = _fit_network(training, seen=seen, fresh=fresh, console=console)
+    checkpoint = Checkpoint(training.work / "checkpoint.npz", run=_describe_run(training))
+    network, history = _fit_network(
+        training, seen=seen, fresh=fresh, checkpoint=checkpoint, console=console
+    )
     graph = freeze_network(
         unroll_network(network),
         training.models / "colorClassifier.pb",
@@ -87,12 +96,17 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
         settings=training,
         minutes=report.minutes,
     )
-    _checkpoint_path(training).unlink(missing_ok=True)
+    checkpoint.remove()
     return report
 
 
 def _fit_network(
-    training: ColorTraining, *, seen: PatchSet, fresh: PatchSet, console: Console
+    training: ColorTraining,
+    *,
+    seen: PatchSet,
+    fresh: PatchSet,
+    checkpoint: Checkpoint,
+    console: Console,
 ) -> tuple[Any, list[EpochFigures]]:
     """Train, epoch by epoch, from the checkpoint if there is one of the same training."""
     import keras
@@ -108,7 +122,9 @@ def _fit_network(
     # Cross-entropy against shares, not against one right answer: the probabilities are to be
     # those of people's answers, which is what makes them calibrated.
     network.compile(optimizer, loss="categorical_crossentropy", metrics=["categorical_accuracy"])
-    history = _restore_checkpoint(training, network)
+    variables = [*network.variables, *network.optimizer.variables]
+    saved = checkpoint.restore(variables)
+    history = unpack_history(saved["history"]) if saved else []
     done = len(history)
     if done:
         console.print(f"going on after epoch {done} of {training.epochs}")
@@ -120,12 +136,8 @@ def _fit_network(
                 progress.advance(*np.mean(results[-200:], axis=0))
             figures = _close_epoch(network, fresh, *np.mean(results, axis=0))
             history.append(figures)
-            _save_checkpoint(training, network, history)
-            progress.close_epoch(
-                f"epoch {epoch + 1} of {training.epochs}: loss {figures.loss:.4f}, accuracy "
-                f"{figures.accuracy:.1%}; on new patches {figures.new_loss:.4f}, "
-                f"{figures.new_accuracy:.1%}"
-            )
+            checkpoint.save(variables, history=pack_history(history))
+            progress.close_epoch(epoch + 1, of=training.epochs, figures=figures, new="new patches")
     return network, history
 
 
@@ -157,40 +169,11 @@ def _shuffle_batches(
         yield batch, seen.shares[chosen]
 
 
-def _checkpoint_path(training: ColorTraining) -> Path:
-    return training.work / "checkpoint.npz"
-
-
 def _describe_run(training: ColorTraining) -> str:
     """What a checkpoint must agree on to be gone on with."""
     parts = {key: str(value) for key, value in asdict(training).items()}
     parts["survey"] = hashlib.sha256(training.survey.read_bytes()).hexdigest()
     return json.dumps({key: parts[key] for key in sorted(parts) if key not in ("models", "labels")})
-
-
-def _save_checkpoint(training: ColorTraining, network: Any, history: list[EpochFigures]) -> None:
-    """Weights, optimizer and history, whole or not at all."""
-    variables = [*network.variables, *network.optimizer.variables]
-    stream = io.BytesIO()
-    arrays: dict[str, Any] = {f"v{index}": np.asarray(each) for index, each in enumerate(variables)}
-    arrays["run"] = np.array(_describe_run(training))
-    arrays["figures"] = np.array([list(asdict(epoch).values()) for epoch in history])
-    np.savez(stream, **arrays)
-    write_atomically(_checkpoint_path(training), stream.getvalue())
-
-
-def _restore_checkpoint(training: ColorTraining, network: Any) -> list[EpochFigures]:
-    """Put the checkpoint's values into the network, if it is one of this very training."""
-    path = _checkpoint_path(training)
-    if not path.exists():
-        return []
-    with np.load(path) as saved:
-        if str(saved["run"]) != _describe_run(training):
-            return []
-        variables = [*network.variables, *network.optimizer.variables]
-        for index, variable in enumerate(variables):
-            variable.assign(saved[f"v{index}"])
-        return [EpochFigures(*map(float, row)) for row in saved["figures"]]
 
 
 def _name_patches(graph: Path, patches: Any) -> Any:

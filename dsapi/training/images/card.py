@@ -23,7 +23,8 @@ class ImageFigures:
     """Shares on held-out photos, 0..1.
 
     ``accuracy`` is top-1, or with sigmoids the share of label decisions that are right at 0.5;
-    ``label_recall`` has one value a label, NaN where no photo shows it.
+    ``label_recall`` has one value a label, NaN where no photo shows it, and ``label_precision``
+    NaN where it was never the answer.
     """
 
     accuracy: float
@@ -38,21 +39,37 @@ def measure(
     """Measure logits ``[n, labels]`` against targets of 0 and 1 of the same shape."""
     wanted = targets > 0.5
     if activation == "softmax":
-        probabilities = softmax(logits)
         said = np.eye(targets.shape[1], dtype=bool)[logits.argmax(axis=1)]
         accuracy = float((said & wanted).any(axis=1).mean())
-        error = expected_calibration_error(probabilities, targets.argmax(axis=1))
     else:
         said = logits > 0
         accuracy = float((said == wanted).mean())
-        error = _decision_calibration_error(logits, wanted)
+    questions, answers = list_questions(logits, targets, activation)
     right = (said & wanted).sum(axis=0)
     return ImageFigures(
         accuracy,
-        error,
+        expected_calibration_error(softmax(questions), answers),
         _shares(right, wanted.sum(axis=0)),
         _shares(right, said.sum(axis=0)),
     )
+
+
+def list_questions(
+    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """List what a network was asked, for its calibration.
+
+    With softmax that is one question a photo, with sigmoids one a photo and label, of two answers:
+    a sigmoid of z is a softmax of 0 and z.
+
+    Returns:
+        Logits ``float32 [questions, answers]``, and the right answers ``int64 [questions]``.
+    """
+    if activation == "softmax":
+        return logits, targets.argmax(axis=1)
+    flat = logits.reshape(-1)
+    pairs = np.stack([np.zeros_like(flat), flat], axis=1)
+    return pairs, (targets.reshape(-1) > 0.5).astype(np.int64)
 
 
 def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> tuple[float, ...]:
@@ -62,23 +79,14 @@ def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> tuple[float,
     )
 
 
-def _decision_calibration_error(logits: NDArray[np.float32], wanted: NDArray[np.bool_]) -> float:
-    """Treat each label's decision as a question of two answers, and calibrate over all."""
-    flat = logits.reshape(-1)
-    pair = softmax(np.stack([np.zeros_like(flat), flat], axis=1))
-    return expected_calibration_error(pair, wanted.reshape(-1).astype(np.int64))
-
-
-def write_section(name: str, activation: str) -> str:
-    """Write the section of ``dsapi.conf`` that serves the graph."""
+def write_section(name: str) -> str:
+    """Write the section of ``dsapi.conf`` that serves the graph, which ends in its activation."""
     lines = [
         f"[models.{name}]",
         f'graph = "models/{name}.pb"',
         f'labels = "labels/{name}.txt"',
         'crop = "80%"',
     ]
-    if activation == "sigmoid":
-        lines.append('activation = "sigmoid"')
     return "\n".join(lines) + "\n"
 
 
@@ -90,12 +98,13 @@ def write_card(
     config: ImageConfig,
     weights: str,
     epochs: int,
+    activation: str,
     figures: ImageFigures,
     section: str,
 ) -> str:
     """Write the card as Markdown."""
     rows = "\n".join(
-        f"| {label} | {_percent(recall)} | {_percent(precision)} |"
+        f"| {label} | {_percent(recall, 'no photo')} | {_percent(precision, 'never answered')} |"
         for label, recall, precision in zip(
             collection.labels, figures.label_recall, figures.label_precision, strict=True
         )
@@ -109,7 +118,7 @@ Tells {len(collection.labels)} labels apart. Version `{graph.version}`, \
 
 - Input `image`: float32 `[n, {config.size}, {config.size}, 3]`, RGB 0-255; scaling is inside.
 - Output `probabilities`: float32 `[n, {len(collection.labels)}]`, order of `labels/{name}.txt`.
-- Network: {config.backbone}, starting weights: {weights}.
+- Network: {config.backbone}, starting weights: {weights}; ends in {activation}.
 
 ## Data and command
 
@@ -123,14 +132,15 @@ with
 
 ## Figures
 
-On held-out photos, 80 % crop at a random point: accuracy {figures.accuracy:.1%}, expected \
-calibration error {figures.calibration_error:.3f}.
+On held-out photos, 80 % crop at a random point: {describe_accuracy(figures, activation)}, \
+expected calibration error {figures.calibration_error:.3f}.
 
 | label | recall | precision |
 |---|---|---|
 {rows}
 
-Held-out photos come from the same sources as the others: expect less on photos from elsewhere.
+The held-out photos chose the epoch and the temperature too, and come from the same sources as the
+others: expect less on photos from elsewhere, and measure it with `dsapi evaluate {name}`.
 
 ## Serving
 
@@ -138,9 +148,16 @@ Held-out photos come from the same sources as the others: expect less on photos 
 """
 
 
+def describe_accuracy(figures: ImageFigures, activation: str) -> str:
+    """Say in words which accuracy it is: with sigmoids, "no" to a rare label is right too."""
+    if activation == "softmax":
+        return f"accuracy {figures.accuracy:.1%}"
+    return f"{figures.accuracy:.1%} of all decisions (a label, yes or no) are right"
+
+
 def _indent(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _percent(share: float) -> str:
-    return "no photo" if np.isnan(share) else f"{share:.0%}"
+def _percent(share: float, otherwise: str) -> str:
+    return otherwise if np.isnan(share) else f"{share:.0%}"

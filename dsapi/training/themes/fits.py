@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import Collection, label_indices
-from dsapi.training.progress import Progress
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.activations import Activations, Cache, Variants
 from dsapi.training.themes.class_groups import ClassGroups, group_classes
 from dsapi.training.themes.class_table import learn_shares, read_class_table
 from dsapi.training.themes.fitting import Fitted, Fitting, Recipe, Table, initial_head, predict
 from dsapi.training.themes.network import average, mix_in_pretrained, mix_layers
+from dsapi.training.themes.progress import Progress
 from dsapi.training.themes.ridge import fit_ridge_head
 from dsapi.training.themes.sources import assign_folds, sampling_weights
 

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from dsapi.training.calibration import expected_calibration_error, fit_temperature, softmax
 from dsapi.training.freezing import FrozenGraph
 from dsapi.training.photos import Collection, label_indices
-from dsapi.training.progress import Progress
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.activations import Activations, Cache
 from dsapi.training.themes.class_table import score_themes
@@ -43,6 +42,7 @@ from dsapi.training.themes.fits import (
 )
 from dsapi.training.themes.fitting import Fitted
 from dsapi.training.themes.network import Fusion, freeze_themes
+from dsapi.training.themes.progress import Progress
 from dsapi.training.themes.sources import (
     Pair,
     mean_of_pairs,
@@ -119,17 +119,12 @@ def train_themes(
 def fingerprint(collection: Collection, *, weights: Path, plan: Plan) -> str:
     """Name what the work folder keeps after all that it depends on; 12 hexadecimal digits.
 
-    Photos count by name, not by folder, so that data may be moved; what else a fit depends on of
-    ``plan`` is in its own name.
+    What else a fit depends on of ``plan`` is in its own name.
     """
-    photos = [
-        [(photo.path.name, photo.labels, photo.source) for photo in part]
-        for part in (collection.train, collection.val)
-    ]
     with weights.open("rb") as stream:
         start = hashlib.file_digest(stream, "sha256").hexdigest()
     settings = [plan.first_block, plan.side_px, plan.inner_px, plan.seed]
-    return digest([start, collection.labels, photos, settings])
+    return digest([start, collection.labels, collection.identity, settings])
 
 
 def _measure(

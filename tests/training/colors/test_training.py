@@ -14,6 +14,7 @@ from dsapi.training.colors.names import COLOR_LABELS
 from dsapi.training.colors.settings import ColorTraining
 from dsapi.training.colors.training import ColorReport, train_colors
 from tests.training.colors.survey import write_survey
+from tests.training.cuts import CutError, CuttingConsole
 
 
 def plan(folder: Path) -> ColorTraining:
@@ -28,19 +29,6 @@ def plan(folder: Path) -> ColorTraining:
         per_label=4,
         seed=7,
     )
-
-
-class CutError(Exception):
-    """Stands for a power failure."""
-
-
-class CuttingConsole(Console):
-    """A console on which the second epoch's line is the last thing ever printed."""
-
-    def print(self, *objects: object, **options: object) -> None:  # type: ignore[override]
-        super().print(*objects, **options)  # type: ignore[arg-type]
-        if "epoch 2 of 3" in str(objects[0]):
-            raise CutError
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,32 @@
 import csv
+import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from dsapi.cli import app
 from dsapi.errors import StartupError
+from dsapi.training.images import training
 from dsapi.training.images.config import read_config
 from dsapi.training.images.network import build_classifier, find_backbone
+from dsapi.training.photos import read_photos
+from tests.training.cuts import CutError, CuttingConsole
 
 TINY = """\
 backbone: MobileNetV2
 backbone_options: {alpha: 0.35}
 size: 64
-epochs: 4
-frozen_epochs: 4
-learning_rate: 0.02
+epochs: 16
+patience: 16
+learning_rate: 0.003
 augmentation: crop
-batch_size: 16
+batch_size: 8
 label_smoothing: 0.0
 dropout: 0.0
 """
@@ -53,11 +60,35 @@ def serve_config(folder: Path, section: str) -> Path:
 
 
 def train(name: str, *, data: Path, config: Path, output: Path) -> str:
-    options = {"--data": data, "--weights": "none", "--config": config, "--output": output}
+    options = {
+        "--data": data,
+        "--weights": "none",
+        "--config": config,
+        "--output": output,
+        "--work-dir": output / "work",
+    }
     arguments = [str(word) for option in options.items() for word in option]
     result = CliRunner().invoke(app, ["train", "image", name, *arguments])
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def predict(picture: Path, *, model: str, config: Path) -> dict[str, float]:
+    """Ask the trained model about a picture, as a user would: probability by label."""
+    command = ["predict", str(picture), "--model", model, "--json", "-c", str(config)]
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 0, answer.output
+    labels = json.loads(answer.stdout)["predictions"][model]
+    return {each["label"]: each["probability"] for each in labels}
+
+
+def save_backbone(backbone: Any, path: Path) -> None:
+    arrays = {
+        f"{layer.name}/{weight.name}": weight.numpy()
+        for layer in backbone.layers
+        for weight in layer.weights
+    }
+    np.savez(path, **arrays)
 
 
 def test_folders_of_photos_become_a_model_that_check_accepts(tmp_path: Path, config: Path) -> None:
@@ -73,30 +104,89 @@ def test_folders_of_photos_become_a_model_that_check_accepts(tmp_path: Path, con
     assert (tmp_path / "models/plain-curves.png").stat().st_size > 1000
 
 
+SCENES = ("beach", "night", "people", "sunset")
+
+
+def paint_scenes(folder: Path, count: int) -> list[set[str]]:
+    """Draw pictures in which each label is something of its own, and list them in a CSV file."""
+    rng = np.random.default_rng(3)
+    drawn = []
+    with (folder / "photos.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("file", "labels"))
+        for number in range(count):
+            shown = dict(zip(SCENES, rng.integers(0, 2, 4).astype(bool), strict=True))
+            color = tuple(220 if shown[name] else 30 for name in ("beach", "night", "sunset"))
+            red, green, blue = color
+            other = (255 - red, 255 - green, 255 - blue) if shown["people"] else color
+            paint(folder / f"{number}.png", (red, green, blue), right=other, seed=number)
+            drawn.append({name for name in SCENES if shown[name]})
+            writer.writerow((f"{number}.png", "|".join(sorted(drawn[-1]))))
+    return drawn
+
+
 def test_photos_with_several_labels_become_a_multi_label_model(
     tmp_path: Path, config: Path
 ) -> None:
-    names = ("beach", "night", "people", "sunset")
-    rng = np.random.default_rng(3)
-    with (tmp_path / "photos.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("file", "labels"))
-        for number in range(48):
-            shown = [bool(value) for value in rng.integers(0, 2, 4)]
-            top = (250 if shown[0] else 10, 250 if shown[1] else 10, 100)
-            low = (250 if shown[2] else 10, 250 if shown[3] else 10, 100)
-            paint(tmp_path / f"{number}.png", top, right=low, seed=number)
-            chosen = [name for name, there in zip(names, shown, strict=True) if there]
-            writer.writerow((f"{number}.png", "|".join(chosen)))
+    drawn = paint_scenes(tmp_path, 64)
     output = train("scenes", data=tmp_path / "photos.csv", config=config, output=tmp_path)
-    section = output[output.index("[models.scenes]") :]
-    assert 'activation = "sigmoid"' in section
-    path = serve_config(tmp_path, section)
-    answer = CliRunner().invoke(
-        app, ["predict", str(tmp_path / "0.png"), "5", "5", "--json", "-c", str(path)]
+    path = serve_config(tmp_path, output[output.index("[models.scenes]") :])
+    answers = [predict(tmp_path / f"{n}.png", model="scenes", config=path) for n in range(12)]
+    assert all(set(answer) == set(SCENES) for answer in answers)
+    pairs = list(zip(answers, drawn, strict=False))
+    absent = [answer[name] for answer, shown in pairs for name in set(SCENES) - shown]
+    present = [answer[name] for answer, shown in pairs for name in shown]
+    # A sigmoid of a sigmoid lies between 0.5 and 0.73, whatever the picture shows.
+    assert np.mean(absent) < 0.2
+    assert np.mean(present) > 0.8
+    assert "of all decisions (a label, yes or no) are right" in output
+
+
+def train_briefly(folder: Path, config: Path, *, console: Console) -> training.TrainedImages:
+    settings = read_config(config).model_copy(update={"epochs": 3})
+    return training.train_images(
+        read_photos(folder / "photos.csv"),
+        settings,
+        name="scenes",
+        weights="none",
+        output=folder,
+        work_dir=folder / "work",
+        console=console,
     )
-    assert answer.exit_code == 0, answer.output
-    assert all(name in answer.output for name in names)
+
+
+def test_a_training_that_was_cut_ends_with_the_same_graph(tmp_path: Path, config: Path) -> None:
+    paint_scenes(tmp_path, 24)
+    whole = train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
+    with pytest.raises(CutError):
+        train_briefly(tmp_path, config, console=CuttingConsole(file=io.StringIO()))
+    output = io.StringIO()
+    resumed = train_briefly(tmp_path, config, console=Console(file=output))
+    assert "going on after epoch 2 of 3" in output.getvalue()
+    assert "epoch 2 of 3:" not in output.getvalue()
+    assert resumed.graph.sha256 == whole.graph.sha256
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Path) -> None:
+    paint_scenes(tmp_path, 24)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/scenes.npz").write_bytes(b"PK damaged")
+    with pytest.raises(StartupError, match=r"scenes\.npz is no checkpoint .*; remove it"):
+        train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
+
+
+def test_normalization_of_given_weights_stays_as_it_is(config: Path, tmp_path: Path) -> None:
+    settings = read_config(config)
+    save_backbone(build_classifier(settings, weights="none", labels=3).backbone, tmp_path / "w.npz")
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype(np.float32)
+    for weights, moves in ((str(tmp_path / "w.npz"), False), ("none", True)):
+        classifier = build_classifier(settings, weights=weights, labels=3)
+        before = classifier.backbone.get_weights()
+        classifier(pixels, training=True)
+        after = classifier.backbone.get_weights()
+        changed = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
+        assert any(changed) == moves
 
 
 def test_a_misspelt_setting_is_named_with_those_there_are(tmp_path: Path) -> None:
@@ -118,6 +208,24 @@ def test_an_unknown_backbone_is_refused_with_a_list() -> None:
         find_backbone("MobileNet9")
 
 
+@pytest.mark.parametrize("name", ["bad.keras", "bad.weights.h5", "bad.npz"])
+def test_a_broken_file_of_weights_is_named(tmp_path: Path, config: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no weights at all")
+    with pytest.raises(StartupError, match=rf"weights .*{name} do not fit the backbone"):
+        build_classifier(read_config(config), weights=str(tmp_path / name), labels=3)
+
+
+def test_weights_that_cannot_be_downloaded_are_named(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # An address at which nobody listens, as a machine without a way out would find.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    settings = read_config(config)
+    with pytest.raises(StartupError, match=r"cannot build MobileNetV2 with --weights imagenet"):
+        build_classifier(settings, weights="imagenet", labels=3)
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path, config: Path) -> None:
     np.savez(tmp_path / "other.npz", **{"Conv1/kernel": np.zeros((1, 1, 3, 8), np.float32)})
     with pytest.raises(StartupError, match=r"other\.npz do not fit the backbone"):
@@ -127,12 +235,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, config: Path) ->
 def test_a_file_of_weights_fills_the_backbone(tmp_path: Path, config: Path) -> None:
     settings = read_config(config)
     first = build_classifier(settings, weights="none", labels=3).backbone
-    arrays = {
-        f"{layer.name}/{weight.name}": weight.numpy()
-        for layer in first.layers
-        for weight in layer.weights
-    }
-    np.savez(tmp_path / "mine.npz", **arrays)
+    save_backbone(first, tmp_path / "mine.npz")
     second = build_classifier(settings, weights=str(tmp_path / "mine.npz"), labels=3).backbone
     for before, after in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(before.numpy(), after.numpy())

@@ -1,7 +1,7 @@
-"""Progress of a training: bars with loss, accuracy and time left, and a plot of the curves.
+"""Progress of the themes training: a bar for each fit with loss, accuracy and time left; a plot.
 
-Enters: what a training reports step by step. Leaves: bars on the terminal, a PNG. Called by
-every training of image classifiers.
+Enters: what a fit reports step by step. Leaves: bars on the terminal, a PNG. Called by the
+themes training.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""The checkpoint of a training by epochs: one file from which it goes on when it was cut.
+
+Enters: a network's and its optimizers' variables, and a few arrays. Leaves: the same, in a run
+that agrees on data and settings. Called by ``dsapi train colors`` and ``train image``.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsapi.errors import StartupError
+from dsapi.training.freezing import write_atomically
+
+
+class Checkpoint:
+    """A file that holds how far a training has come."""
+
+    def __init__(self, path: Path, *, run: str) -> None:
+        """Keep it at `path`; `run` describes all that a result depends on."""
+        self._path = path
+        self._run = run
+
+    def save(self, variables: Sequence[Any], **more: NDArray[Any]) -> None:
+        """Write the values of Keras variables and `more` arrays, whole or not at all."""
+        arrays: dict[str, Any] = {"run": np.array(self._run), **more}
+        arrays |= {f"variable{index}": np.asarray(each) for index, each in enumerate(variables)}
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        write_atomically(self._path, stream.getvalue())
+
+    def restore(self, variables: Sequence[Any]) -> Mapping[str, NDArray[Any]] | None:
+        """Put the saved values into the variables and give the other arrays.
+
+        Returns:
+            ``None`` if there is no checkpoint, or one of another run.
+
+        Raises:
+            StartupError: the file is no checkpoint.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            with np.load(self._path) as saved:
+                arrays = dict(saved)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise StartupError(
+                f"{self._path} is no checkpoint of a training; remove it to begin anew"
+            ) from error
+        if str(arrays.pop("run", "")) != self._run:
+            return None
+        for index, variable in enumerate(variables):
+            variable.assign(arrays.pop(f"variable{index}"))
+        return arrays
+
+    def remove(self) -> None:
+        """Delete the file: the training is done."""
+        self._path.unlink(missing_ok=True)
