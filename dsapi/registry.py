@@ -25,7 +25,7 @@ from io import BufferedRandom
 from pathlib import Path
 
 from dsapi.errors import StartupError
-from dsapi.prediction.model import ModelSpec
+from dsapi.prediction.spec import ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 _PIECE_BYTES = 1 << 18

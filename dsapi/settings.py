@@ -32,8 +32,8 @@ from dsapi.config_file import (
 )
 from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
-from dsapi.prediction.model import ModelSpec
 from dsapi.prediction.picture import Limits
+from dsapi.prediction.spec import ModelSpec
 from dsapi.settings_problems import check_variables, explain_problems
 
 _ENV_PREFIX = "DSAPI_"

@@ -38,8 +38,12 @@ crop = "9px"
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration file beside two tiny graphs: themes at 32 × 32, colors at 9 × 9."""
-    folder = tmp_path_factory.mktemp("tiny")
+    """A configuration file beside two tiny graphs, not to be changed."""
+    return write_tiny_config(tmp_path_factory.mktemp("tiny"))
+
+
+def write_tiny_config(folder: Path) -> Path:
+    """Write a configuration file beside two tiny graphs: themes at 32 × 32, colors at 9 × 9."""
     freeze_brightest_channel(folder / "models/themes.pb", side=32)
     freeze_brightest_channel(folder / "models/colors.pb", side=9)
     write_labels(folder / "labels/three.txt")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.prediction.model import ModelSpec
+from dsapi.prediction.spec import ModelSpec
 from dsapi.registry import Patience, download_graph, fetch_graphs
 from dsapi.service import load_models
 from dsapi.settings import load_settings

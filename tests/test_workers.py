@@ -10,9 +10,10 @@ import pytest
 
 from dsapi.errors import DeadlineExceeded, NotReady, Overloaded, StartupError, UnreadableImage
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.model import Model, ModelSpec, load_model
+from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import PredictionRequest
+from dsapi.prediction.spec import ModelSpec
 from dsapi.workers import PredictionWorkers
 from tests.graphs import freeze_brightest_channel, write_labels
 from tests.pictures import BLUE, GREEN, RED, encode, photo, plain

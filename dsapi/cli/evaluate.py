@@ -12,7 +12,8 @@ import typer
 from dsapi.cli.options import Config
 from dsapi.errors import BadParameter, StartupError
 from dsapi.prediction.labels import read_labels
-from dsapi.prediction.model import Model, ModelSpec, load_model
+from dsapi.prediction.model import Model, load_model
+from dsapi.prediction.spec import ModelSpec
 from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, load_settings
 

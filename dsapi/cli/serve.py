@@ -42,14 +42,18 @@ def serve(
 def check(config: Config = None) -> None:
     """Validate configuration, graphs and labels, without serving.
 
-    Loads every model and runs it once. Exit code 2 and one line if anything is wrong.
+    Loads every model, runs it, and asks it about its golden samples, as the service does before it
+    answers. Exit code 2 and one line if anything is wrong.
     """
+    from dsapi.prediction.golden import check_golden
     from dsapi.service import load_models
 
     settings = load_settings(config)
     loaded = load_models(settings)
     for model in loaded.values():
-        model.open().session.close()
+        opened = model.open()
+        check_golden(opened, settings.limits)
+        opened.session.close()
     _print_models(list(loaded.values()))
     typer.echo("The configuration is fine: every model loads and runs.")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dsapi.cli.options import Config
-from dsapi.prediction.model import ModelSpec
+from dsapi.prediction.spec import ModelSpec
 from dsapi.settings import Settings, load_settings
 
 _INTRODUCTION = """\

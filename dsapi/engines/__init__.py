@@ -60,6 +60,10 @@ class Graph(Protocol):
         """Shape of one input without the batch axis; ``None`` for an open axis or rank."""
 
     @property
+    def input_dtype(self) -> str:
+        """Type of the input's values as NumPy names it: ``float32``, ``uint8``."""
+
+    @property
     def output_size(self) -> int | None:
         """Number of scores per input; ``None`` if the graph leaves it open."""
 

@@ -104,6 +104,7 @@ class BatchingGraph:
         self._device: _Device | None = None
         self._users = 0
         self.input_shape = graph.input_shape
+        self.input_dtype = graph.input_dtype
         self.output_size = graph.output_size
         self.gains_from_batches = graph.gains_from_batches
 

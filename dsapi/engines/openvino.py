@@ -127,6 +127,7 @@ class OpenVINOGraph:
         # A shape known at compile time is that of one input.
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
+        self.input_dtype = compiled.inputs[0].element_type.to_dtype().name
         scores = _shape(compiled.outputs[0].partial_shape)
         self.output_size = scores[-1] if scores else None
 

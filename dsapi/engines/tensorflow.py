@@ -74,8 +74,13 @@ def _native_stderr_to_log() -> Iterator[None]:
 class TensorFlowSession(Session):
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
 
-    def __init__(self, loaded: "TensorFlowGraph", graph: Any, *, feed: str, fetch: str) -> None:
-        """Open a session on the imported ``tf.Graph`` of `loaded`, which lives as long as this."""
+    def __init__(
+        self, loaded: "TensorFlowGraph", graph: Any, *, feed: str, fetch: str, one_by_one: bool
+    ) -> None:
+        """Open a session on the imported ``tf.Graph`` of `loaded`, which lives as long as this.
+
+        `one_by_one` if the graph takes a batch of one only.
+        """
         tf = _tensorflow()
         # Workers give the parallelism, one thread each. The first session of a process fixes
         # the size of its thread pools for good. -1: operations run in the calling thread. With 1
@@ -86,14 +91,17 @@ class TensorFlowSession(Session):
         # By itself TensorFlow takes all of a GPU's memory, whatever else wants to use it.
         config.gpu_options.allow_growth = True
         self._loaded = loaded
+        self._one_by_one = one_by_one
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         # A callable skips the parsing of feeds and fetches that Session.run repeats every time.
         self._call = self._session.make_callable(fetch, feed_list=[feed])
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map inputs ``[n, …]`` to scores ``float32 [n, labels]``."""
-        scores: NDArray[np.float32] = np.asarray(self._call(batch), dtype=np.float32)
-        return scores.reshape(len(batch), -1)
+        pieces = np.split(batch, len(batch)) if self._one_by_one else [batch]
+        found = [self._call(piece) for piece in pieces]
+        scores = np.concatenate(found) if self._one_by_one else found[0]
+        return np.asarray(scores, dtype=np.float32).reshape(len(batch), -1)
 
     def close(self) -> None:
         """Give back the session's memory."""
@@ -121,6 +129,12 @@ class TensorFlowGraph:
         return None if shape.rank is None else tuple(shape.as_list()[1:])
 
     @property
+    def input_dtype(self) -> str:
+        """Type of the input's values, such as ``float32``."""
+        name: str = self._input.dtype.name
+        return name
+
+    @property
     def output_size(self) -> int | None:
         """Scores per input; ``None`` if the graph leaves it open."""
         shape = self._output.shape
@@ -128,12 +142,23 @@ class TensorFlowGraph:
 
     @property
     def gains_from_batches(self) -> bool:
-        """Whether the graph runs on a GPU."""
-        return bool(_tensorflow().config.list_physical_devices("GPU"))
+        """Whether the graph runs on a GPU, and takes more than one input at a time."""
+        return not self._one_by_one and bool(_tensorflow().config.list_physical_devices("GPU"))
+
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether the graph is frozen with a batch of one."""
+        return _fixed_batch(self._input) == 1
 
     def open_session(self) -> TensorFlowSession:
         """Open a session for the calling thread."""
-        return TensorFlowSession(self, self._graph, feed=self._input.name, fetch=self._output.name)
+        return TensorFlowSession(
+            self,
+            self._graph,
+            feed=self._input.name,
+            fetch=self._output.name,
+            one_by_one=self._one_by_one,
+        )
 
 
 def load(
@@ -153,11 +178,19 @@ def load(
     graph = _tensorflow().Graph()
     try:
         _import(definition, graph, path)
+        feed = (
+            _named(graph, input_tensor, "input_tensor")
+            if input_tensor
+            else _only_input(graph, path)
+        )
+        if (pictures := _fixed_batch(feed)) not in (None, 1):
+            raise StartupError(
+                f"{path} takes {pictures} pictures at a time; freeze it with an open batch axis, "
+                "or one of 1"
+            )
         return TensorFlowGraph(
             graph,
-            input_tensor=_named(graph, input_tensor, "input_tensor")
-            if input_tensor
-            else _only_input(graph, path),
+            input_tensor=feed,
             output_tensor=_named(graph, output_tensor, "output_tensor")
             if output_tensor
             else _only_output(graph, path),
@@ -206,6 +239,12 @@ def _break_cycles(graph: Any) -> None:
     to only after many reloads. TensorFlow's own `dismantle_graph` is this call.
     """
     graph.Dismantle()
+
+
+def _fixed_batch(tensor: Any) -> int | None:
+    """Find the length of the first axis; ``None`` if it is open."""
+    size: int | None = tensor.shape.as_list()[0] if tensor.shape.rank else None
+    return size
 
 
 def _named(graph: Any, name: str, setting: str) -> Any:

@@ -1,7 +1,7 @@
 """Models: a graph, its labels and how a crop becomes its input, all by configuration.
 
-`ModelSpec` is a ``[models.NAME]`` section of the configuration; `Model` is that graph loaded;
-`OpenModel` is one worker's session on it. Called by the workers and the command line.
+`Model` is a graph that a `ModelSpec` names, loaded; `OpenModel` is one worker's session on it.
+Called by the workers and the command line.
 """
 
 import hashlib
@@ -13,87 +13,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
 from dsapi.errors import ModelError, StartupError, first_line
-from dsapi.prediction.crops import Crop, Resize, parse_crop
 from dsapi.prediction.labels import read_labels
-from dsapi.prediction.ranking import Activation, activate
+from dsapi.prediction.ranking import activate
+from dsapi.prediction.spec import ModelSpec
 
-Dtype = Literal["float32", "uint8"]
-
-
-def _crop_from_text(value: Any) -> Any:
-    return parse_crop(value) if isinstance(value, str) else value
-
-
-class ModelSpec(BaseModel):
-    """One model, as configured. The field descriptions are the documentation of the section."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    graph: Path = Field(description="Frozen TensorFlow graph (`.pb`)")
-    labels: Path = Field(description="Text file, one label a line, in the order of the output")
-    crop: Annotated[Crop, BeforeValidator(_crop_from_text)] = Field(
-        description="Part of the picture around the point: `80%` of both sides, or `9px`"
-    )
-    resize: Resize = Field(
-        "stretch", description="How a crop gets the input's shape: stretch, center-crop, letterbox"
-    )
-    input_size: int | None = Field(
-        None, ge=1, description="Side of the input in pixels; needed if the graph leaves it open"
-    )
-    dtype: Dtype = Field("float32", description="Type of the input: float32 or uint8")
-    scale: float = Field(
-        1.0, allow_inf_nan=False, description="The graph is fed pixel × scale + offset …"
-    )
-    offset: float = Field(
-        0.0,
-        allow_inf_nan=False,
-        description="… of RGB 0–255; for a mean m and a std s: scale = 1/s, offset = -m/s",
-    )
-    input_tensor: str | None = Field(
-        None, description="Tensor to feed; needed unless the graph has one placeholder"
-    )
-    output_tensor: str | None = Field(
-        None, description="Tensor to fetch; needed unless the graph has one output"
-    )
-    activation: Activation = Field(
-        "none",
-        description="What turns the output into probabilities: none (the graph does), "
-        "softmax (one label is right), sigmoid (each label by itself)",
-    )
-    min_probability: float = Field(
-        0.0, ge=0, le=1, description="Labels below this are never returned"
-    )
-    golden: Path | None = Field(
-        None,
-        description="JSON list of pictures and the labels that they must get; a graph that gives "
-        "others is not put into service",
-    )
-    default: bool = Field(True, description="Whether requests that name no models get this one")
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="Expected hash of the graph file; another file stops the start",
-    )
-    url: str | None = Field(
-        None,
-        pattern=r"^https?://\S+$",
-        description="Where the graph is downloaded from if it is missing; needs sha256",
-    )
-
-    @model_validator(mode="after")
-    def _check_download(self) -> "ModelSpec":
-        """Nothing is downloaded that cannot be verified."""
-        if self.url is not None and self.sha256 is None:
-            raise ValueError("url needs sha256: a download that cannot be verified is not used")
-        return self
+# Probabilities computed in float32, or lower precision by setting, may end a little outside.
+_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -124,16 +55,18 @@ class Model:
     load_ms: float
 
     def open(self) -> "OpenModel":
-        """Open a session for the calling thread and run it once, so that no caller waits for it.
+        """Open a session for the calling thread and run it, so that no caller waits for it.
 
         Raises:
-            StartupError: the graph does not run, or gives another number of scores than labels.
+            StartupError: the graph does not run, gives another number of scores than labels, or
+                scores that are no probabilities.
         """
         model = OpenModel(self, self.graph.open_session())
-        height, width = self.size
         try:
-            model.score(np.zeros((1, height, width, 3), np.uint8))
-        except ModelError as error:
+            for crops in _warm_up_crops(*self.size):
+                _check_probabilities(model.score(crops), self.spec.graph)
+        except (ModelError, StartupError) as error:
+            model.session.close()
             raise StartupError(f"[models.{self.name}] {error}") from error
         return model
 
@@ -156,7 +89,7 @@ class OpenModel:
 
         Args:
             crops: ``[n, height, width, 3]``, RGB, 0 to 255, at the model's `size`. A graph that
-                takes integers gets them rounded.
+                takes integers gets them scaled, rounded and kept within 0 to 255.
 
         Returns:
             What waits for the end and gives the probabilities, ``float32 [n, labels]``.
@@ -169,7 +102,9 @@ class OpenModel:
         scaled: NDArray[np.generic] = crops
         if (spec.scale, spec.offset) != (1.0, 0.0):
             scaled = crops * np.float32(spec.scale) + np.float32(spec.offset)
-        batch = (np.rint(scaled) if spec.dtype == "uint8" else scaled).astype(spec.dtype)
+        if spec.dtype == "uint8":
+            scaled = np.rint(scaled).clip(0, 255)
+        batch = scaled.astype(spec.dtype)
         if self.model.flat:
             batch = batch.reshape(len(batch), -1)
         with _naming_failures():
@@ -196,6 +131,22 @@ def _naming_failures() -> Iterator[None]:
         raise ModelError(f"the graph failed: {first_line(error)}") from error
 
 
+def _warm_up_crops(height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Black alone, as most callers ask, then white and noise together, as for two points."""
+    noise = np.random.default_rng(1).integers(0, 256, (1, height, width, 3), np.uint8)
+    return [np.zeros_like(noise), np.concatenate([np.full_like(noise, 255), noise])]
+
+
+def _check_probabilities(scores: NDArray[np.float32], graph: Path) -> None:
+    # NaN compares false with everything.
+    if not np.all((scores >= -_TOLERANCE) & (scores <= 1 + _TOLERANCE)):
+        raise StartupError(
+            f"{graph} gives scores that are no probabilities "
+            f"(from {scores.min():.4g} to {scores.max():.4g}); "
+            "set activation to softmax or sigmoid, or freeze the graph again"
+        )
+
+
 def load_model(
     name: str,
     spec: ModelSpec,
@@ -213,7 +164,8 @@ def load_model(
 
     Raises:
         StartupError: a file is missing, corrupt or not the expected one, the graph's ends are
-            ambiguous, its input is no RGB picture, or labels and scores differ in number.
+            ambiguous, its input is no RGB picture of the configured type, or labels and scores
+            differ in number.
     """
     started = time.perf_counter()
     try:
@@ -227,6 +179,11 @@ def load_model(
             input_size=spec.input_size,
             options=options,
         )
+        if graph.input_dtype != spec.dtype:
+            raise StartupError(
+                f"{spec.graph} takes {graph.input_dtype}, but dtype = {spec.dtype!r}; set dtype to "
+                "float32 or uint8, whichever the graph takes"
+            )
         size, flat = _input_layout(graph.input_shape, spec)
         if graph.output_size is not None and graph.output_size != len(labels):
             raise StartupError(

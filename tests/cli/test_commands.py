@@ -1,6 +1,7 @@
 """The commands, run in this process on tiny graphs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from typer.testing import CliRunner
 
 from dsapi.cli import app, main
 from dsapi.errors import BadParameter, BadPoint, MissingImage, StartupError
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, write_tiny_config
+from tests.graphs import freeze_constant
 from tests.pictures import encode, halves
 
 
@@ -86,6 +88,43 @@ def test_check_refuses_what_serve_would_refuse(tiny_config: Path, tmp_path: Path
     wrong.write_text("[global]\nport = 9000\n", encoding="utf-8")
     with pytest.raises(StartupError, match="no model is configured"):
         run("check", "-c", wrong)
+
+
+def spoil_scores(folder: Path) -> None:
+    freeze_constant(folder / "models/themes.pb", [4.0, -2.0, 0.5], side=32)
+
+
+def expect_another_label(folder: Path) -> None:
+    (folder / "golden.png").write_bytes(encode(halves()))
+    (folder / "golden.json").write_text('[{"image": "golden.png", "label": "green"}]')
+    config = folder / "dsapi.conf"
+    golden = config.read_text().replace('crop = "80%"', 'crop = "80%"\ngolden = "golden.json"')
+    config.write_text(golden)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told", "commands"),
+    [
+        (spoil_scores, "no probabilities", ("check", "predict", "evaluate")),
+        (expect_another_label, "golden check: golden.png must get 'green'", ("check",)),
+    ],
+)
+def test_a_graph_that_serve_would_refuse_is_refused_by(
+    spoil: Callable[[Path], None], told: str, commands: tuple[str, ...], tmp_path: Path
+) -> None:
+    config = write_tiny_config(tmp_path)
+    spoil(tmp_path)
+    (tmp_path / "photos/red").mkdir(parents=True)
+    photo = tmp_path / "photos/red/1.png"
+    photo.write_bytes(encode(halves()))
+    arguments = {
+        "check": [],
+        "predict": [photo],
+        "evaluate": ["themes", "--data", tmp_path / "photos"],
+    }
+    for command in commands:
+        with pytest.raises(StartupError, match=told):
+            run(command, *arguments[command], "-c", config)
 
 
 def test_an_expected_error_is_one_line_and_an_exit_code(

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from dsapi.engines import Session
 from dsapi.prediction.crops import parse_crop
-from dsapi.prediction.model import Model, ModelSpec
+from dsapi.prediction.model import Model
+from dsapi.prediction.spec import ModelSpec
 
 
 class GatedGraph:
     """Two labels; every run after the warm-up passes through `gate`."""
 
     input_shape = (4, 4, 3)
+    input_dtype = "float32"
     output_size = 2
 
     def __init__(self, gate: Callable[[], None]) -> None:
@@ -35,9 +37,11 @@ class GatedSession(Session):
 
     def __init__(self, graph: GatedGraph) -> None:
         self._graph = graph
+        self._runs = 0
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
-        if batch.any() and len(batch) == 1:  # neither the warm-up nor the golden check
+        self._runs += 1
+        if self._runs > 2:  # the warm-up: one picture, then two
             self._graph.gate()
         return np.tile(np.array([0.75, 0.25], np.float32), (len(batch), 1))
 

@@ -19,6 +19,7 @@ class Gate(Session):
     """A device that waits for a signal before every run and notes the size of each batch."""
 
     input_shape = (9, 9, 3)
+    input_dtype = "float32"
     output_size = 1
     gains_from_batches = True
 

@@ -13,7 +13,8 @@ import pytest
 from dsapi.engines import EngineOptions, Graph, load_graph
 from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
-from dsapi.prediction.model import ModelSpec, load_model
+from dsapi.prediction.model import load_model
+from dsapi.prediction.spec import ModelSpec
 from tests.graphs import freeze_brightest_channel, write_graph, write_labels
 
 pytest.importorskip("openvino")

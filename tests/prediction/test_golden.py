@@ -7,8 +7,9 @@ import pytest
 
 from dsapi.errors import StartupError
 from dsapi.prediction.golden import check_golden
-from dsapi.prediction.model import ModelSpec, OpenModel, load_model
+from dsapi.prediction.model import OpenModel, load_model
 from dsapi.prediction.picture import Limits
+from dsapi.prediction.spec import ModelSpec
 from tests.graphs import freeze_brightest_channel, write_labels
 from tests.pictures import encode, halves
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dsapi.engines import EngineName
 from dsapi.errors import ModelError, StartupError
-from dsapi.prediction.model import Model, ModelSpec, OpenModel, load_model
+from dsapi.prediction.model import Model, OpenModel, load_model
+from dsapi.prediction.spec import ModelSpec
 from tests.engines.gated import GatedGraph, gated_model
 from tests.graphs import (
     COLOR_LABELS,
@@ -17,10 +19,12 @@ from tests.graphs import (
 )
 
 
-def load(folder: Path, graph: Path, **options: object) -> Model:
+def load(
+    folder: Path, graph: Path, *, engine: EngineName = "tensorflow", **options: object
+) -> Model:
     labels = write_labels(folder / "labels.txt")
     spec = ModelSpec.model_validate({"graph": graph, "labels": labels, "crop": "9px", **options})
-    return load_model("themes", spec, engine="tensorflow")
+    return load_model("themes", spec, engine=engine)
 
 
 def best(model: OpenModel, color: tuple[int, int, int]) -> str:
@@ -108,6 +112,62 @@ def test_an_8_bit_graph_is_fed_8_bits(tmp_path: Path) -> None:
         tf.reduce_mean(tf.cast(pixels, tf.float32) / 255.0, axis=[1, 2], name="mean")
     path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
     assert best(load(tmp_path, path, dtype="uint8").open(), (0, 255, 0)) == "green"
+
+
+def freeze_shape(path: Path, *, batch: int | None, dtype: str = "float32") -> Path:
+    """Freeze a graph of one placeholder whose output is the mean of each channel, 0 to 1."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(dtype, [batch, 9, 9, 3], name="image")
+        tf.reduce_mean(tf.cast(pixels, tf.float32) / 255.0, axis=[1, 2], name="mean")
+    return write_graph(path, graph.as_graph_def())
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_a_graph_of_one_picture_at_a_time_takes_several_points(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    path = freeze_shape(tmp_path / "g.pb", batch=1)
+    crops = np.zeros((3, 9, 9, 3), np.uint8)
+    crops[[0, 1, 2], ..., [2, 0, 1]] = 255
+    scores = load(tmp_path, path, engine=engine).open().score(crops)
+    assert scores.argmax(axis=1).tolist() == [2, 0, 1]
+
+
+def test_a_graph_of_more_pictures_at_a_time_stops_the_start(tmp_path: Path) -> None:
+    path = freeze_shape(tmp_path / "g.pb", batch=4)
+    with pytest.raises(StartupError, match=r"\[models.themes\].*takes 4 pictures at a time"):
+        load(tmp_path, path).open()
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+@pytest.mark.parametrize(
+    ("taken", "configured"), [("uint8", "float32"), ("float32", "uint8"), ("float64", "float32")]
+)
+def test_another_type_than_configured_stops_the_start(
+    tmp_path: Path, engine: EngineName, taken: str, configured: str
+) -> None:
+    path = freeze_shape(tmp_path / "g.pb", batch=None, dtype=taken)
+    told = f"takes {taken}, but dtype = '{configured}'"
+    with pytest.raises(StartupError, match=told):
+        load(tmp_path, path, engine=engine, dtype=configured)
+
+
+def test_scaled_8_bit_values_stay_within_their_range(tmp_path: Path) -> None:
+    path = freeze_shape(tmp_path / "g.pb", batch=None, dtype="uint8")
+    model = load(tmp_path, path, dtype="uint8", scale=2.0, offset=-100.0).open()
+    crop = np.full((1, 9, 9, 3), (20, 100, 200), np.uint8)
+    np.testing.assert_allclose(model.score(crop)[0], [0.0, 100 / 255, 1.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("scores", [[4.0, -2.0, 0.5], [float("nan"), 0.5, 0.5], [0.2, 0.3, 2.19]])
+def test_scores_that_are_no_probabilities_stop_the_start(
+    tmp_path: Path, scores: list[float]
+) -> None:
+    model = load(tmp_path, freeze_constant(tmp_path / "g.pb", scores))
+    with pytest.raises(StartupError, match=r"no probabilities .*set activation to softmax"):
+        model.open()
 
 
 @pytest.mark.parametrize(

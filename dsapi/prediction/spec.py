@@ -1,0 +1,82 @@
+"""The ``[models.NAME]`` section of the configuration: what is to be known of a model.
+
+Called by `dsapi.settings`, which reads it, and by `dsapi.prediction.model`, which loads the graph.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from dsapi.prediction.crops import Crop, Resize, parse_crop
+from dsapi.prediction.ranking import Activation
+
+Dtype = Literal["float32", "uint8"]
+
+
+def _crop_from_text(value: Any) -> Any:
+    return parse_crop(value) if isinstance(value, str) else value
+
+
+class ModelSpec(BaseModel):
+    """One model, as configured. The field descriptions are the documentation of the section."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    graph: Path = Field(description="Frozen TensorFlow graph (`.pb`)")
+    labels: Path = Field(description="Text file, one label a line, in the order of the output")
+    crop: Annotated[Crop, BeforeValidator(_crop_from_text)] = Field(
+        description="Part of the picture around the point: `80%` of both sides, or `9px`"
+    )
+    resize: Resize = Field(
+        "stretch", description="How a crop gets the input's shape: stretch, center-crop, letterbox"
+    )
+    input_size: int | None = Field(
+        None, ge=1, description="Side of the input in pixels; needed if the graph leaves it open"
+    )
+    dtype: Dtype = Field("float32", description="Type of the input: float32 or uint8")
+    scale: float = Field(
+        1.0, allow_inf_nan=False, description="The graph is fed pixel × scale + offset …"
+    )
+    offset: float = Field(
+        0.0,
+        allow_inf_nan=False,
+        description="… of RGB 0–255; for a mean m and a std s: scale = 1/s, offset = -m/s",
+    )
+    input_tensor: str | None = Field(
+        None, description="Tensor to feed; needed unless the graph has one placeholder"
+    )
+    output_tensor: str | None = Field(
+        None, description="Tensor to fetch; needed unless the graph has one output"
+    )
+    activation: Activation = Field(
+        "none",
+        description="What turns the output into probabilities: none (the graph does), "
+        "softmax (one label is right), sigmoid (each label by itself)",
+    )
+    min_probability: float = Field(
+        0.0, ge=0, le=1, description="Labels below this are never returned"
+    )
+    golden: Path | None = Field(
+        None,
+        description="JSON list of pictures and the labels that they must get; a graph that gives "
+        "others is not put into service",
+    )
+    default: bool = Field(True, description="Whether requests that name no models get this one")
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="Expected hash of the graph file; another file stops the start",
+    )
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="Where the graph is downloaded from if it is missing; needs sha256",
+    )
+
+    @model_validator(mode="after")
+    def _check_download(self) -> "ModelSpec":
+        """Nothing is downloaded that cannot be verified."""
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("url needs sha256: a download that cannot be verified is not used")
+        return self
