@@ -57,7 +57,8 @@ class _CutError(Exception):
 def fetch_graphs(models: Mapping[str, ModelSpec], *, patience: Patience | None = None) -> None:
     """Download every graph that is missing and has a `url`; show how far it is.
 
-    The progress goes to the terminal if there is one, else to the log every two seconds.
+    The progress is a bar on a terminal, else a line every two seconds: in the log of a service, on
+    the standard error of a command.
 
     Raises:
         StartupError: a download failed for good or has another hash than `sha256`.
@@ -96,14 +97,13 @@ def download_graph(
     with _lock_part(part) as stream:
         if path.exists():
             return
-        resumed = stream.seek(0, os.SEEK_END) > 0
-        _complete(url, stream, patience=patience, on_bytes=on_bytes)
-        found = _hash(stream)
-        if found != sha256 and resumed:
-            # What was there may be of an older file. Once more, from the start.
-            stream.truncate(0)
-            _complete(url, stream, patience=patience, on_bytes=on_bytes)
-            found = _hash(stream)
+        try:
+            found = _complete_and_hash(
+                url, stream, sha256=sha256, patience=patience, on_bytes=on_bytes
+            )
+        finally:
+            if not stream.seek(0, os.SEEK_END):
+                part.unlink()  # nothing to go on with
         if found != sha256:
             part.unlink()
             raise StartupError(
@@ -127,6 +127,21 @@ def _lock_part(part: Path) -> BufferedRandom:
         stream.close()  # thrown away by the one that had it
 
 
+def _complete_and_hash(
+    url: str, stream: BufferedRandom, *, sha256: str, patience: Patience, on_bytes: OnBytes
+) -> str:
+    """Make the file whole; give its hash."""
+    resumed = stream.seek(0, os.SEEK_END) > 0
+    _complete(url, stream, patience=patience, on_bytes=on_bytes)
+    found = _hash(stream)
+    if found == sha256 or not resumed:
+        return found
+    # What was there may be of an older file. Once more, from the start.
+    stream.truncate(0)
+    _complete(url, stream, patience=patience, on_bytes=on_bytes)
+    return _hash(stream)
+
+
 def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: OnBytes) -> None:
     """Connect until the file is whole; give up after `attempts` that brought nothing new."""
     failures, pause_s = 0, patience.pause_s
@@ -145,6 +160,7 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
                     f"the download of {url} was cut after {there} bytes ({error}); "
                     "start again to go on from there"
                 ) from error
+            _tell(f"{url}: cut after {there} bytes ({error}); once more in {pause_s:g} s")
         time.sleep(pause_s)
         pause_s *= 2
 
@@ -205,7 +221,7 @@ def _hash(stream: BufferedRandom) -> str:
 
 @contextmanager
 def _progress(name: str) -> Iterator[OnBytes]:
-    """A bar on a terminal, a line in the log every two seconds elsewhere."""
+    """A bar on a terminal, a line every two seconds elsewhere."""
     if not sys.stderr.isatty():
         yield _LogLines(name)
         return
@@ -234,4 +250,12 @@ class _LogLines:
         now_s = time.monotonic()
         if now_s - self._last_s >= _LOG_EVERY_S or there == total:
             self._last_s = now_s
-            _LOGGER.info("downloading %s: %d of %s bytes", self._name, there, total or "unknown")
+            _tell(f"downloading {self._name}: {there} of {total or 'unknown'} bytes")
+
+
+def _tell(line: str) -> None:
+    """Write a line to the log, or to standard error for a command that keeps no log."""
+    if _LOGGER.hasHandlers():
+        _LOGGER.info("%s", line)
+    else:
+        print(line, file=sys.stderr)

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -200,6 +202,40 @@ def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> N
     assert behavior.asked == [None]
 
 
+@pytest.mark.parametrize("status", [404, 500])
+def test_nothing_is_left_of_a_download_that_brought_nothing(
+    serve: Serve, tmp_path: Path, status: int
+) -> None:
+    with pytest.raises(StartupError):
+        download(serve(Behavior(status=status)), tmp_path / "graph.pb")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_says_how_a_download_goes_where_there_is_no_terminal(
+    serve: Serve, tmp_path: Path
+) -> None:
+    config = write_section(tmp_path, url=serve(Behavior(content=CONTENT, cuts=[100_000])))
+    run = subprocess.run(
+        [sys.executable, "-m", "dsapi", "check", "-c", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2  # it is no graph
+    assert f"downloading colors: {len(CONTENT)} of {len(CONTENT)} bytes" in run.stderr
+    assert "cut after 100000 bytes" in run.stderr
+    assert "once more in 1 s" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://host:99999/g.pb", "http:///g.pb", "https://host/gräph.pb"]
+)
+def test_a_url_that_is_none_is_no_configuration(tmp_path: Path, url: str) -> None:
+    config = write_section(tmp_path, url=url)
+    with pytest.raises(StartupError, match=r"url.*must be http\(s\)://HOST"):
+        load_settings(config)
+
+
 def test_a_url_without_a_hash_is_no_configuration() -> None:
     with pytest.raises(ValueError, match="url needs sha256"):
         ModelSpec(graph="a.pb", labels="a.txt", crop="9px", url="http://127.0.0.1/a.pb")
@@ -219,16 +255,22 @@ def test_a_graph_that_is_there_is_not_downloaded(tmp_path: Path) -> None:
     assert graph.read_bytes() == b"here"
 
 
-def test_the_first_start_downloads_and_loads_a_model(serve: Serve, tmp_path: Path) -> None:
-    source = freeze_brightest_channel(tmp_path / "source.pb", side=9)
-    content = source.read_bytes()
-    url = serve(Behavior(content=content, cuts=[1000]))
-    write_labels(tmp_path / "labels.txt")
-    config = tmp_path / "dsapi.conf"
+def write_section(folder: Path, *, url: str, sha256: str = DIGEST) -> Path:
+    """Write a configuration with a model to download."""
+    write_labels(folder / "labels.txt")
+    config = folder / "dsapi.conf"
     config.write_text(
         '[models.colors]\ngraph = "models/colors.pb"\nlabels = "labels.txt"\ncrop = "9px"\n'
-        f'url = "{url}"\nsha256 = "{hashlib.sha256(content).hexdigest()}"\n'
+        f'url = "{url}"\nsha256 = "{sha256}"\n',
+        encoding="utf-8",
     )
+    return config
+
+
+def test_the_first_start_downloads_and_loads_a_model(serve: Serve, tmp_path: Path) -> None:
+    content = freeze_brightest_channel(tmp_path / "source.pb", side=9).read_bytes()
+    url = serve(Behavior(content=content, cuts=[1000]))
+    config = write_section(tmp_path, url=url, sha256=hashlib.sha256(content).hexdigest())
     models = load_models(load_settings(config))
     assert models["colors"].labels == ("red", "green", "blue")
     assert (tmp_path / "models/colors.pb").read_bytes() == content

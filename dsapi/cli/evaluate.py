@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,11 +69,13 @@ def evaluate(
         known = ", ".join(settings.models)
         raise BadParameter(f"MODEL must be among {known}; got {model}")
     _check_extras(against=against is not None, report=report is not None)
+    if report is not None:
+        _prepare_report(report)
     photos = read_photos(data, read_labels(settings.models[model].labels))
     fetch_graphs({model: settings.models[model]})
     first = _load(settings, model, settings.models[model])
     other = _load_other(settings, model, against)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     evaluation = _ask(
         first,
         photos,
@@ -85,7 +89,9 @@ def evaluate(
     if report is not None:
         from dsapi.evaluation.report import write_report
 
-        console.print(f"report: {write_report(evaluation, report, limits=settings.limits)}")
+        with _naming_report(report):
+            page = write_report(evaluation, report, limits=settings.limits)
+            console.print(f"report: {page}", soft_wrap=True)
 
 
 def _show(evaluation: Evaluation, *, as_json: bool) -> None:
@@ -94,7 +100,7 @@ def _show(evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
         typer.echo(_format_json(evaluation))
     else:
-        _print_tables(evaluation, Console())
+        _print_tables(evaluation, Console(markup=False))
 
 
 def _ask(
@@ -158,6 +164,21 @@ def _check_extras(*, against: bool, report: bool) -> None:
         raise StartupError(f"this needs {' and '.join(missing)}: pip install 'dsapi[evaluate]'")
 
 
+def _prepare_report(folder: Path) -> None:
+    """Find out before minutes of work whether the report can be written."""
+    with _naming_report(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+
+
+@contextmanager
+def _naming_report(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartupError(f"--report {folder}: cannot write there: {error.strerror}") from error
+
+
 def _load_other(settings: Settings, name: str, graph: Path | None) -> Model | None:
     """The same configuration with another graph file."""
     if graph is None:
@@ -180,7 +201,8 @@ def _format_json(evaluation: Evaluation) -> str:
 
 def _print_tables(evaluation: Evaluation, console: Console) -> None:
     model = evaluation.model
-    console.print(f"{model.name} {model.version}, {len(evaluation.photos)} photos")
+    asked = len(evaluation.photos) - len(evaluation.unreadable)
+    console.print(f"{model.name} {model.version}, {asked} photos")
     console.print(_overview_table(evaluation))
     if evaluation.comparisons:
         console.print(_comparison_table(evaluation))
@@ -189,9 +211,10 @@ def _print_tables(evaluation: Evaluation, console: Console) -> None:
         if figures.confusions:
             console.print(_confusion_table(figures))
     if evaluation.unreadable:
-        console.print(f"{len(evaluation.unreadable)} photos could not be read:")
+        console.print(f"{len(evaluation.unreadable)} more photos count nowhere:")
         for each in evaluation.unreadable[:_WORST]:
-            console.print(f"  {evaluation.photos[each.photo].path}: {each.reason}")
+            path = evaluation.photos[each.photo].path
+            console.print(f"  {path}: {each.reason}", soft_wrap=True)
 
 
 def _percent(share: float | None) -> str:
@@ -229,15 +252,14 @@ def _overview_table(evaluation: Evaluation) -> Table:
 def _comparison_table(evaluation: Evaluation) -> Table:
     other = evaluation.other.version if evaluation.other else ""
     table = _numbers(
-        f"Against {other}",
+        f"Against {other}: gain in points, photos that only one of them gets right",
         "place",
         "top-1",
         "other",
-        "difference",
+        "gain",
         "95 % interval",
-        "only first",
-        "only other",
-        "p (McNemar)",
+        "first : other",
+        "McNemar p",
     )
     for each in evaluation.comparisons:
         low, high = each.interval
@@ -247,8 +269,7 @@ def _comparison_table(evaluation: Evaluation) -> Table:
             _percent(each.other_top1),
             f"{100 * each.difference:+.1f}",
             f"{100 * low:+.1f} to {100 * high:+.1f}",
-            str(each.only_first_right),
-            str(each.only_other_right),
+            f"{each.only_first_right} : {each.only_other_right}",
             f"{each.p_value:.4f}",
         )
     return table

@@ -90,7 +90,7 @@ def _print_tables(prediction: Prediction) -> None:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False)
     picture, result = prediction.picture, prediction.results[0]
     console.print(
         f"{picture.format}, {picture.width} × {picture.height} pixels, "
@@ -114,4 +114,4 @@ def _print_tables(prediction: Prediction) -> None:
         console.print()
         console.print(table)
         if name in result.errors:
-            console.print(f"[red]{result.errors[name]}[/red]")
+            console.print(result.errors[name], style="red")

@@ -92,4 +92,4 @@ def _print_models(models: list[Model]) -> None:
             f"{model.load_ms:.0f} ms",
             str(model.spec.graph),
         )
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -72,7 +72,7 @@ def colors(
     from dsapi.training.colors.settings import ColorTraining
     from dsapi.training.colors.training import train_colors
 
-    console = Console()
+    console = Console(markup=False, soft_wrap=True)
     training = ColorTraining(
         survey=data / "c3_data.json",
         models=output / "models",
@@ -133,7 +133,7 @@ def image(
         weights=weights,
         output=output,
         work_dir=work_dir,
-        console=Console(),
+        console=Console(markup=False, soft_wrap=True),
     )
     accuracy = card.describe_accuracy(trained.figures, trained.activation)
     typer.echo(f"{trained.graph.path}, on held-out photos: {accuracy}")

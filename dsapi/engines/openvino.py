@@ -10,8 +10,8 @@ each session on one has a compiled model of its own.
 """
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -79,7 +79,8 @@ class OpenVINOSession(Session):
     def start(self, batch: NDArray[np.generic]) -> Callable[[], NDArray[np.float32]]:
         """Begin a run; of a batch that is run one by one, the first."""
         first, *others = np.split(batch, len(batch)) if self._one_by_one else [batch]
-        self._begin(first)
+        with _naming_reason():
+            self._begin(first)
         return partial(self._finish, others, len(batch))
 
     def close(self) -> None:
@@ -103,10 +104,11 @@ class OpenVINOSession(Session):
 
     def _finish(self, others: list[NDArray[np.generic]], count: int) -> NDArray[np.float32]:
         """Wait for what has begun, run the `others` and give all `count` scores."""
-        scores = [self._wait()]
-        for piece in others:
-            self._begin(piece)
-            scores.append(self._wait())
+        with _naming_reason():
+            scores = [self._wait()]
+            for piece in others:
+                self._begin(piece)
+                scores.append(self._wait())
         return np.concatenate(scores).reshape(count, -1)
 
     def _wait(self) -> NDArray[np.float32]:
@@ -208,6 +210,15 @@ def _settled(
     if len(shape) == 1:
         return (shape[0] or side * side * 3,)
     return tuple(axis or known for axis, known in zip(shape, (side, side, 3), strict=False))
+
+
+@contextmanager
+def _naming_reason() -> Iterator[None]:
+    """Raise what matters in a message, not the source file with which it begins."""
+    try:
+        yield
+    except Exception as error:  # OpenVINO's have no class of their own in common
+        raise RuntimeError(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -4,13 +4,13 @@ Called by ``dsapi evaluate``.
 """
 
 import csv
-import re
-import unicodedata
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsapi.errors import StartupError
+from dsapi.evaluation.label_names import LabelNames
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
@@ -37,21 +37,19 @@ class LabeledPhoto:
 def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     """Find the labeled photos of a folder or a CSV file, in the order of their paths or lines.
 
-    A folder has one folder per label, named as the label (``Women's Fashion``), as its short
-    form (``womens-fashion``), or starting with the label's line in the labels file, counted
-    from 0 (``00-womens-fashion``; what follows the number is for people). A CSV file has
-    a first line with the columns ``file`` and ``label``, and ``x`` and ``y`` if photos are
-    labeled at a point; files are relative to the CSV file.
+    A folder has one folder per label, named as `dsapi.evaluation.label_names` understands it. A CSV
+    file has a first line with the columns ``file`` and ``label`` (or ``labels``, as ``dsapi train``
+    has it, with one label a line), and ``x`` and ``y`` if photos are labeled at a point; files are
+    relative to the CSV file.
 
     Raises:
         StartupError: nothing there, a label that the model does not have, or a malformed line.
     """
-    known = {short: index for index, label in enumerate(labels) for short in _name(label)}
-    known |= {f"#{index}": index for index in range(len(labels))}
+    names = LabelNames(labels)
     if data.is_dir():
-        photos = tuple(_read_folder(data, known))
+        photos = tuple(_read_folder(data, names))
     elif data.is_file():
-        photos = tuple(_read_table(data, known))
+        photos = tuple(_read_table(data, names))
     else:
         raise StartupError(f"--data {data}: no such folder or CSV file")
     if not photos:
@@ -59,59 +57,64 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     return photos
 
 
-def shorten_label(label: str) -> str:
-    """The form of a label for folder names: ``Women's Fashion`` becomes ``womens-fashion``."""
-    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
-
-
-def _name(label: str) -> tuple[str, str]:
-    return label, shorten_label(label)
-
-
-def _find_label(name: str, known: dict[str, int], *, where: str) -> int:
-    """Index of the label that `name` means."""
-    number = re.match(r"(\d+)[-_ ]", name)
-    for candidate in (name, shorten_label(name), f"#{int(number[1])}" if number else name):
-        if candidate in known:
-            return known[candidate]
-    raise StartupError(f"{where}: {name!r} is no label of this model")
-
-
-def _read_folder(folder: Path, known: dict[str, int]) -> Iterable[LabeledPhoto]:
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if inner.name.startswith("."):
-            continue
-        label = _find_label(inner.name, known, where=f"--data {folder}")
-        for path in sorted(inner.rglob("*")):
+def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
+    inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = names.find_folders(path.name for path in inner)
+    for each in sorted(inner):
+        label = found[each.name]
+        if label is None:
+            raise _refuse_label(each.name, where=f"--data {folder}")
+        for path in sorted(each.rglob("*")):
             if path.suffix.lower() in SUFFIXES:
                 yield LabeledPhoto(path, label)
 
 
-def _read_table(table: Path, known: dict[str, int]) -> Iterable[LabeledPhoto]:
+def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
     with table.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.DictReader(stream)
-        missing = {"file", "label"} - set(rows.fieldnames or ())
-        if missing:
+        try:
+            yield from _read_rows(table, rows, names)
+        except (UnicodeDecodeError, csv.Error) as error:
             raise StartupError(
-                f"--data {table}: the first line must name the columns file and label "
-                f"(and x, y), it lacks {', '.join(sorted(missing))}"
-            )
-        for row in rows:
-            where = f"{table}, line {rows.line_num}"
-            if not row["file"] or not row["label"]:
-                raise StartupError(f"{where}: file or label is empty")
-            yield LabeledPhoto(
-                table.parent / row["file"],
-                _find_label(row["label"], known, where=where),
-                _read_point(row.get("x"), row.get("y"), where=where),
-            )
+                f"--data {table}: is no table; save it as CSV in UTF-8 ({error})"
+            ) from error
+
+
+def _read_rows(
+    table: Path, rows: "csv.DictReader[str]", names: LabelNames
+) -> Iterable[LabeledPhoto]:
+    columns = rows.fieldnames or ()
+    column = "labels" if "labels" in columns and "label" not in columns else "label"
+    if missing := {"file", column} - set(columns):
+        raise StartupError(
+            f"--data {table}: the first line must name the columns file and label "
+            f"(and x, y), it lacks {', '.join(sorted(missing))}"
+        )
+    for row in rows:
+        where = f"{table}, line {rows.line_num}"
+        if not row["file"] or not row[column]:
+            raise StartupError(f"{where}: file or {column} is empty")
+        label = names.find(row[column])
+        if label is None:
+            raise _refuse_label(row[column], where=where)
+        point = _read_point(row.get("x"), row.get("y"), where=where)
+        yield LabeledPhoto(table.parent / row["file"], label, point)
+
+
+def _refuse_label(name: str, *, where: str) -> StartupError:
+    return StartupError(
+        f"{where}: {name!r} is no label of this model, or could mean several; "
+        "write it as in the labels file"
+    )
 
 
 def _read_point(x: str | None, y: str | None, *, where: str) -> tuple[float, float] | None:
     if not x and not y:
         return None
     try:
-        return float(x or ""), float(y or "")
-    except ValueError as error:
-        raise StartupError(f"{where}: x and y must both be numbers, got {x!r}, {y!r}") from error
+        point = float(x or ""), float(y or "")
+    except ValueError:
+        point = (math.nan, math.nan)
+    if not all(math.isfinite(each) and each >= 0 for each in point):
+        raise StartupError(f"{where}: x and y must both be numbers from 0 up, got {x!r}, {y!r}")
+    return point

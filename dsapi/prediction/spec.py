@@ -5,8 +5,17 @@ Called by `dsapi.settings`, which reads it, and by `dsapi.prediction.model`, whi
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from dsapi.prediction.crops import Crop, Resize, parse_crop
 from dsapi.prediction.ranking import Activation
@@ -73,6 +82,19 @@ class ModelSpec(BaseModel):
         pattern=r"^https?://\S+$",
         description="Where the graph is downloaded from if it is missing; needs sha256",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        """Refuse now what a download would fail on."""
+        try:
+            parts = urlsplit(url or "http://host")
+            usable = bool(parts.hostname) and parts.port != 0 and parts.geturl().isascii()
+        except ValueError:
+            usable = False
+        if not usable:
+            raise PydanticCustomError("url", "must be http(s)://HOST[:PORT]/PATH in ASCII")
+        return url
 
     @model_validator(mode="after")
     def _check_download(self) -> "ModelSpec":

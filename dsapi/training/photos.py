@@ -7,8 +7,9 @@ image classifiers. Three layouts are understood:
 - ``DIR/train/<label>/*.jpg`` and ``DIR/val/<label>/*.jpg``: already split. A folder may begin
   with the label's number (``07-tattoos``), ``DIR/labels.txt`` then gives the names in order,
   and ``DIR/manifest.csv`` (columns ``file`` and ``source_repo``) tells each photo's source;
-- ``FILE.csv`` with the columns ``file`` and ``labels`` (several separated by ``|``, none: empty)
-  and, where wanted, ``split`` (``train`` or ``val``) and ``source``. Paths are relative to it.
+- ``FILE.csv`` with the columns ``file`` and ``labels`` (or ``label``; several separated by ``|``,
+  none: empty) and, where wanted, ``split`` (``train`` or ``val``) and ``source``. Paths are
+  relative to it.
 
 Files and folders whose names begin with a dot are left out.
 """
@@ -16,7 +17,6 @@ Files and folders whose names begin with a dot are left out.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dsapi.errors import StartupError
+from dsapi.evaluation.label_names import LabelNames
 from dsapi.evaluation.photos import SUFFIXES
 
 HELD_OUT_FRACTION = 0.15
-_NUMBERED = re.compile(r"(\d+)-")
 
 
 class PhotosError(StartupError):
@@ -110,21 +110,17 @@ def _label_names(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _label_index(name: str, labels: Sequence[str]) -> int:
-    if name in labels:
-        return labels.index(name)
-    numbered = _NUMBERED.match(name)
-    if numbered and int(numbered[1]) < len(labels):
-        return int(numbered[1])
-    raise PhotosError(f"folder {name!r} is no label of labels.txt; name it so or NN-name")
-
-
 def _read_folders(
     root: Path, names: Iterable[str], labels: Sequence[str], *, sources: dict[str, str]
 ) -> list[Photo]:
     photos = []
-    for name in names:
-        index = _label_index(name, labels)
+    found = LabelNames(labels).find_folders(names)
+    for name, index in found.items():
+        if index is None:
+            raise PhotosError(
+                f"folder {root / name} is no label, or could mean several; name it as its line in "
+                "labels.txt (or NN-name, as all others), or as its folder in train"
+            )
         for path in sorted((root / name).iterdir()):
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 key = f"{root.name}/{name}/{path.name}"
@@ -142,8 +138,7 @@ def _read_split_folders(data: Path, seed: int) -> Collection:
     train = _read_folders(data / "train", names, labels, sources=sources)
     if not (data / "val").is_dir():
         return _hold_out(labels, train, seed)
-    present = [name for name in names if (data / "val" / name).is_dir()]
-    val = _read_folders(data / "val", present, labels, sources=sources)
+    val = _read_folders(data / "val", _list_folders(data / "val"), labels, sources=sources)
     return Collection(labels, tuple(train), tuple(val))
 
 
@@ -169,8 +164,9 @@ def _read_rows(path: Path, *needed: str) -> list[dict[str, str]]:
 
 
 def _read_csv(path: Path, seed: int) -> Collection:
-    rows = _read_rows(path, "file", "labels")
-    split_labels = [[name for name in row["labels"].split("|") if name] for row in rows]
+    column = _label_column(path)
+    rows = _read_rows(path, "file", column)
+    split_labels = [_split(row[column]) for row in rows]
     labels = tuple(sorted({name for names in split_labels for name in names}))
     photos = []
     for number, (row, names) in enumerate(zip(rows, split_labels, strict=True), start=2):
@@ -191,6 +187,18 @@ def _read_csv(path: Path, seed: int) -> Collection:
     return Collection(labels, chosen["train"], chosen["val"])
 
 
+def _label_column(path: Path) -> str:
+    """Find what the column is called: ``labels``, or ``label`` as ``dsapi evaluate`` has it."""
+    with path.open("rb") as stream:
+        columns = stream.readline().decode("utf-8-sig", "replace").strip().split(",")
+    return "label" if "label" in columns and "labels" not in columns else "labels"
+
+
+def _split(labels: str) -> list[str]:
+    """Split ``beach | sunset``; each name counts once."""
+    return list(dict.fromkeys(name.strip() for name in labels.split("|") if name.strip()))
+
+
 def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Collection:
     """Hold out a part of the photos of every label (of every set of labels), at least one."""
     rng = np.random.default_rng(seed)
@@ -205,6 +213,20 @@ def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Co
         val += group[:held]
         train += group[held:]
     return Collection(labels, tuple(train), tuple(val))
+
+
+def require_one_label(collection: Collection) -> None:
+    """Refuse a collection in which a photo has none or several labels.
+
+    Raises:
+        PhotosError: There is such a photo.
+    """
+    for photo in (*collection.train, *collection.val):
+        if len(photo.labels) != 1:
+            raise PhotosError(
+                f"{photo.path} has {len(photo.labels)} labels, one is needed; "
+                "`dsapi train image` takes any number"
+            )
 
 
 def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:

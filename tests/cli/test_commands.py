@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from dsapi.cli import app, main
 from dsapi.errors import BadParameter, BadPoint, MissingImage, StartupError
 from tests.conftest import RunningServer, write_tiny_config
-from tests.graphs import freeze_constant
+from tests.graphs import freeze_constant, write_labels
 from tests.pictures import encode, halves
 
 
@@ -38,6 +38,14 @@ def test_predict_shows_labels_bars_and_probabilities(picture: Path, tiny_config:
     assert [line[0] for line in lines if line] == ["blue", "green", "red"]
     assert "━" in told
     assert "%" in told
+
+
+def test_a_label_in_brackets_is_shown_as_it_is(picture: Path, tmp_path: Path) -> None:
+    config = write_tiny_config(tmp_path)
+    write_labels(tmp_path / "labels/three.txt", ("red", "[green]", "blue [/dark]"))
+    told = run("predict", picture, 60, 10, "-c", config)
+    assert "[green]" in told
+    assert "blue [/dark]" in told
 
 
 def test_predict_prints_the_json_of_the_server(

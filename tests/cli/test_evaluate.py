@@ -60,6 +60,17 @@ def test_a_graph_against_itself_differs_by_nothing(
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+def test_tables_fit_a_plain_terminal(photos: Path, tiny_config: Path, tmp_path: Path) -> None:
+    other = shutil.copy(tiny_config.parent / "models/themes.pb", tmp_path / "other.pb")
+    output = run(
+        "evaluate", "themes", "--data", photos, "--config", tiny_config, "--against", other
+    )  # fmt: skip
+    assert "…" not in output
+    assert max(map(len, output.splitlines())) <= 80
+    assert "+0.0 to +0.0" in output
+    assert "0 : 0" in output
+
+
 def test_an_unknown_model_is_told_the_known_ones(photos: Path, tiny_config: Path) -> None:
     with pytest.raises(DsapiError, match="themes, colors"):
         run("evaluate", "shapes", "--data", photos, "--config", tiny_config)
@@ -70,3 +81,25 @@ def test_photos_of_which_none_can_be_read_are_an_error(tmp_path: Path, tiny_conf
     (tmp_path / "red" / "a.png").write_bytes(b"nothing")
     with pytest.raises(DsapiError, match="none of the 1 photos"):
         run("evaluate", "themes", "--data", tmp_path, "--config", tiny_config)
+
+
+def test_a_photo_that_cannot_be_asked_about_is_listed_and_counts_nowhere(
+    photos: Path, tiny_config: Path
+) -> None:
+    (photos / "00-red" / "b.png").write_bytes(b"nothing")
+    table = photos / "photos.csv"
+    table.write_text("file,label,x,y\n00-red/a.png,red,1,1\n02-blue/a.png,blue,900,1\n")
+    for data, asked, reason in ((photos, 3, "b.png: "), (table, 1, "x must be")):
+        output = run("evaluate", "colors", "--data", data, "--config", tiny_config)
+        assert f", {asked} photos\n" in output
+        assert "1 more photos count nowhere:" in output
+        assert reason in output
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_work(
+    photos: Path, tiny_config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "report").write_text("a file, not a folder")
+    command = ("evaluate", "colors", "--data", photos, "--config", tiny_config, "--report")
+    with pytest.raises(DsapiError, match=r"--report .*report: cannot write there: File exists"):
+        run(*command, tmp_path / "report")

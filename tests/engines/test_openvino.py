@@ -276,6 +276,13 @@ def test_a_session_goes_on_after_a_run_that_failed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(session.run(good), expected)
 
 
+def test_the_reason_of_a_failed_run_is_told_not_the_file_it_comes_from(tmp_path: Path) -> None:
+    session = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9)).open_session()
+    with pytest.raises(RuntimeError, match="shape") as failed:
+        session.run(np.zeros((1, 5, 5, 3), np.float32))
+    assert "Exception from" not in str(failed.value)
+
+
 @pytest.mark.parametrize("at_a_time", [1, 2, 4])
 def test_threads_with_sessions_of_their_own_agree_with_one_alone(
     tmp_path: Path, at_a_time: int

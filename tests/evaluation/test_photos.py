@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.evaluation.photos import read_photos, shorten_label
+from dsapi.evaluation.label_names import shorten_label
+from dsapi.evaluation.photos import read_photos
 from tests.evaluation.conftest import save_plain
 
 LABELS = ("Women's Fashion", "Bags & Accessories", "shoes")
@@ -21,12 +22,42 @@ def test_a_folder_is_named_as_the_label_its_short_form_or_by_its_number(
 
 def test_the_number_before_a_folder_name_counts_where_the_name_is_another(tmp_path: Path) -> None:
     save_plain(tmp_path / "01-handbags" / "a.png", "red")
-    save_plain(tmp_path / "00-shoes" / "b.png", "red")
+    save_plain(tmp_path / "02-boots" / "b.png", "red")
     numbered = {photo.path.name: photo.label for photo in read_photos(tmp_path, LABELS)}
-    assert numbered == {"a.png": 1, "b.png": 0}
+    assert numbered == {"a.png": 1, "b.png": 2}
     save_plain(tmp_path / "03-handbags" / "c.png", "red")
     with pytest.raises(StartupError, match="'03-handbags' is no label"):
         read_photos(tmp_path, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("folders", "refused"),
+    [
+        (("00-shoes", "01-handbags"), "00-shoes"),  # numbered after another list of labels
+        (("2-door cars", "shoes"), "2-door cars"),  # a name of its own, not number 2
+        (("Обувь",), "Обувь"),
+    ],
+)
+def test_a_folder_that_could_mean_another_label_is_refused(
+    tmp_path: Path, folders: tuple[str, ...], refused: str
+) -> None:
+    for folder in folders:
+        save_plain(tmp_path / folder / "a.png", "red")
+    with pytest.raises(StartupError, match=f"'{refused}' is no label"):
+        read_photos(tmp_path, LABELS)
+
+
+def test_names_of_all_scripts_are_told_apart(tmp_path: Path) -> None:
+    labels = ("Сады", "Обувь", "庭園", "C", "C++", "Café")
+    table = tmp_path / "labels.csv"
+    # The last is written as some file systems do: e and an accent, two characters.
+    names = ("Обувь", "обувь", "庭園", "C++", "C", "Cafe\N{COMBINING ACUTE ACCENT}")
+    lines = "".join(f"{number}.png,{name}\n" for number, name in enumerate(names))
+    table.write_text("file,label\n" + lines, encoding="utf-8")
+    assert [photo.label for photo in read_photos(table, labels)] == [1, 1, 2, 4, 3, 5]
+    table.write_text("file,label\na.png,c\n")
+    with pytest.raises(StartupError, match="'c' is no label of this model, or could mean several"):
+        read_photos(table, labels)
 
 
 def test_short_forms_are_as_folders_are_named() -> None:
@@ -65,7 +96,11 @@ def test_a_table_gives_files_beside_it_with_labels_and_points(tmp_path: Path) ->
         ("path,label\na.png,shoes\n", "lacks file"),
         ("file,label\na.png,hats\n", "line 2: 'hats'"),
         ("file,label\na.png,\n", "line 2: file or label is empty"),
+        ("file,label\na.png,2-door cars\n", "line 2: '2-door cars'"),
+        ("file,labels\na.png,shoes|hats\n", r"line 2: 'shoes\|hats'"),
         ("file,label,x,y\na.png,shoes,3,\n", "line 2: x and y"),
+        ("file,label,x,y\na.png,shoes,nan,3\n", "line 2: x and y"),
+        ("file,label,x,y\na.png,shoes,-1,3\n", "line 2: x and y"),
         ("file,label\n", "no labeled photo"),
     ],
 )
@@ -76,6 +111,20 @@ def test_a_malformed_table_is_refused_with_the_line(
     table.write_text(text)
     with pytest.raises(StartupError, match=message):
         read_photos(table, LABELS)
+
+
+@pytest.mark.parametrize(
+    "content", ["file,label\na.png,caf\xe9\n".encode("latin-1"), b"\x89PNG\0\xff"]
+)
+def test_a_file_that_is_no_table_in_utf8_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "photos.csv").write_bytes(content)
+    with pytest.raises(StartupError, match=r"photos\.csv: is no table; save it as CSV in UTF-8"):
+        read_photos(tmp_path / "photos.csv", LABELS)
+
+
+def test_a_table_for_training_with_one_label_a_line_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text("file,labels\na.png,shoes\n")
+    assert [photo.label for photo in read_photos(tmp_path / "photos.csv", LABELS)] == [2]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -49,6 +49,33 @@ def test_a_table_may_give_several_labels_or_none(tmp_path: Path) -> None:
     assert [p.labels for p in collection.val] == [(1,)]
 
 
+def test_blanks_around_labels_and_repetitions_count_for_nothing(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "photos.csv").write_text(
+        "file,labels\na.png,cars | dogs\nb.png, cars\nc.png,cars|cars\nd.png,cars\n"
+    )
+    collection = read_photos(tmp_path / "photos.csv")
+    assert collection.labels == ("cars", "dogs")
+    assert sorted(p.labels for p in collection.train + collection.val) == [(0,), (0,), (0,), (0, 1)]
+
+
+def test_a_table_for_evaluation_is_understood(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "photos.csv").write_text(
+        "file,label\na.png,cars\nb.png,cars\nc.png,dogs\nd.png,dogs\n"
+    )
+    assert read_photos(tmp_path / "photos.csv").labels == ("cars", "dogs")
+
+
+def test_a_folder_to_measure_with_that_nothing_is_learned_for_is_named(tmp_path: Path) -> None:
+    for folder in ("train/cat", "train/dog", "val/cat", "val/horse"):
+        save(tmp_path / folder / "a.png")
+    with pytest.raises(PhotosError, match=r"folder .*val/horse is no label"):
+        read_photos(tmp_path)
+
+
 def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "photos.csv").write_text("file,labels\ngone.png,beach\n")
     with pytest.raises(PhotosError, match=r"line 2: there is no file .*gone\.png"):
@@ -56,7 +83,7 @@ def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "photos.csv").write_text("path,label\na.png,beach\n")
+    (tmp_path / "photos.csv").write_text("path,labels\na.png,beach\n")
     with pytest.raises(PhotosError, match="needs the columns file and labels"):
         read_photos(tmp_path / "photos.csv")
 

@@ -35,7 +35,7 @@ def run(
         collection, weights=weights, work_dir=work_dir, graph=graph, plan=plan
     )
     minutes = (time.monotonic() - started) / 60
-    console = Console()
+    console = Console(markup=False, soft_wrap=True)
     show_figures(trained.measured, collection.labels, console)
     if only_measure:
         return

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dsapi.training.calibration import expected_calibration_error, fit_temperature, softmax
 from dsapi.training.freezing import FrozenGraph
-from dsapi.training.photos import Collection, label_indices
+from dsapi.training.photos import Collection, label_indices, require_one_label
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.activations import Activations, Cache
 from dsapi.training.themes.class_table import score_themes
@@ -84,9 +84,10 @@ def train_themes(
 
     Raises:
         TorchFileError: ``weights`` is not the weights file of EfficientNet-Lite0.
-        PhotosError: A photo cannot be read.
+        PhotosError: A photo cannot be read, or has other than one label.
         FreezingError: The network cannot be frozen.
     """
+    require_one_label(collection)
     folded = efficientnet.fold_weights(weights)
     key = fingerprint(collection, weights=weights, plan=plan)
     cache = Cache(
