@@ -89,10 +89,14 @@ class Settings(BaseSettings):
         1, ge=1, le=256, description="Processes that share the port, each with models of its own"
     )
     prediction_workers: int = Field(
-        0, ge=0, le=256, description="Threads that work on pictures in each process; 0: as needed"
+        0,
+        ge=0,
+        le=256,
+        description="Threads that predict, in each process; 0: as many as cores, or with "
+        "openvino one more",
     )
     worker_stall_timeout: float = Field(
-        60.0, gt=0, le=3600, description="Seconds after which a worker stuck on one is replaced"
+        60.0, gt=0, le=3600, description="Seconds on one picture after which a worker is replaced"
     )
     queue_size: int = Field(
         64, ge=1, le=4096, description="Requests that may wait for a worker; more get a 503"
@@ -101,7 +105,9 @@ class Settings(BaseSettings):
         "tensorflow", description="What runs the graphs: tensorflow, or openvino (an extra)"
     )
     precision: Precision = Field(
-        "f32", description="Of the arithmetic: f32; openvino also bf16, f16, which change results"
+        "f32",
+        description="Arithmetic in which graphs run: f32; with openvino also bf16 and f16, which "
+        "change results",
     )
     batching: Batching = Field(
         "auto", description="Whether waiting pictures run as one batch: on, off, auto (on a GPU)"
@@ -132,10 +138,12 @@ class Settings(BaseSettings):
         "None: no key is needed",
     )
     admin_keys: Keys = Field(
-        (), description="Likewise, for callers who may also reload models and settings"
+        (),
+        description="Keys, written as api_keys are, of callers who may also reload models and "
+        "settings",
     )
     admin_loopback: bool = Field(
-        True, description="Whether callers on the machine itself need no key for that"
+        True, description="Whether callers on the machine itself may reload without a key"
     )
     allowed_networks: Networks = Field(
         (), description='Networks that may ask, such as "10.0.0.0/8"; none: all'
@@ -147,7 +155,9 @@ class Settings(BaseSettings):
         "", description='Requests per key or address, such as "20/second; 1000/hour"; empty: any'
     )
     rate_limit_storage: Annotated[str, AfterValidator(check_rate_limit_storage)] = Field(
-        "memory://", description="Where they are counted: memory://, or redis://HOST:PORT for all"
+        "memory://",
+        description="Where requests are counted for rate_limit: memory:// (each process for "
+        "itself), or redis://HOST:PORT",
     )
     cors_origins: Annotated[Words, AfterValidator(check_origins)] = Field(
         (), description='Origins whose pages may read answers, such as "https://example.org"'

@@ -1,6 +1,6 @@
 """Prediction workers: as many threads as cores, behind one bounded queue.
 
-Request threads wait for sockets: many and cheap. Decoding and inference wait for nobody: exactly
+Request threads wait for sockets: many and cheap. Decoding and inference wait for nobody: about
 as many workers as cores, each with sessions of its own. Between the two, a queue that refuses
 work at once when it is full, or when its answer would come too late. Called by `dsapi.web` and
 `dsapi.reload`; calls `dsapi.prediction`.

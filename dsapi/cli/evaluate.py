@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsapi.cli.options import Config
-from dsapi.errors import BadParameter, StartupError
+from dsapi.cli.options import Config, choose_configured
+from dsapi.errors import StartupError
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.spec import ModelSpec
@@ -65,15 +65,13 @@ def evaluate(
     from dsapi.evaluation.photos import read_photos
 
     settings = load_settings(config)
-    if model not in settings.models:
-        known = ", ".join(settings.models)
-        raise BadParameter(f"MODEL must be among {known}; got {model}")
+    specs = choose_configured([model], settings)
     _check_extras(against=against is not None, report=report is not None)
     if report is not None:
         _prepare_report(report)
-    photos = read_photos(data, read_labels(settings.models[model].labels))
-    fetch_graphs({model: settings.models[model]})
-    first = _load(settings, model, settings.models[model])
+    photos = read_photos(data, read_labels(specs[model].labels))
+    fetch_graphs(specs)
+    first = _load(settings, model, specs[model])
     other = _load_other(settings, model, against)
     console = Console(stderr=True, markup=False)
     evaluation = _ask(
@@ -161,7 +159,7 @@ def _check_extras(*, against: bool, report: bool) -> None:
     needed = (["scipy"] if against else []) + (["matplotlib"] if report else [])
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        raise StartupError(f"this needs {' and '.join(missing)}: pip install 'dsapi[evaluate]'")
+        raise StartupError(f"this needs {' and '.join(missing)}: pip install -e '.[evaluate]'")
 
 
 def _prepare_report(folder: Path) -> None:

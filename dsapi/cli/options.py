@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dsapi.errors import BadParameter, StartupError
+from dsapi.prediction.spec import ModelSpec, choose_models
 from dsapi.settings import Settings, load_settings
 
 Config = Annotated[
@@ -52,3 +54,16 @@ def load_with_options(
         prediction_workers=workers,
         log_level=log_level,
     )
+
+
+def choose_configured(names: list[str] | None, settings: Settings) -> dict[str, ModelSpec]:
+    """Take the configured models that a command names, or the default ones.
+
+    Raises:
+        StartupError: there is no such model, or none is default.
+    """
+    try:
+        chosen = choose_models(names, settings.models)
+    except BadParameter as error:
+        raise StartupError(str(error)) from error
+    return {name: settings.models[name] for name in chosen}

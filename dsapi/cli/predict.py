@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dsapi.cli.options import Config
-from dsapi.errors import BadParameter, MissingImage
+from dsapi.cli.options import Config, choose_configured
+from dsapi.errors import MissingImage
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import load_model
 from dsapi.prediction.points import Unit
@@ -43,26 +43,21 @@ def predict(
     if (x is None) != (y is None):
         raise typer.BadParameter("X and Y go together")
     settings = load_settings(config)
-    names = tuple(model or (name for name, spec in settings.models.items() if spec.default))
-    if unknown := set(names) - set(settings.models):
-        known = ", ".join(settings.models)
-        raise BadParameter(f"model must be among {known}; got {', '.join(sorted(unknown))}")
+    specs = choose_configured(model or None, settings)
     try:
         data = image.read_bytes()
     except OSError as error:
         raise MissingImage(f"cannot read {image}: {error.strerror}") from error
-    fetch_graphs({name: settings.models[name] for name in names})
+    fetch_graphs(specs)
     models = {
-        name: load_model(
-            name, settings.models[name], engine=settings.engine, options=settings.engine_options
-        ).open()
-        for name in names
+        name: load_model(name, spec, engine=settings.engine, options=settings.engine_options).open()
+        for name, spec in specs.items()
     }
     prediction = predict_picture(
         PredictionRequest(
             data,
             points=(None if x is None or y is None else (x, y),),
-            models=names,
+            models=tuple(specs),
             unit=unit,
             top=top,
         ),

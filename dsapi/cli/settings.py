@@ -59,7 +59,7 @@ def settings(
     table = Table("setting", "value", "meaning", box=None)
     for name, field in _fields(Settings):
         table.add_row(name, _value(getattr(loaded, name)), field.description)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def describe_settings() -> str:
@@ -87,7 +87,7 @@ def _fields(kind: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
 
 
 def _value(value: Any) -> str:
-    if value is None or value == ():
+    if value in (None, (), ""):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -1,4 +1,4 @@
-"""Engines load graph files and run them; only modules in this package import their libraries.
+"""Engines load graph files and run them; what answers requests imports their libraries only here.
 
 A graph file is loaded once per process (`load_graph`); every prediction worker opens a session
 of its own on it. Called by `dsapi.prediction.model`.

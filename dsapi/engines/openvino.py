@@ -39,7 +39,7 @@ def _openvino() -> Any:
         import openvino.frontend
     except ImportError as error:
         raise StartupError(
-            "engine = 'openvino' needs OpenVINO; install it with: pip install 'dsapi[openvino]'"
+            "engine = 'openvino' needs OpenVINO; install it with: pip install -e '.[openvino]'"
         ) from error
     finally:
         del sys.modules[_CONVERTER]

@@ -91,19 +91,19 @@ def measure_figures(answers: Answers, labels: Sequence[str]) -> Figures:
     top = ranking[:, 0]
     matrix = count_confusions(truth, top, len(labels))
     bins = measure_calibration(probabilities.max(axis=1), top == truth)
-    recalls = [each for each in _measure_labels(matrix, labels)]
-    known = [each.recall for each in recalls if each.recall is not None]
+    by_label = _measure_labels(matrix, labels)
+    recalls = [each.recall for each in by_label if each.recall is not None]
     return Figures(
         place=answers.place,
         count=len(truth),
         photos=len(np.unique(answers.photo)),
         top1=float((top == truth).mean()),
         top5=float((ranking[:, :5] == truth[:, None]).any(axis=1).mean()),
-        balanced_top1=float(np.mean(known)),
+        balanced_top1=float(np.mean(recalls)),
         calibration_error=sum(each.count * abs(each.probability - each.accuracy) for each in bins)
         / len(truth),
         mean_probability=float(probabilities.max(axis=1).mean()),
-        labels=tuple(recalls),
+        labels=tuple(by_label),
         confusions=_rank_confusions(matrix, labels),
         bins=bins,
     )

@@ -3,19 +3,14 @@
 Called by ``dsapi evaluate``.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsapi.errors import StartupError
-from dsapi.evaluation.label_names import LabelNames
-
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
-)
-"""How files are named that are evaluated and trained on."""
+from dsapi.photos.files import PhotosError, list_folders, list_photos
+from dsapi.photos.label_names import LabelNames
+from dsapi.photos.tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -37,13 +32,12 @@ class LabeledPhoto:
 def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     """Find the labeled photos of a folder or a CSV file, in the order of their paths or lines.
 
-    A folder has one folder per label, named as `dsapi.evaluation.label_names` understands it. A CSV
-    file has a first line with the columns ``file`` and ``label`` (or ``labels``, as ``dsapi train``
-    has it, with one label a line), and ``x`` and ``y`` if photos are labeled at a point; files are
-    relative to the CSV file.
+    A folder has one folder per label, named as `dsapi.photos.label_names` understands it. A CSV
+    file has a first line with the columns ``file`` and ``label``, and ``x`` and ``y`` if photos are
+    labeled at a point; files are relative to the CSV file.
 
     Raises:
-        StartupError: nothing there, a label that the model does not have, or a malformed line.
+        PhotosError: nothing there, a label that the model does not have, or a malformed line.
     """
     names = LabelNames(labels)
     if data.is_dir():
@@ -51,60 +45,38 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     elif data.is_file():
         photos = tuple(_read_table(data, names))
     else:
-        raise StartupError(f"--data {data}: no such folder or CSV file")
+        raise PhotosError(f"{data}: no such folder or CSV file")
     if not photos:
-        raise StartupError(f"--data {data}: no labeled photo in it")
+        raise PhotosError(f"{data}: no labeled photo in it")
     return photos
 
 
 def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
-    inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    found = names.find_folders(path.name for path in inner)
-    for each in sorted(inner):
-        label = found[each.name]
+    for name, label in names.find_folders(list_folders(folder)).items():
         if label is None:
-            raise _refuse_label(each.name, where=f"--data {folder}")
-        for path in sorted(each.rglob("*")):
-            if path.suffix.lower() in SUFFIXES:
-                yield LabeledPhoto(path, label)
+            raise _refuse_label(name, where=str(folder))
+        for path in list_photos(folder / name):
+            yield LabeledPhoto(path, label)
 
 
 def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.DictReader(stream)
-        try:
-            yield from _read_rows(table, rows, names)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise StartupError(
-                f"--data {table}: is no table; save it as CSV in UTF-8 ({error})"
-            ) from error
-
-
-def _read_rows(
-    table: Path, rows: "csv.DictReader[str]", names: LabelNames
-) -> Iterable[LabeledPhoto]:
-    columns = rows.fieldnames or ()
-    column = "labels" if "labels" in columns and "label" not in columns else "label"
-    if missing := {"file", column} - set(columns):
-        raise StartupError(
-            f"--data {table}: the first line must name the columns file and label "
-            f"(and x, y), it lacks {', '.join(sorted(missing))}"
-        )
-    for row in rows:
-        where = f"{table}, line {rows.line_num}"
-        if not row["file"] or not row[column]:
-            raise StartupError(f"{where}: file or {column} is empty")
-        label = names.find(row[column])
+    for row in read_rows(table, "file", "label"):
+        file, name = row.values["file"], row.values["label"]
+        if not file or not name:
+            raise PhotosError(f"{row.where}: file or label is empty")
+        label = names.find(name)
         if label is None:
-            raise _refuse_label(row[column], where=where)
-        point = _read_point(row.get("x"), row.get("y"), where=where)
-        yield LabeledPhoto(table.parent / row["file"], label, point)
+            raise _refuse_label(name, where=row.where)
+        point = _read_point(row.values.get("x"), row.values.get("y"), where=row.where)
+        yield LabeledPhoto(table.parent / file, label, point)
 
 
-def _refuse_label(name: str, *, where: str) -> StartupError:
-    return StartupError(
-        f"{where}: {name!r} is no label of this model, or could mean several; "
-        "write it as in the labels file"
+def _refuse_label(name: str, *, where: str) -> PhotosError:
+    advice = "write it as in the labels file"
+    if "|" in name:
+        advice = "one label a photo can be measured"
+    return PhotosError(
+        f"{where}: {name!r} is no label of this model, or could mean several; {advice}"
     )
 
 
@@ -116,5 +88,5 @@ def _read_point(x: str | None, y: str | None, *, where: str) -> tuple[float, flo
     except ValueError:
         point = (math.nan, math.nan)
     if not all(math.isfinite(each) and each >= 0 for each in point):
-        raise StartupError(f"{where}: x and y must both be numbers from 0 up, got {x!r}, {y!r}")
+        raise PhotosError(f"{where}: x and y must both be numbers from 0 up, got {x!r}, {y!r}")
     return point

@@ -1,8 +1,10 @@
 """The ``[models.NAME]`` section of the configuration: what is to be known of a model.
 
-Called by `dsapi.settings`, which reads it, and by `dsapi.prediction.model`, which loads the graph.
+Called by `dsapi.settings`, which reads it, by `dsapi.prediction.model`, which loads the graph, and
+by whoever is asked for some of the models.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from dsapi.errors import BadParameter
 from dsapi.prediction.crops import Crop, Resize, parse_crop
 from dsapi.prediction.ranking import Activation
 
@@ -102,3 +105,20 @@ class ModelSpec(BaseModel):
         if self.url is not None and self.sha256 is None:
             raise ValueError("url needs sha256: a download that cannot be verified is not used")
         return self
+
+
+def choose_models(names: Sequence[str] | None, specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
+    """Take the models asked for, each once, or, where none is named, those that are default.
+
+    Raises:
+        BadParameter: there is no such model, or none is default.
+    """
+    known = ", ".join(specs)
+    if names is None:
+        names = [name for name, spec in specs.items() if spec.default]
+        if not names:
+            raise BadParameter(f"models must name some of {known}")
+    for name in names:
+        if name not in specs:
+            raise BadParameter(f"models must be among {known}; got {name[:40]!r}")
+    return tuple(dict.fromkeys(names))

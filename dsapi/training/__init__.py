@@ -1,4 +1,5 @@
-"""Training of the shipped models: data, networks, frozen graphs, cards.
+"""Training: data, networks, frozen graphs, cards.
 
-Only this package and ``dsapi.engines`` import TensorFlow, and only inside functions.
+``themes`` and ``colors`` make the shipped models, ``images`` makes classifiers of a user's own
+labels. Only this package and ``dsapi.engines`` import TensorFlow, and only inside functions.
 """

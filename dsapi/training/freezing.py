@@ -2,8 +2,7 @@
 
 Enters: a Keras model or a function on tensors. Leaves: one ``.pb`` file holding a
 ``GraphDef`` whose weights are constants, with one named placeholder and one named output.
-Called at the end of ``dsapi train themes`` and ``dsapi train colors``, and by tests that need
-a small real graph.
+Called at the end of every training.
 
 The file is written so that every reader of old-style graphs gets along with it:
 ``tf.compat.v1.import_graph_def``, OpenVINO's TensorFlow frontend, netron. Hence no function
@@ -52,11 +51,9 @@ class FreezingError(StartupError):
 
 @dataclass(frozen=True)
 class FrozenGraph:
-    """A graph file as written, with what a configuration section needs to name it."""
+    """A graph file as written."""
 
     path: Path
-    input_name: str
-    output_name: str
     size_bytes: int
     sha256: str
 
@@ -100,8 +97,6 @@ def freeze_network(
     write_atomically(path, content)
     return FrozenGraph(
         path=path,
-        input_name=input_name,
-        output_name=output_name,
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )

@@ -16,24 +16,19 @@ Files and folders whose names begin with a dot are left out.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from dsapi.errors import StartupError
-from dsapi.evaluation.label_names import LabelNames
-from dsapi.evaluation.photos import SUFFIXES
+from dsapi.photos.files import PhotosError, list_folders, list_photos
+from dsapi.photos.label_names import LabelNames
+from dsapi.photos.tables import read_rows
+from dsapi.prediction.labels import read_labels
 
 HELD_OUT_FRACTION = 0.15
-
-
-class PhotosError(StartupError):
-    """The training data cannot be used; the message names the file or folder and what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
     elif (data / "train").is_dir():
         collection = _read_split_folders(data, seed)
     elif data.is_dir():
-        names = _list_folders(data)
+        names = list_folders(data)
         labels = _label_names(data, names)
         collection = _hold_out(labels, _read_folders(data, names, labels, sources={}), seed)
     else:
@@ -95,18 +90,10 @@ def _check(collection: Collection, data: Path) -> None:
         )
 
 
-def _list_folders(parent: Path) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in parent.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
 def _label_names(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     listed = folder / "labels.txt"
     if listed.is_file():
-        return tuple(line for line in listed.read_text("utf-8").splitlines() if line.strip())
+        return read_labels(listed)
     return tuple(names)
 
 
@@ -121,77 +108,49 @@ def _read_folders(
                 f"folder {root / name} is no label, or could mean several; name it as its line in "
                 "labels.txt (or NN-name, as all others), or as its folder in train"
             )
-        for path in sorted((root / name).iterdir()):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                key = f"{root.name}/{name}/{path.name}"
-                photos.append(Photo(path, (index,), sources.get(key, "")))
+        for path in list_photos(root / name):
+            key = path.relative_to(root.parent).as_posix()
+            photos.append(Photo(path, (index,), sources.get(key, "")))
     return photos
 
 
 def _read_split_folders(data: Path, seed: int) -> Collection:
-    names = _list_folders(data / "train")
+    names = list_folders(data / "train")
     labels = _label_names(data, names)
     sources: dict[str, str] = {}
     if (data / "manifest.csv").is_file():
-        rows = _read_rows(data / "manifest.csv", "file", "source_repo")
-        sources = {row["file"]: row["source_repo"] for row in rows}
+        rows = read_rows(data / "manifest.csv", "file", "source_repo")
+        sources = {row.values["file"]: row.values["source_repo"] for row in rows}
     train = _read_folders(data / "train", names, labels, sources=sources)
     if not (data / "val").is_dir():
         return _hold_out(labels, train, seed)
-    val = _read_folders(data / "val", _list_folders(data / "val"), labels, sources=sources)
+    val = _read_folders(data / "val", list_folders(data / "val"), labels, sources=sources)
     return Collection(labels, tuple(train), tuple(val))
 
 
-def _read_rows(path: Path, *needed: str) -> list[dict[str, str]]:
-    """Read the lines below the first, which names the columns; those `needed` are in each."""
-    # Spreadsheets write a byte order mark, which would be part of the first column's name.
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        try:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise PhotosError(f"{path} is no table; save it as CSV in UTF-8 ({error})") from error
-    columns = reader.fieldnames or ()
-    if not set(needed) <= set(columns):
-        raise PhotosError(
-            f"{path} needs the columns {' and '.join(needed)}, it has {sorted(columns)}"
-        )
-    for number, row in enumerate(rows, start=2):
-        for name in needed:
-            if row[name] is None:
-                raise PhotosError(f"{path} line {number}: the column {name} is missing")
-    return rows
-
-
 def _read_csv(path: Path, seed: int) -> Collection:
-    column = _label_column(path)
-    rows = _read_rows(path, "file", column)
-    split_labels = [_split(row[column]) for row in rows]
+    rows = read_rows(path, "file", "labels")
+    split_labels = [_split(row.values["labels"]) for row in rows]
     labels = tuple(sorted({name for names in split_labels for name in names}))
     photos = []
-    for number, (row, names) in enumerate(zip(rows, split_labels, strict=True), start=2):
-        file = path.parent / row["file"]
+    for row, names in zip(rows, split_labels, strict=True):
+        file = path.parent / row.values["file"]
         if not file.is_file():
-            raise PhotosError(f"{path} line {number}: there is no file {file}")
+            raise PhotosError(f"{row.where}: there is no file {file}")
         indices = tuple(sorted(labels.index(name) for name in names))
-        photos.append(Photo(file, indices, row.get("source") or ""))
-    if not rows or "split" not in rows[0]:
+        photos.append(Photo(file, indices, row.values.get("source", "")))
+    if not rows or "split" not in rows[0].values:
         return _hold_out(labels, photos, seed)
-    splits = [row["split"] or "" for row in rows]
-    if wrong := set(splits) - {"train", "val"}:
-        raise PhotosError(f"{path}: split is train or val, not {sorted(wrong)}")
+    for row in rows:
+        if row.values["split"] not in ("train", "val"):
+            raise PhotosError(f"{row.where}: split is train or val, not {row.values['split']!r}")
     chosen = {
-        name: tuple(photo for photo, split in zip(photos, splits, strict=True) if split == name)
+        name: tuple(
+            photo for photo, row in zip(photos, rows, strict=True) if row.values["split"] == name
+        )
         for name in ("train", "val")
     }
     return Collection(labels, chosen["train"], chosen["val"])
-
-
-def _label_column(path: Path) -> str:
-    """Find what the column is called: ``labels``, or ``label`` as ``dsapi evaluate`` has it."""
-    with path.open("rb") as stream:
-        columns = stream.readline().decode("utf-8-sig", "replace").strip().split(",")
-    return "label" if "label" in columns and "labels" not in columns else "labels"
 
 
 def _split(labels: str) -> list[str]:
@@ -232,25 +191,3 @@ def require_one_label(collection: Collection) -> None:
 def label_indices(photos: Sequence[Photo]) -> NDArray[np.int64]:
     """Give each photo's one label, int64 ``[n]``."""
     return np.array([photo.labels[0] for photo in photos], np.int64)
-
-
-def read_upright(path: Path) -> Image.Image:
-    """Read a photo as RGB, turned upright.
-
-    Raises:
-        PhotosError: It cannot be read.
-    """
-    try:
-        with _open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # on corrupt data decoders raise almost anything
-        raise PhotosError(f"{path} cannot be read ({error}); remove or replace it") from error
-
-
-def _open(path: Path) -> Image.Image:
-    if path.suffix.lower() not in {".heic", ".heif"}:
-        return Image.open(path)
-    import pillow_heif
-
-    image: Image.Image = pillow_heif.open_heif(path).to_pillow()
-    return image

@@ -153,6 +153,7 @@ def build_application(
         "/openapi.json": OpenApi(),
         "/docs": Docs(static_dir),
     }
+    journal.endpoints = frozenset(resources)
     config = _config(static_dir, resources)
     application = cherrypy.Application(None, script_name="", config=config)
     # Nothing is redirected internally.

@@ -15,20 +15,6 @@ _LOGGER = logging.getLogger("dsapi.access")
 _PREDICTIONS_LOGGER = logging.getLogger("dsapi.predictions")
 # What could end a line, or the quotes in it, and make another one look real.
 _UNPRINTABLE = re.compile(r'[\x00-\x1f"\\\x7f-\x9f\u2028\u2029]')
-_ENDPOINTS = frozenset(
-    {
-        "/",
-        "/docs",
-        "/health/live",
-        "/health/ready",
-        "/metrics",
-        "/openapi.json",
-        "/v1/models",
-        "/v1/models/reload",
-        "/v1/predictions",
-        "/v1/predictions/batch",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -117,16 +103,21 @@ class PredictionRecord:
 
 
 class Journal:
-    """Where requests are written down."""
+    """Where requests are written down.
+
+    Attributes:
+        endpoints: paths that are counted by their names, as whoever serves them says.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
+        self.endpoints: frozenset[str] = frozenset()
 
     def write(self, record: RequestRecord) -> None:
         """Log and count a request."""
         _LOGGER.info(record)
         self.metrics.count_request(
-            endpoint=_endpoint(record.request),
+            endpoint=self._find_endpoint(record.request),
             form=record.form,
             status=record.status,
             code=record.code,
@@ -138,10 +129,9 @@ class Journal:
         _PREDICTIONS_LOGGER.info(record)
         self.metrics.observe_stages(record.prediction.timing_ms)
 
-
-def _endpoint(request: str) -> str:
-    """Find the endpoint of a request line; callers must not make up new ones."""
-    path = request.partition(" ")[2].partition(" ")[0].partition("?")[0]
-    if path in _ENDPOINTS:
-        return path
-    return "static" if path.startswith("/static/") else "other"
+    def _find_endpoint(self, request: str) -> str:
+        """Find the endpoint of a request line; callers must not make up new ones."""
+        path = request.partition(" ")[2].partition(" ")[0].partition("?")[0]
+        if path in self.endpoints:
+            return path
+        return "static" if path.startswith("/static/") else "other"

@@ -157,8 +157,9 @@ def _paths() -> Schema:
                 "operationId": "reloadModels",
                 "tags": ["models"],
                 "summary": "Load models and settings anew, without a pause",
-                "description": "Only for callers on the machine itself. The old ones serve until "
-                "the new ones are checked, and go on if anything is wrong with those.",
+                "description": "For callers on the machine itself, unless `admin_loopback` says "
+                "otherwise, and with a key of `admin_keys`. The old ones serve until the new ones "
+                "are checked, and go on if anything is wrong with those.",
                 "responses": describe_answer(ReloadAnswer)
                 | describe_problems((BadParameter, Unauthorized, Forbidden, ReloadFailed)),
             }

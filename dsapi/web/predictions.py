@@ -6,10 +6,10 @@ from pathlib import Path
 import cherrypy
 import uuid_utils
 
-from dsapi.errors import BadParameter
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.files import read_image_file
 from dsapi.prediction.predictor import Prediction, PredictionRequest
+from dsapi.prediction.spec import choose_models
 from dsapi.settings import Settings
 from dsapi.web.answers import answer_batch, answer_prediction
 from dsapi.web.bodies import Form, parse_form, read_body
@@ -113,7 +113,9 @@ def predict_form(
     asked = PredictionRequest(
         _image(form, limits),
         points=parameters.asked_points,
-        models=_choose_models(parameters.models, workers),
+        models=choose_models(
+            parameters.models, {name: model.spec for name, model in workers.models.items()}
+        ),
         unit=parameters.unit,
         top=parameters.top,
         min_probability=parameters.min_probability,
@@ -141,19 +143,6 @@ def _image(form: Form, limits: RequestLimits) -> bytes:
     if form.image is not None:
         return form.image
     return read_image_file(form.path or "", roots=limits.image_roots, max_bytes=limits.max_bytes)
-
-
-def _choose_models(names: list[str] | None, workers: PredictionWorkers) -> tuple[str, ...]:
-    """Take the models asked for, or those that are marked default."""
-    if names is None:
-        names = [name for name, model in workers.models.items() if model.spec.default]
-        if not names:
-            raise BadParameter(f"models must name some of {', '.join(workers.models)}")
-    for name in names:
-        if name not in workers.models:
-            known = ", ".join(workers.models)
-            raise BadParameter(f"models must be among {known}; got {name[:40]!r}")
-    return tuple(dict.fromkeys(names))
 
 
 def _json(text: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dsapi.cli import app, main
-from dsapi.errors import BadParameter, BadPoint, MissingImage, StartupError
+from dsapi.errors import BadPoint, MissingImage, StartupError
 from tests.conftest import RunningServer, write_tiny_config
 from tests.graphs import freeze_constant, write_labels
 from tests.pictures import encode, halves
@@ -70,8 +70,17 @@ def test_predict_takes_percent_one_model_and_the_center(picture: Path, tiny_conf
 def test_predict_says_what_is_wrong(picture: Path, tiny_config: Path, tmp_path: Path) -> None:
     with pytest.raises(BadPoint, match="x must be between 0 and 63, got 64"):
         run("predict", picture, 64, 0, "-c", tiny_config)
-    with pytest.raises(BadParameter, match="themes, colors; got shapes"):
+    with pytest.raises(StartupError, match="models must be among themes, colors; got 'shapes'"):
         run("predict", picture, "--model", "shapes", "-c", tiny_config)
+    silent = tmp_path / "dsapi.conf"
+    sections = tiny_config.read_text().replace("crop = ", "default = False\ncrop = ")
+    silent.write_text(
+        sections.replace('"models/', f'"{tiny_config.parent}/models/').replace(
+            '"labels/', f'"{tiny_config.parent}/labels/'
+        )
+    )
+    with pytest.raises(StartupError, match="models must name some of themes, colors"):
+        run("predict", picture, "-c", silent)
     with pytest.raises(MissingImage, match="cannot read"):
         run("predict", tmp_path / "none.png", "-c", tiny_config)
     alone = CliRunner().invoke(app, ["predict", str(picture), "5"])

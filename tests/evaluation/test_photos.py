@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.evaluation.label_names import shorten_label
 from dsapi.evaluation.photos import read_photos
 from tests.evaluation.conftest import save_plain
 
@@ -60,18 +59,12 @@ def test_names_of_all_scripts_are_told_apart(tmp_path: Path) -> None:
         read_photos(table, labels)
 
 
-def test_short_forms_are_as_folders_are_named() -> None:
-    assert [shorten_label(label) for label in LABELS] == [
-        "womens-fashion",
-        "bags-accessories",
-        "shoes",
-    ]
-
-
 def test_files_that_are_no_pictures_and_hidden_folders_are_left_out(tmp_path: Path) -> None:
     save_plain(tmp_path / "shoes" / "a.png", "red")
     save_plain(tmp_path / "shoes" / "deeper" / "b.png", "red")
     save_plain(tmp_path / ".cache" / "c.png", "red")
+    save_plain(tmp_path / "shoes" / "._a.png", "red")
+    save_plain(tmp_path / "shoes" / ".trash" / "d.png", "red")
     (tmp_path / "shoes" / "notes.txt").write_text("no picture")
     assert [photo.path.name for photo in read_photos(tmp_path, LABELS)] == ["a.png", "b.png"]
 

@@ -147,6 +147,3 @@ def build_palette(survey: ColorSurvey) -> Palette:
 def measure_mean_lab(patches: NDArray[np.uint8]) -> FloatArray:
     """CIELAB of the mean light of patches [n, 9, 9, 3], 0-255: float32 [n, 3]."""
     return measure_lab(decode_srgb(np.asarray(patches, np.float32) / 255).mean(axis=(1, 2)))
-
-
-__all__ = ["Palette", "build_palette", "draw_metals", "measure_mean_lab"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsapi.training.calibration import expected_calibration_error, softmax
 from dsapi.training.freezing import FrozenGraph
-from dsapi.training.images.config import ImageConfig
+from dsapi.training.images.config import CROP, ImageConfig
 from dsapi.training.photos import Collection
 
 
@@ -85,7 +85,7 @@ def write_section(name: str) -> str:
         f"[models.{name}]",
         f'graph = "models/{name}.pb"',
         f'labels = "labels/{name}.txt"',
-        'crop = "80%"',
+        f'crop = "{CROP}"',
     ]
     return "\n".join(lines) + "\n"
 

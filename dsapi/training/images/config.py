@@ -12,6 +12,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dsapi.errors import StartupError
+from dsapi.prediction.crops import parse_crop
+
+CROP = parse_crop("80%")
+"""What a network sees of a photo, in training as in the section that serves it."""
 
 
 class ImageConfig(BaseModel):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dsapi.errors import StartupError
-from dsapi.training.augmentation import augment, crop_at_random_point
+from dsapi.photos.files import open_photo, read_upright
+from dsapi.prediction.crops import cut_crop
+from dsapi.prediction.points import Point
+from dsapi.training.augmentation import augment
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import EpochFigures, TrainingProgress, pack_history, unpack_history
-from dsapi.training.images.config import ImageConfig
+from dsapi.training.images.config import CROP, ImageConfig
 from dsapi.training.images.network import Classifier
-from dsapi.training.photos import Collection, Photo, read_upright
+from dsapi.training.photos import Collection, Photo
 
 Activation = Literal["softmax", "sigmoid"]
 # What the loss has to fall by to count as a gain.
@@ -142,11 +146,11 @@ class Fit:
 
     def _pixels(self, row: int, epoch: int) -> NDArray[np.float32]:
         config = self._config
-        image = read_upright(self._photos[row].path)
+        path = self._photos[row].path
         rng = np.random.default_rng((config.seed, epoch, row))
         if config.augmentation == "strong":
-            return augment(image, rng, side_px=config.size).astype(np.float32)
-        return _crop(image, rng, config.size)
+            return augment(read_upright(path), rng, side_px=config.size).astype(np.float32)
+        return _cut_at_random_point(path, rng, config.size)
 
     def _losses(self, targets: Any, logits: Any) -> Any:
         import tensorflow as tf
@@ -206,7 +210,7 @@ def _stack_photos(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cut every photo at a random point, the same each time: pixels and targets."""
     pixels = [
-        _crop(read_upright(photo.path), np.random.default_rng((config.seed, row)), config.size)
+        _cut_at_random_point(photo.path, np.random.default_rng((config.seed, row)), config.size)
         for row, photo in enumerate(photos)
     ]
     return np.stack(pixels), _make_targets(photos, labels)
@@ -222,5 +226,8 @@ def _weigh_photos(targets: NDArray[np.float32], config: ImageConfig) -> NDArray[
     return np.asarray(own / own.mean(), np.float32)
 
 
-def _crop(image: Any, rng: np.random.Generator, side_px: int) -> NDArray[np.float32]:
-    return crop_at_random_point(image, rng, side_px=side_px).astype(np.float32)
+def _cut_at_random_point(path: Path, rng: np.random.Generator, side_px: int) -> NDArray[np.float32]:
+    """Cut what the server would show the network for a tap, to the bit."""
+    picture = open_photo(path)
+    point = Point(int(rng.integers(picture.width)), int(rng.integers(picture.height)))
+    return cut_crop(CROP, point, picture, size=(side_px, side_px), resize="stretch")

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.photos.files import read_upright
 from dsapi.training import augmentation
-from dsapi.training.photos import Photo, read_upright
+from dsapi.training.photos import Photo
 from dsapi.training.themes import efficientnet
 
 BATCH = 32

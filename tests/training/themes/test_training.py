@@ -72,8 +72,8 @@ def test_the_graph_takes_pixels_and_gives_probabilities(trained: Trained) -> Non
 
 
 def test_the_graph_says_what_was_measured_on_val(trained: Trained, data: Path) -> None:
+    from dsapi.photos.files import read_upright
     from dsapi.training.augmentation import crop_at_random_point
-    from dsapi.training.photos import read_upright
     from dsapi.training.themes.activations import _generator
 
     photos = read_photos(data).val

@@ -1,6 +1,6 @@
 """What people call a label in folders and tables: a name in, the index of its label out.
 
-Called by `dsapi.evaluation.photos` and by ``dsapi train``. A photo under the wrong label spoils
+Called by `dsapi.evaluation` and `dsapi.training`. A photo under the wrong label spoils
 every figure without a word, so what could mean two labels means none.
 """
 

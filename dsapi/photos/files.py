@@ -1,0 +1,63 @@
+"""Photo files: a folder in, the photos in it out; a path in, the upright picture out.
+
+Called by `dsapi.evaluation` and `dsapi.training`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from dsapi.errors import RequestError, StartupError
+from dsapi.prediction.picture import Limits, Picture, read_picture
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
+)
+"""How files are named that are evaluated and trained on."""
+
+# Whoever has the photo on disk may look at it whole, up to 100 megapixels as by default in serving.
+_LIMITS = Limits(max_pixels=100_000_000, working_side=0)
+
+
+class PhotosError(StartupError):
+    """Labeled photos cannot be used; the message names the file or folder and what to do."""
+
+
+def list_folders(parent: Path) -> list[str]:
+    """List the folders in a folder by name, without hidden ones."""
+    return sorted(each.name for each in parent.iterdir() if each.is_dir() and _is_shown(each))
+
+
+def list_photos(folder: Path) -> Iterable[Path]:
+    """Find the photos in a folder and below in the order of their paths, without hidden ones."""
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder).parts
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in inner):
+            yield path
+
+
+def open_photo(path: Path) -> Picture:
+    """Decode a photo at its full size as the server does.
+
+    Raises:
+        PhotosError: it cannot be read, or not within the limits of a server.
+    """
+    try:
+        return read_picture(path.read_bytes(), _LIMITS)
+    except (RequestError, OSError) as error:
+        raise PhotosError(f"{path} cannot be read ({error}); remove or replace it") from error
+
+
+def read_upright(path: Path) -> Image.Image:
+    """Read a photo as a person sees it: upright, RGB, in sRGB, transparency on white.
+
+    Raises:
+        PhotosError: it cannot be read.
+    """
+    picture = open_photo(path)
+    return picture.cut((0, 0, *picture.reduced_size)).convert("RGB")
+
+
+def _is_shown(path: Path) -> bool:
+    return not path.name.startswith(".")

@@ -1,0 +1,41 @@
+"""Photos are seen in training and evaluation as the server sees them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsapi.photos.files import PhotosError, list_photos, read_upright
+
+
+def test_a_photo_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture at all")
+    for name in ("a.jpg", "gone.jpg"):
+        with pytest.raises(PhotosError, match=rf"{name} cannot be read .*; remove or replace it"):
+            read_upright(tmp_path / name)
+
+
+def test_gray_levels_of_16_bits_are_scaled_not_cut_off(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 0x8000, np.uint16)).save(tmp_path / "a.png")
+    assert read_upright(tmp_path / "a.png").getpixel((1, 1)) == (128, 128, 128)
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert read_upright(tmp_path / "a.png").getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_a_photo_held_sideways_is_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_upright(tmp_path / "a.jpg").size == (4, 8)
+
+
+def test_photos_are_found_below_a_folder_but_not_hidden_ones(tmp_path: Path) -> None:
+    for name in ("b.jpg", "inner/a.JPEG", "._b.jpg", ".thumbnails/c.jpg", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in list_photos(tmp_path)]
+    assert found == ["b.jpg", "inner/a.JPEG"]

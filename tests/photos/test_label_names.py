@@ -1,0 +1,20 @@
+"""What people call a label."""
+
+from dsapi.photos.label_names import LabelNames, shorten_label
+
+LABELS = ("Women's Fashion", "Bags & Accessories", "shoes")
+
+
+def test_short_forms_are_as_folders_are_named() -> None:
+    assert [shorten_label(label) for label in LABELS] == [
+        "womens-fashion",
+        "bags-accessories",
+        "shoes",
+    ]
+
+
+def test_folders_count_by_number_only_where_all_have_one() -> None:
+    names = LabelNames(LABELS)
+    assert names.find_folders(["00-ladies", "2_boots"]) == {"00-ladies": 0, "2_boots": 2}
+    assert names.find_folders(["00-ladies", "shoes"]) == {"00-ladies": None, "shoes": 2}
+    assert names.find_folders(["00-shoes", "3-x"]) == {"00-shoes": None, "3-x": None}
