@@ -23,7 +23,7 @@ from dsapi.prediction.picture import read_picture
 from dsapi.prediction.points import Point
 from dsapi.prediction.predictor import PredictionRequest, predict
 from dsapi.prediction.ranking import rank_labels
-from dsapi.service import load_models
+from dsapi.process.service import load_models
 from dsapi.settings import Settings, load_settings
 
 

@@ -13,7 +13,7 @@ from dsapi.prediction.crops import cut_crop
 from dsapi.prediction.model import OpenModel
 from dsapi.prediction.picture import read_picture
 from dsapi.prediction.points import Point
-from dsapi.service import load_models
+from dsapi.process.service import load_models
 from dsapi.settings import load_settings
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

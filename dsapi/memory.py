@@ -1,7 +1,7 @@
 """Memory over months: what keeps a long-running process from growing.
 
-Called by `dsapi.server` when a process starts to serve, by `dsapi.workers` after a reload, and by
-`dsapi.prediction.picture` before a large picture.
+Called by `dsapi.process.server` when a process starts to serve, by `dsapi.workers.pool` after a
+reload, and by `dsapi.prediction.picture` before a large picture.
 """
 
 import ctypes

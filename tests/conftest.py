@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from dsapi.service import build_service, load_models
+from dsapi.process.service import build_service, load_models
 from dsapi.settings import Settings, load_settings
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 from tests.graphs import freeze_brightest_channel, write_labels
 
 TINY_CONFIG = """

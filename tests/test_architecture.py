@@ -16,14 +16,11 @@ LAYERS = {
     "base": ["dsapi.errors", "dsapi.memory"],
     "engines": ["dsapi.engines"],
     "prediction": ["dsapi.prediction"],
-    "workers": ["dsapi.queues", "dsapi.worker", "dsapi.workers"],
-    "settings": ["dsapi.config_file", "dsapi.settings", "dsapi.settings_problems"],
-    "operation": ["dsapi.logs", "dsapi.metrics", "dsapi.registry", "dsapi.reload"],
+    "workers": ["dsapi.workers"],
+    "settings": ["dsapi.settings"],
+    "operation": ["dsapi.operation"],
     "web": ["dsapi.web"],
-    "process": [
-        *("dsapi.bus", "dsapi.daemon", "dsapi.notify", "dsapi.pidfile", "dsapi.ports"),
-        *("dsapi.server", "dsapi.service", "dsapi.supervisor"),
-    ],
+    "process": ["dsapi.process"],
     "photos": ["dsapi.photos"],
     "evaluation": ["dsapi.evaluation"],
     "training": ["dsapi.training"],
@@ -68,7 +65,7 @@ def module_name(file: Path) -> str:
 def imports(tree: ast.AST) -> set[str]:
     """Name every module that is imported anywhere in a tree, and what is taken from each.
 
-    That may be a module itself: ``from dsapi import server``.
+    That may be a module itself: ``from dsapi.process import server``.
     """
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -118,20 +115,20 @@ def test_imports_point_one_way(file: Path) -> None:
     ("name", "source"),
     [
         ("dsapi", "from dsapi.settings import Settings"),
-        ("dsapi.errors", "import dsapi.memory, dsapi.logs"),
+        ("dsapi.errors", "import dsapi.memory, dsapi.operation.logs"),
         ("dsapi.engines.tensorflow", "from dsapi.prediction import model"),
-        ("dsapi.engines.batching", "import dsapi.metrics"),
-        ("dsapi.prediction.golden", "from dsapi import worker"),
+        ("dsapi.engines.batching", "import dsapi.operation.metrics"),
+        ("dsapi.prediction.golden", "from dsapi.workers import worker"),
         ("dsapi.prediction.picture", "def read():\n    import cherrypy.lib"),
-        ("dsapi.worker", "from dsapi.reload import Reloader"),
-        ("dsapi.queues", "from dsapi.settings import Settings"),
-        ("dsapi.settings", "from dsapi.registry import fetch_graphs"),
-        ("dsapi.metrics", "from dsapi.web.journal import Journal"),
-        ("dsapi.web.page", "from dsapi.server import serve"),
+        ("dsapi.workers.worker", "from dsapi.operation.reload import Reloader"),
+        ("dsapi.workers.queues", "from dsapi.settings import Settings"),
+        ("dsapi.settings", "from dsapi.operation.downloads import fetch_graphs"),
+        ("dsapi.operation.metrics", "from dsapi.web.journal import Journal"),
+        ("dsapi.web.page", "from dsapi.process.server import serve"),
         ("dsapi.web.page", "import numpy as np"),
-        ("dsapi.server", "from dsapi.cli import app"),
+        ("dsapi.process.server", "from dsapi.cli import app"),
         ("dsapi.evaluation.report", "from dsapi.training.calibration import softmax"),
-        ("dsapi.client.service", "from dsapi.errors import DsapiError"),
+        ("dsapi.client.client", "from dsapi.errors import DsapiError"),
     ],
 )
 def test_an_import_that_points_the_other_way_is_seen(name: str, source: str) -> None:

@@ -12,12 +12,12 @@ import pytest
 from dsapi.engines import EngineName
 from dsapi.memory import uncollected
 from dsapi.prediction.model import Model
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 from tests.conftest import StartServer
 from tests.engines.gated import GatedGraph, gated_model
 from tests.graphs import freeze_constant, write_graph
-from tests.test_reload import Site
-from tests.test_worker_faults import LIMITS, eventually
+from tests.operation.test_reload import Site
+from tests.workers.test_worker_faults import LIMITS, eventually
 
 # Many threads that allocate at the same time; how many arenas malloc has then (malloc_info(3)).
 _ARENAS = """
@@ -52,7 +52,7 @@ with tempfile.NamedTemporaryFile() as told:
 _SERVE = """
 import gc, os, signal, sys, threading
 from pathlib import Path
-from dsapi.server import serve
+from dsapi.process.server import serve
 from dsapi.settings import load_settings
 
 def tell(url):

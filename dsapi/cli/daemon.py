@@ -10,8 +10,8 @@ import typer
 from dsapi.cli.live import ask, build_table, read_numbers
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers, load_with_options
 from dsapi.errors import StartupError
-from dsapi.pidfile import running_pid
-from dsapi.registry import fetch_graphs
+from dsapi.operation.downloads import fetch_graphs
+from dsapi.process.pidfile import running_pid
 from dsapi.settings import Settings, load_settings
 
 # The init scripts' convention (LSB): a status of 3 says that the program is not running.
@@ -130,7 +130,7 @@ def top(
 
 
 def _start(settings: Settings) -> None:
-    from dsapi import daemon
+    from dsapi.process import daemon
 
     # Here, not only in the daemon: whoever waits sees how far it is.
     fetch_graphs(settings.models)
@@ -138,7 +138,7 @@ def _start(settings: Settings) -> None:
 
 
 def _stop(settings: Settings) -> None:
-    from dsapi import daemon
+    from dsapi.process import daemon
 
     typer.echo("dsapi has stopped" if daemon.stop(settings) else "dsapi was not running")
 

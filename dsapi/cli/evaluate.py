@@ -13,10 +13,10 @@ import typer
 
 from dsapi.cli.options import Config, choose_configured
 from dsapi.errors import StartupError
+from dsapi.operation.downloads import fetch_graphs
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.spec import ModelSpec
-from dsapi.registry import fetch_graphs
 from dsapi.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ import typer
 
 from dsapi.cli.options import Config, choose_configured
 from dsapi.errors import MissingImage
+from dsapi.operation.downloads import fetch_graphs
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import load_model
 from dsapi.prediction.points import Unit
 from dsapi.prediction.predictor import Prediction, PredictionRequest
 from dsapi.prediction.predictor import predict as predict_picture
-from dsapi.registry import fetch_graphs
 from dsapi.settings import load_settings
 
 _BAR_WIDTH = 30

@@ -3,7 +3,7 @@
 import typer
 
 from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers, load_with_options
-from dsapi.logs import configure_logs
+from dsapi.operation.logs import configure_logs
 from dsapi.prediction.model import Model
 from dsapi.settings import load_settings
 
@@ -27,7 +27,7 @@ def serve(
 
     Example: dsapi serve --port 9001 --image-root /srv/pictures
     """
-    from dsapi import server
+    from dsapi.process import server
 
     settings = load_with_options(
         config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
@@ -46,7 +46,7 @@ def check(config: Config = None) -> None:
     answers. Exit code 2 and one line if anything is wrong.
     """
     from dsapi.prediction.golden import check_golden
-    from dsapi.service import load_models
+    from dsapi.process.service import load_models
 
     settings = load_settings(config)
     loaded = load_models(settings)
@@ -63,7 +63,7 @@ def models(
     as_json: bool = typer.Option(False, "--json", help="Print JSON, as GET /v1/models does."),
 ) -> None:
     """List the configured models: version, labels, input, crop."""
-    from dsapi.service import load_models
+    from dsapi.process.service import load_models
     from dsapi.web.answers import answer_models
 
     loaded = load_models(load_settings(config))

@@ -8,6 +8,7 @@ TensorFlow is. `Client.predict_or_empty` is what an upload calls: it always retu
 - ``result``, ``errors``: what comes back.
 """
 
+from dsapi.client.client import Client
 from dsapi.client.errors import (
     CircuitOpen,
     ClientError,
@@ -17,7 +18,6 @@ from dsapi.client.errors import (
     Unavailable,
 )
 from dsapi.client.result import Label, Result
-from dsapi.client.service import Client
 
 __all__ = [
     "CircuitOpen",

@@ -1,6 +1,6 @@
 """Golden checks: a graph that loads and runs may still be the wrong one.
 
-Called by `dsapi.workers` before a model is put into service, at the start and at every reload,
+Called by `dsapi.workers.pool` before a model is put into service, at the start and at every reload,
 and by ``dsapi check``.
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cherrypy
 from pydantic import BaseModel
 
-from dsapi.reload import ReloadReport
+from dsapi.operation.reload import ReloadReport
 from dsapi.web.answers import Milliseconds
 
 

@@ -1,6 +1,6 @@
 """The application: which path is answered by what, and CherryPy set up as a contract, not a site.
 
-Called by `dsapi.service`.
+Called by `dsapi.process.service`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ import cherrypy
 from cherrypy._cpwsgi import ExceptionTrapper
 
 from dsapi.errors import BadParameter, NotFound, NotReady
-from dsapi.metrics import CONTENT_TYPE
-from dsapi.reload import ReloadReport
+from dsapi.operation.metrics import CONTENT_TYPE
+from dsapi.operation.reload import ReloadReport
 from dsapi.web.access import Access
 from dsapi.web.admin import Reload
 from dsapi.web.answers import answer_models
@@ -21,7 +21,7 @@ from dsapi.web.journal import Journal
 from dsapi.web.page import STATIC_HEADERS, Page
 from dsapi.web.predictions import BatchPredictions, Predictions, RequestLimits
 from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 
 _WITH_PARAMETERS = frozenset({"/v1/predictions", "/v1/predictions/batch"})
 

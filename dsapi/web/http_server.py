@@ -2,7 +2,7 @@
 
 A connection waits in `dsapi.web.waiting` until its caller sends something, is then served by one
 of `dsapi.web.threads`, and waits again. cheroot reads heads, calls the WSGI application and
-writes answers (`dsapi.web.protocol`). Built by `dsapi.service`.
+writes answers (`dsapi.web.protocol`). Built by `dsapi.process.service`.
 """
 
 import logging

@@ -8,7 +8,7 @@ import logging
 import re
 from dataclasses import asdict, dataclass
 
-from dsapi.metrics import Metrics
+from dsapi.operation.metrics import Metrics
 from dsapi.prediction.predictor import Prediction
 
 _LOGGER = logging.getLogger("dsapi.access")

@@ -22,7 +22,7 @@ from dsapi.web.bodies import gather_form, read_body, split_multipart
 from dsapi.web.parameters import PointParameters, read_parameters
 from dsapi.web.predictions import RequestLimits, predict_form
 from dsapi.web.problems import begin_response
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 
 if TYPE_CHECKING:
     from jinja2 import Template

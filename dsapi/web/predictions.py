@@ -20,7 +20,7 @@ from dsapi.web.parameters import (
     PointParameters,
     read_parameters,
 )
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 
 _TEXT_FORMS = ("application/json", "application/x-www-form-urlencoded")
 

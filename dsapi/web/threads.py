@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from dsapi.queues import WarmQueue
 from dsapi.web.connections import Connection
+from dsapi.workers.queues import WarmQueue
 
 _LOGGER = logging.getLogger(__name__)
 _FAST_THREADS = 2

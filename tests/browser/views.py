@@ -13,8 +13,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from dsapi.server import load_models
-from dsapi.service import build_service
+from dsapi.process.server import load_models
+from dsapi.process.service import build_service
 from dsapi.settings import Settings, load_settings
 from tests.browser.actions import on_picture, open_sample, wait_for_answer
 from tests.browser.conftest import CHROMIUM, DESKTOP, PHONE

@@ -8,7 +8,7 @@ _SPARED = ("rich", "jinja2", "matplotlib", "scipy", "tensorflow", "openvino", "d
 
 def test_serving_imports_nothing_that_only_other_commands_need() -> None:
     code = (
-        "import sys\nimport dsapi.cli, dsapi.server\n"
+        "import sys\nimport dsapi.cli, dsapi.process.server\n"
         f"print([name for name in {_SPARED!r} if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

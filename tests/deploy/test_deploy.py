@@ -18,7 +18,7 @@ import yaml
 
 from dsapi.settings import load_settings
 from tests.pictures import GREEN, encode, plain
-from tests.test_daemon import Installation, free_port
+from tests.process.test_daemon import Installation, free_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent

@@ -318,7 +318,7 @@ def test_a_signal_after_the_first_graph_has_gone_is_survived(tmp_path: Path) -> 
 
 def test_importing_it_starts_no_thread_and_no_telemetry(tiny_config: Path) -> None:
     code = (
-        "import sys, threading\nfrom dsapi.server import load_models\n"
+        "import sys, threading\nfrom dsapi.process.server import load_models\n"
         "from dsapi.settings import load_settings\nfrom pathlib import Path\n"
         f"load_models(load_settings(Path({str(tiny_config)!r}), engine='openvino'))\n"
         "print([thread.name for thread in threading.enumerate()])\n"

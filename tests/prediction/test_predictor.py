@@ -5,7 +5,7 @@ from PIL import Image
 
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.predictor import PictureFacts, PredictionRequest, predict
-from dsapi.service import load_models
+from dsapi.process.service import load_models
 from dsapi.settings import load_settings
 from tests.pictures import encode
 

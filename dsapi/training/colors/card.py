@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsapi.training.colors.bars import ColorFigures
+from dsapi.training.colors.figures import ColorFigures
 from dsapi.training.colors.settings import ColorTraining
 from dsapi.training.freezing import FrozenGraph, write_atomically
 

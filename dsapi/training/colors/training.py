@@ -21,8 +21,8 @@ import numpy as np
 from rich.console import Console
 
 from dsapi.training.checkpoint import Checkpoint
-from dsapi.training.colors.bars import ColorFigures, measure_figures
 from dsapi.training.colors.card import write_card
+from dsapi.training.colors.figures import ColorFigures, measure_figures
 from dsapi.training.colors.names import COLOR_LABELS, read_survey
 from dsapi.training.colors.network import build_color_network, unroll_network
 from dsapi.training.colors.palette import build_palette

@@ -19,16 +19,16 @@ from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
-from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
 from dsapi.memory import limit_arenas, map_large_blocks, settle, uncollected
-from dsapi.notify import notify
-from dsapi.pidfile import PidFile
-from dsapi.ports import cannot_listen, check_port
-from dsapi.service import Service, build_service, load_models
+from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.process.notify import notify
+from dsapi.process.pidfile import PidFile
+from dsapi.process.ports import cannot_listen, check_port
+from dsapi.process.service import Service, build_service, load_models
+from dsapi.process.supervisor import supervise
 from dsapi.settings import Settings
-from dsapi.supervisor import supervise
 from dsapi.web.http_server import HTTPServer
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
 # Below Pillow's blocks of 16 MiB, above what a picture of the usual working_side takes.

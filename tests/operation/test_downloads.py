@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from dsapi.errors import StartupError
+from dsapi.operation.downloads import Patience, download_graph, fetch_graphs
 from dsapi.prediction.spec import ModelSpec
-from dsapi.registry import Patience, download_graph, fetch_graphs
-from dsapi.service import load_models
+from dsapi.process.service import load_models
 from dsapi.settings import load_settings
 from tests.graphs import freeze_brightest_channel, write_labels
 

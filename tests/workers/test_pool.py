@@ -14,7 +14,7 @@ from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import PredictionRequest
 from dsapi.prediction.spec import ModelSpec
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 from tests.graphs import freeze_brightest_channel, write_labels
 from tests.pictures import BLUE, GREEN, RED, encode, photo, plain
 

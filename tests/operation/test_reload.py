@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from dsapi.engines import EngineName
-from dsapi.pidfile import running_pid
+from dsapi.operation.reload import Reloader
 from dsapi.prediction.model import Model
-from dsapi.reload import Reloader
+from dsapi.process.pidfile import running_pid
 from dsapi.settings import Settings, load_settings
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 from tests.conftest import RunningServer, StartServer
 from tests.graphs import freeze_brightest_channel, freeze_constant
 from tests.pictures import GREEN, encode, plain
-from tests.test_daemon import Installation, installation
+from tests.process.test_daemon import Installation, installation
 from tests.waiting import eventually
 
 __all__ = ["installation"]

@@ -3,7 +3,7 @@
 The kernel spreads connections over the processes (``SO_REUSEPORT``). Each has an interpreter and
 models of its own, so this is for machines with more cores than one interpreter keeps busy. The
 supervisor loads no model and answers no request; it starts, replaces and stops the others.
-Called by `dsapi.server` if ``processes`` is over 1.
+Called by `dsapi.process.server` if ``processes`` is over 1.
 """
 
 import logging
@@ -21,12 +21,12 @@ from typing import NoReturn, Protocol
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
-from dsapi.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
 from dsapi.errors import StartupError
-from dsapi.notify import leave_to_parent, notify
-from dsapi.pidfile import PidFile
-from dsapi.ports import reserve_port
-from dsapi.reload import reread
+from dsapi.operation.reload import reread
+from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.process.notify import leave_to_parent, notify
+from dsapi.process.pidfile import PidFile
+from dsapi.process.ports import reserve_port
 from dsapi.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _PIPE_BYTES = 65536
 
 
 class ServeOne(Protocol):
-    """Serves in the calling process until a signal ends it; `dsapi.server.serve_one`."""
+    """Serves in the calling process until a signal ends it; `dsapi.process.server.serve_one`."""
 
     def __call__(
         self,

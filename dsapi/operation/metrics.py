@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from dsapi import __version__
 from dsapi.errors import DeadlineExceeded, InternalError, NotReady, Overloaded
-from dsapi.reload import Reloader
-from dsapi.workers import PredictionWorkers
+from dsapi.operation.reload import Reloader
+from dsapi.workers.pool import PredictionWorkers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # From a fast stage on an idle machine to the default request_timeout.

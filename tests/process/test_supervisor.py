@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dsapi.pidfile import running_pid
-from tests.test_daemon import Installation
+from dsapi.process.pidfile import running_pid
+from tests.process.test_daemon import Installation
 from tests.waiting import eventually
 
 PATIENCE_S = 60.0

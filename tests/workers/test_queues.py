@@ -6,7 +6,7 @@ from queue import Empty
 
 import pytest
 
-from dsapi.queues import WarmQueue
+from dsapi.workers.queues import WarmQueue
 
 _PATIENCE_S = 10.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.pidfile import PidFile, running_pid
+from dsapi.process.pidfile import PidFile, running_pid
 
 
 def test_who_asks_who_serves_does_not_keep_a_start_from_its_file(tmp_path: Path) -> None:

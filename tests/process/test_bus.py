@@ -1,8 +1,8 @@
 import pytest
 from cherrypy.process.wspbus import Bus
 
-from dsapi.bus import Plugin, ServiceBus
 from dsapi.errors import StartupError
+from dsapi.process.bus import Plugin, ServiceBus
 
 
 class Recorded(Plugin):

@@ -1,6 +1,6 @@
 """The service: what predicts, what listens and what reloads, put together from settings.
 
-Called by `dsapi.server`, which starts and stops the parts, and by the command line.
+Called by `dsapi.process.server`, which starts and stops the parts, and by the command line.
 """
 
 import logging
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsapi.errors import StartupError
-from dsapi.logs import count_lost_lines
-from dsapi.metrics import Metrics
+from dsapi.operation.downloads import fetch_graphs
+from dsapi.operation.logs import count_lost_lines
+from dsapi.operation.metrics import Metrics
+from dsapi.operation.reload import Reloader, ReloadReport
 from dsapi.prediction.model import Model, load_model
-from dsapi.registry import fetch_graphs
-from dsapi.reload import Reloader, ReloadReport
 from dsapi.settings import Settings, static_dir
 from dsapi.web.access import Access
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
 from dsapi.web.journal import Journal
 from dsapi.web.predictions import RequestLimits
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
 # Part of a stop's time that is for hanging up on callers who are not done.

@@ -11,7 +11,7 @@ from dsapi.errors import CallerGone, DeadlineExceeded, InternalError, Overloaded
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 from tests.engines.gated import GatedGraph, gated_model
 from tests.pictures import GREEN, encode, plain
 from tests.waiting import eventually

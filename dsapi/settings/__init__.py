@@ -19,7 +19,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from dsapi.config_file import (
+from dsapi.engines import Batching, EngineName, EngineOptions, Precision
+from dsapi.errors import StartupError
+from dsapi.prediction.picture import Limits
+from dsapi.prediction.spec import ModelSpec
+from dsapi.settings.config_file import (
     check_keys,
     check_model_names,
     check_networks,
@@ -30,11 +34,7 @@ from dsapi.config_file import (
     split_folders,
     split_words,
 )
-from dsapi.engines import Batching, EngineName, EngineOptions, Precision
-from dsapi.errors import StartupError
-from dsapi.prediction.picture import Limits
-from dsapi.prediction.spec import ModelSpec
-from dsapi.settings_problems import check_variables, explain_problems
+from dsapi.settings.problems import check_variables, explain_problems
 
 _ENV_PREFIX = "DSAPI_"
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
 
 def default_config() -> Path:
     """Find the ``dsapi.conf`` that comes with the checkout or the installed package."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     beside = package.parent / "dsapi.conf"
     return beside if beside.is_file() else package / "share" / "dsapi.conf"
 
@@ -262,7 +262,7 @@ def _state_dir(config: Path) -> Path:
     It is that of the configuration, but nothing is written into an installed package: with its
     configuration it is the user's state folder (XDG Base Directory Specification).
     """
-    if config.parent != Path(__file__).resolve().parent / "share":
+    if config.parent != Path(__file__).resolve().parents[1] / "share":
         return config.parent
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "dsapi"
 

@@ -3,7 +3,7 @@
 Request threads wait for sockets: many and cheap. Decoding and inference wait for nobody: about
 as many workers as cores, each with sessions of its own. Between the two, a queue that refuses
 work at once when it is full, or when its answer would come too late. Called by `dsapi.web` and
-`dsapi.reload`; calls `dsapi.prediction`.
+`dsapi.operation.reload`; calls `dsapi.prediction`.
 """
 
 import logging
@@ -24,10 +24,11 @@ from dsapi.prediction.golden import check_golden
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest
-from dsapi.worker import (
+from dsapi.workers.worker import (
     Generation,
     Job,
     Jobs,
+    Sessions,
     Tally,
     Worker,
     WorkerStatus,
@@ -223,7 +224,7 @@ class PredictionWorkers:
             job.answer.cancel()
             raise deadline.exceeded() from None
         finally:
-            del job  # as in `dsapi.worker`: no circle of an error, this frame, and the job
+            del job  # as in `dsapi.workers.worker`: no circle of an error, this frame, and the job
 
     def _prepare(
         self, models: Mapping[str, Model], limits: Limits, *, at_a_time: int
@@ -231,18 +232,19 @@ class PredictionWorkers:
         """Open sessions for every worker, and see that the models still know what they should."""
         with ThreadPoolExecutor(at_a_time, thread_name_prefix="prediction-open") as pool:
             opening = [pool.submit(open_sessions, models) for _ in range(self.count)]
+        opened: list[Sessions] = []
         try:
-            opened = [future.result() for future in opening]
+            while opening:
+                # The future has no name here: it knows its error, and the error this frame, a
+                # circle that would keep the models that were refused.
+                opened.append(opening.pop().result())
             for model in opened[0].values():
                 check_golden(model, limits)
         except Exception:
-            for sessions in [future.result() for future in opening if not future.exception()]:
+            opened += [future.result() for future in opening if not future.exception()]
+            for sessions in opened:
                 close_sessions(sessions)
             raise
-        finally:
-            # An error in a future knows this frame, which knows the future: a circle that would
-            # keep the models that were refused.
-            del opening
         return Generation(models, limits, dict(enumerate(opened)))
 
     def _make_worker(self, number: int) -> Worker:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsapi.logs import configure_logs, count_lost_lines
+from dsapi.operation.logs import configure_logs, count_lost_lines
 from dsapi.settings import Settings, load_settings
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, plain

@@ -1,7 +1,7 @@
 """The bus: CherryPy's, with plugins whose failed start ends the process with its reason.
 
-Used by `dsapi.server` for a process that serves, and by `dsapi.supervisor` for one that watches
-over several of those.
+Used by `dsapi.process.server` for a process that serves, and by `dsapi.process.supervisor` for one
+that watches over several of those.
 """
 
 import logging
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
-from dsapi.pidfile import PidFile
+from dsapi.process.pidfile import PidFile
 
 _LOGGER = logging.getLogger(__name__)
 

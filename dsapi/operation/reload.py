@@ -2,7 +2,7 @@
 
 What was configured is read again and loaded beside what is in force; only when every model runs
 and knows its golden samples does it take over, between one request and the next. Called by
-`dsapi.server` on SIGHUP, and by ``POST /v1/models/reload``.
+`dsapi.process.server` on SIGHUP, and by ``POST /v1/models/reload``.
 """
 
 import logging
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dsapi.errors import ReloadFailed, StartupError
 from dsapi.prediction.model import Model
 from dsapi.settings import Settings
-from dsapi.workers import PredictionWorkers
+from dsapi.workers.pool import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
 # What sockets, threads and files were made of when the process started.

@@ -1,6 +1,6 @@
 """One prediction worker: a thread that decodes and runs graphs with sessions of its own.
 
-Made, watched and replaced by `dsapi.workers`.
+Made, watched and replaced by `dsapi.workers.pool`.
 """
 
 import logging
@@ -12,12 +12,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from queue import Empty
 
-from dsapi.errors import BadParameter, CallerGone, InternalError
+from dsapi.errors import BadParameter, CallerGone, InternalError, StartupError
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest, predict
-from dsapi.queues import WarmQueue
+from dsapi.workers.queues import WarmQueue
 
 _LOGGER = logging.getLogger(__name__)
 # An idle worker looks this often whether there are newer models, so that the old ones go.
@@ -146,7 +146,7 @@ class Worker(threading.Thread):
                 self._answer(job)
                 del job  # or its picture would be kept until the next one comes
                 self._busy_since_s = None
-        except BaseException:  # whatever it is; `dsapi.workers` puts another in its place
+        except BaseException:  # whatever it is; `dsapi.workers.pool` puts another in its place
             _LOGGER.exception("%s died", self.name)
         finally:
             close_sessions(self._sessions)
@@ -212,9 +212,16 @@ def open_sessions(models: Mapping[str, Model]) -> Sessions:
     """Open and warm up one worker's sessions.
 
     Raises:
-        StartupError: a graph does not run.
+        StartupError: a graph does not run, or gives no probabilities.
     """
-    return {name: model.open() for name, model in models.items()}
+    opened: dict[str, OpenModel] = {}
+    try:
+        for name, model in models.items():
+            opened[name] = model.open()
+    except StartupError:
+        close_sessions(opened)
+        raise
+    return opened
 
 
 def take_sessions(generation: Generation, number: int) -> Sessions:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dsapi.pidfile import running_pid
+from dsapi.process.pidfile import running_pid
 from tests.pictures import GREEN, encode, plain
 from tests.waiting import eventually
 

@@ -12,9 +12,9 @@ import traceback
 from pathlib import Path
 
 from dsapi.errors import StartupError
-from dsapi.logs import SERVICE_LOG, configure_logs
-from dsapi.pidfile import running_pid
-from dsapi.server import serve
+from dsapi.operation.logs import SERVICE_LOG, configure_logs
+from dsapi.process.pidfile import running_pid
+from dsapi.process.server import serve
 from dsapi.settings import Settings
 
 _READY = "ready "

@@ -12,7 +12,7 @@ from dsapi.settings import load_settings
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, plain
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 PICTURE = encode(plain(GREEN))
 
 
