@@ -146,6 +146,13 @@ def _bmps() -> Iterator[tuple[str, Malformed]]:
     yield "BMP of 7 megapixels in 300,000 runs", (both, TOO_LARGE)
 
 
+def _cut_planes() -> bytes:
+    """Write a TIFF of three planes, the last of which lacks its last rows."""
+    planes = [np.ascontiguousarray(rgb_array()[..., band]).tobytes() for band in range(3)]
+    tags = {**rgb_tags(WIDTH, HEIGHT), 278: [HEIGHT], 284: [2]}
+    return write_tiff(tags, [*planes[:2], planes[2][: -4 * WIDTH]])
+
+
 def _tiffs() -> Iterator[tuple[str, Malformed]]:
     tags = {**rgb_tags(WIDTH, HEIGHT), 278: [HEIGHT]}
     pixels = rgb_array().tobytes()
@@ -166,6 +173,10 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
             TOO_LARGE,
         ),
     )
+    # As few bytes as the directory has that is written behind a file.
+    yield "TIFF without its last byte", (encode(draw(), "TIFF")[:-1], UNREADABLE)
+    yield "TIFF without its last row", (encode(draw(), "TIFF")[: -WIDTH * 3], UNREADABLE)
+    yield "TIFF without its last plane", (_cut_planes(), UNREADABLE)
     yield "TIFF of unknown compression", (write_tiff({**tags, 259: [777]}, [pixels]), UNREADABLE)
     shared = {**tags, 258: [8] * 2000, 266: [1] * 2000, 532: [0] * 2000, 338: [0] * 2000}
     yield (

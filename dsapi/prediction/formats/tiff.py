@@ -20,13 +20,13 @@ from dsapi.prediction.formats.header import MAX_PROFILE_BYTES, Header, Reader, d
 from dsapi.prediction.formats.jpeg import MAX_SCANNED_PIXELS, MAX_SLOW_PIXELS, count_scans
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
-_STRIP_OFFSETS, _ROWS_PER_STRIP, _ORIENTATION = 273, 278, 274
+_STRIP_OFFSETS, _ROWS_PER_STRIP, _ORIENTATION, _PLANES = 273, 278, 274, 284
 _STRIP_BYTES, _TILE_BYTES = 279, 325
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _PROFILE = 322, 323, 324, 34675
 # Layout, color and compression (TIFF 6.0, and its supplements for JPEG).
 _KEPT = {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, 262, 266, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP),
-    *(_STRIP_BYTES, 284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS),
+    *(_STRIP_BYTES, _PLANES, 292, 293, 317, 320, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS),
     *(_TILE_BYTES, 332, 338, 339),
     *(347, *range(512, 522), 529, 530, 531, 532),
 }
@@ -37,7 +37,8 @@ _TYPE_BYTES = {
 }  # fmt: skip
 # Bytes, text, anything: one value, however long.
 _TEXTS = {1, 2, 7}
-_OLD_JPEG, _JPEG, _LZMA = 6, 7, 34925
+_NONE, _OLD_JPEG, _JPEG, _LZMA = 1, 6, 7, 34925
+_SEPARATE = 2
 _MAX_LZMA_PIXELS = 20_000_000
 # However small a strip of JPEG is, each of its scans takes as long as this many pixels.
 _MIN_SCANNED_PIXELS = 4096
@@ -91,13 +92,22 @@ def read_header(data: bytes) -> Header:
         # Its coefficients, too, are kept until the last scan.
         coding, max_pixels, tile_bytes = "TIFF of progressive JPEG", MAX_SLOW_PIXELS, 10
     cleaned = _write(data, tags, byteorder=byteorder, big=big)
+    together = 1 if value(_PLANES, 1) == _SEPARATE else samples
+    row_bytes = -(-width * value(_BITS, 1) * together // 8)
+    plain = value(_COMPRESSION, 1) == _NONE
+
+    def decode(_: int, deadline: Deadline) -> Image.Image:
+        if plain:
+            _check_strips(reader, tags, row_bytes=row_bytes, rows=rows, height=height)
+        return _decode(cleaned, deadline)
+
     profile = tags.get(_PROFILE)
     orientation = value(_ORIENTATION, 1)
     return Header(
         "TIFF",
         width,
         height,
-        decode=lambda _, deadline: _decode(cleaned, deadline),
+        decode=decode,
         coding=coding,
         orientation=orientation if 1 <= orientation <= 8 else 1,
         profile=b"" if profile is None else data[profile.offset :][: profile.size * profile.count],
@@ -128,6 +138,26 @@ def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
                 f"the TIFF picture has JPEG scans of over {MAX_SCANNED_PIXELS} pixels, the limit"
             )
     return most > 1
+
+
+def _check_strips(
+    reader: Reader, tags: dict[int, _Tag], *, row_bytes: int, rows: int, height: int
+) -> None:
+    """See that strips of plain samples end within the file.
+
+    What is missing would be read from the directory that is written behind it.
+
+    Raises:
+        UnreadableImage: one does not.
+    """
+    if _STRIP_OFFSETS not in tags:
+        return
+    strips = -(-height // max(1, rows))
+    for index, start in enumerate(_read_places(reader, tags)[0]):
+        lower = index % strips == strips - 1
+        length = row_bytes * (height - rows * (strips - 1) if lower else rows)
+        if start + length > len(reader.data):
+            raise reader.unreadable("is truncated")
 
 
 def _read_places(reader: Reader, tags: dict[int, _Tag]) -> list[list[int]]:
