@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dsapi.cli.folders import naming_folder, require_folder
 from dsapi.cli.options import Config, choose_configured
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import fetch_graphs
@@ -68,7 +67,7 @@ def evaluate(
     specs = choose_configured([model], settings)
     _check_extras(against=against is not None, report=report is not None)
     if report is not None:
-        _prepare_report(report)
+        require_folder(report, option="--report")
     photos = read_photos(data, read_labels(specs[model].labels))
     fetch_graphs(specs)
     first = _load(settings, model, specs[model])
@@ -87,7 +86,7 @@ def evaluate(
     if report is not None:
         from dsapi.evaluation.report import write_report
 
-        with _naming_report(report):
+        with naming_folder(report, option="--report"):
             page = write_report(evaluation, report, limits=settings.limits)
             console.print(f"report: {page}", soft_wrap=True)
 
@@ -162,25 +161,12 @@ def _check_extras(*, against: bool, report: bool) -> None:
         raise StartupError(f"this needs {' and '.join(missing)}: pip install -e '.[evaluate]'")
 
 
-def _prepare_report(folder: Path) -> None:
-    """Find out before minutes of work whether the report can be written."""
-    with _naming_report(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-
-
-@contextmanager
-def _naming_report(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StartupError(f"--report {folder}: cannot write there: {error.strerror}") from error
-
-
 def _load_other(settings: Settings, name: str, graph: Path | None) -> Model | None:
     """The same configuration with another graph file."""
     if graph is None:
         return None
+    if not graph.is_file():
+        raise StartupError(f"--against {graph}: there is no such file")
     spec = settings.models[name].model_copy(
         update={"graph": graph.absolute(), "sha256": None, "url": None}
     )

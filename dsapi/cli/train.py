@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+from dsapi.cli.folders import require_folder
+from dsapi.settings.config_file import check_model_names
+
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option(help="Labeled photos: a folder or a CSV file.")]
@@ -45,6 +48,7 @@ def themes(
     """
     from dsapi.training.themes import command, efficientnet
 
+    _require_folders(output, work_dir)
     command.run(
         data=data,
         weights=weights or efficientnet.find_weights(),
@@ -72,6 +76,7 @@ def colors(
     from dsapi.training.colors.settings import ColorTraining
     from dsapi.training.colors.training import train_colors
 
+    _require_folders(output, work_dir)
     console = Console(markup=False, soft_wrap=True)
     training = ColorTraining(
         survey=data / "c3_data.json",
@@ -91,7 +96,18 @@ def _check_name(name: str) -> str:
     """Take a name that makes file names within the output folder and a section's name."""
     if re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
         raise typer.BadParameter(f"{name!r} is no name: permitted are letters, digits, _ and -")
+    try:
+        check_model_names({name: None})
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     return name
+
+
+def _require_folders(output: Path, work_dir: Path) -> None:
+    """See before hours of work that what comes out can be written."""
+    require_folder(output / "models", option="--output")
+    require_folder(output / "labels", option="--output")
+    require_folder(work_dir, option="--work-dir")
 
 
 @train.command()
@@ -126,6 +142,7 @@ def image(
     from dsapi.training.photos import read_photos
 
     settings = read_config(config)
+    _require_folders(output, work_dir)
     trained = training.train_images(
         read_photos(data, seed=settings.seed),
         settings,
@@ -137,4 +154,6 @@ def image(
     )
     accuracy = card.describe_accuracy(trained.figures, trained.activation)
     typer.echo(f"{trained.graph.path}, on held-out photos: {accuracy}")
-    typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{trained.section}")
+    # Paths in dsapi.conf are relative to it, which may lie elsewhere than this output.
+    section = card.write_section(name, folder=None if output == Path(".") else output.absolute())
+    typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{section}")

@@ -4,72 +4,16 @@ TensorFlow is imported when the first graph is loaded, never before: it is not f
 process that loads it and then daemonizes hangs at its first prediction.
 """
 
-import logging
-import os
-import sys
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.engines import EngineOptions, Session
+from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
-
-_LOGGER = logging.getLogger(__name__)
-
-
-@cache
-def _tensorflow() -> Any:
-    """Import TensorFlow quietly (once)."""
-    # Its errors come as exceptions; what it writes besides is about GPUs that are not there.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _native_stderr_to_log(), _without_keras():
-        import tensorflow
-
-    return tensorflow
-
-
-@contextmanager
-def _without_keras() -> Iterator[None]:
-    """Make the import of Keras fail for a while.
-
-    TensorFlow loads all of it at its end, optionally. Frozen graphs do not need it, and without it
-    the import takes half as long and 100 MB less. Whoever wants Keras imports it afterwards.
-    """
-    blocked = "keras" not in sys.modules
-    if blocked:
-        sys.modules["keras"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if blocked:
-            del sys.modules["keras"]
-
-
-@contextmanager
-def _native_stderr_to_log() -> Iterator[None]:
-    """Log what C++ code writes to standard error, for debugging only.
-
-    TensorFlow 2.21 writes half a dozen lines while it is imported, before it looks at any setting.
-    """
-    stderr = os.dup(2)
-    with TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            written.seek(0)
-            for line in written.read().decode(errors="replace").splitlines():
-                _LOGGER.debug("%s", line)
-
 
 class TensorFlowSession(Session):
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
@@ -81,7 +25,7 @@ class TensorFlowSession(Session):
 
         `one_by_one` if the graph takes a batch of one only.
         """
-        tf = _tensorflow()
+        tf = import_tensorflow()
         # Workers give the parallelism, one thread each. The first session of a process fixes
         # the size of its thread pools for good. -1: operations run in the calling thread. With 1
         # all sessions would share a single thread, whatever the number of workers.
@@ -99,7 +43,10 @@ class TensorFlowSession(Session):
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map inputs ``[n, …]`` to scores ``float32 [n, labels]``."""
         pieces = np.split(batch, len(batch)) if self._one_by_one else [batch]
-        found = [self._call(piece) for piece in pieces]
+        try:
+            found = [self._call(piece) for piece in pieces]
+        except import_tensorflow().errors.OpError as error:
+            raise RuntimeError(_reason(error.message)) from error
         scores = np.concatenate(found) if self._one_by_one else found[0]
         return np.asarray(scores, dtype=np.float32).reshape(len(batch), -1)
 
@@ -143,7 +90,9 @@ class TensorFlowGraph:
     @property
     def gains_from_batches(self) -> bool:
         """Whether the graph runs on a GPU, and takes more than one input at a time."""
-        return not self._one_by_one and bool(_tensorflow().config.list_physical_devices("GPU"))
+        return not self._one_by_one and bool(
+            import_tensorflow().config.list_physical_devices("GPU")
+        )
 
     @property
     def _one_by_one(self) -> bool:
@@ -175,9 +124,10 @@ def load(
             f"precision = {options.precision!r} is for engine = 'openvino'; TensorFlow has f32"
         )
     definition = _read(path)
-    graph = _tensorflow().Graph()
+    graph = import_tensorflow().Graph()
     try:
         _import(definition, graph, path)
+        _require_constants(graph, path)
         feed = (
             _named(graph, input_tensor, "input_tensor")
             if input_tensor
@@ -202,7 +152,7 @@ def load(
 
 def _read(path: Path) -> Any:
     """Read a graph file."""
-    definition = _tensorflow().compat.v1.GraphDef()
+    definition = import_tensorflow().compat.v1.GraphDef()
     from google.protobuf.message import DecodeError
 
     try:
@@ -222,7 +172,7 @@ def _read(path: Path) -> Any:
 
 def _import(definition: Any, graph: Any, path: Path) -> None:
     """Import what was read into an empty graph."""
-    tf = _tensorflow()
+    tf = import_tensorflow()
     try:
         with graph.as_default():
             tf.import_graph_def(definition, name="")
@@ -241,10 +191,27 @@ def _break_cycles(graph: Any) -> None:
     graph.Dismantle()
 
 
+def _reason(message: str) -> str:
+    """Find what matters in a message of many lines: the last that names no place in the graph."""
+    lines = [line.strip() for line in message.splitlines()]
+    told = [line for line in lines if line and not line.startswith(("[[", "Original stack trace"))]
+    return told[-1] if told else message
+
+
 def _fixed_batch(tensor: Any) -> int | None:
     """Find the length of the first axis; ``None`` if it is open."""
     size: int | None = tensor.shape.as_list()[0] if tensor.shape.rank else None
     return size
+
+
+def _require_constants(graph: Any, path: Path) -> None:
+    """Refuse a graph whose weights lie elsewhere."""
+    kinds = {"Variable", "VariableV2", "VarHandleOp", "ReadVariableOp"}
+    found = next((op.name for op in graph.get_operations() if op.type in kinds), None)
+    if found is not None:
+        raise StartupError(
+            f"{path} is not frozen: it has the variable {found!r} and not its value; freeze it"
+        )
 
 
 def _named(graph: Any, name: str, setting: str) -> Any:

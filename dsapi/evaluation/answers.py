@@ -6,7 +6,7 @@ behind the HTTP endpoint and ``dsapi predict``.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from dsapi.evaluation.photos import LabeledPhoto
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
+from dsapi.prediction.points import Unit
 from dsapi.prediction.predictor import PredictionRequest, predict
 
 #: Where a photo was asked about: its center, random points as users tap, or the CSV file's point.
@@ -140,6 +141,22 @@ def _gather(
     )
 
 
+def leave_out(answers: dict[Place, Answers], photos: Collection[int]) -> dict[Place, Answers]:
+    """Give the answers about all other photos; a place without any is left out too."""
+    kept = {}
+    for place, each in answers.items():
+        rows = ~np.isin(each.photo, list(photos))
+        if rows.any():
+            kept[place] = Answers(
+                place,
+                probabilities=each.probabilities[rows],
+                truth=each.truth[rows],
+                photo=each.photo[rows],
+                points=each.points[rows],
+            )
+    return kept
+
+
 class _Asker:
     """Asks the core, with one open model per thread."""
 
@@ -161,7 +178,7 @@ class _Asker:
                     photo.path.read_bytes(),
                     points=points,
                     models=(self._model.name,),
-                    unit="px" if unit == "px" else "percent",
+                    unit=unit,
                     top=len(self._columns),
                 ),
                 models={self._model.name: self._open()},
@@ -192,7 +209,7 @@ class _Asker:
 
 def _choose_points(
     photo: LabeledPhoto, index: int, questions: Questions
-) -> tuple[tuple[Place, ...], tuple[tuple[float, float] | None, ...], str]:
+) -> tuple[tuple[Place, ...], tuple[tuple[float, float] | None, ...], Unit]:
     """Where to ask about a photo: kinds, points and their unit."""
     if photo.point is not None:
         return ("given",), (photo.point,), "px"

@@ -7,7 +7,14 @@ Enters: a loaded model, or two, and labeled photos. Leaves: an `Evaluation`. Cal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dsapi.evaluation.answers import Answers, Place, Questions, Unreadable, ask_model
+from dsapi.evaluation.answers import (
+    Answers,
+    Place,
+    Questions,
+    Unreadable,
+    ask_model,
+    leave_out,
+)
 from dsapi.evaluation.comparison import Comparison, compare_answers
 from dsapi.evaluation.figures import Figures, measure_figures
 from dsapi.evaluation.photos import LabeledPhoto
@@ -23,7 +30,8 @@ class Evaluation:
         model: as loaded.
         other: the model it was compared with, if any.
         photos: what was asked about.
-        unreadable: photos that the core refused; they count nowhere.
+        unreadable: photos that the core refused, or on which one of the models failed; they count
+            nowhere.
         answers: of the model, by place.
         figures: of the model, one per place.
         other_figures: of the other model, likewise.
@@ -60,9 +68,14 @@ def evaluate_model(
     )
     other_answers: dict[Place, Answers] = {}
     if against is not None:
-        other_answers, _ = ask_model(
+        other_answers, unanswered = ask_model(
             against, photos, questions, limits=limits, threads=threads, on_photo=on_photo
         )
+        # Both are measured on the same photos, or one could win by failing on the hard ones.
+        missing = {each.photo: each for each in (*unanswered, *unreadable)}
+        unreadable = tuple(missing[photo] for photo in sorted(missing))
+        answers = leave_out(answers, missing)
+        other_answers = leave_out(other_answers, missing)
     return Evaluation(
         model,
         against,

@@ -34,7 +34,8 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
 
     A folder has one folder per label, named as `dsapi.photos.label_names` understands it. A CSV
     file has a first line with the columns ``file`` and ``label``, and ``x`` and ``y`` if photos are
-    labeled at a point; files are relative to the CSV file.
+    labeled at a point; files are relative to the CSV file. Of a table with a column ``split``, as
+    training has it, what is for training is left out.
 
     Raises:
         PhotosError: nothing there, a label that the model does not have, or a malformed line.
@@ -61,6 +62,8 @@ def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
 
 def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
     for row in read_rows(table, "file", "label"):
+        if row.values.get("split") == "train":
+            continue
         file, name = row.values["file"], row.values["label"]
         if not file or not name:
             raise PhotosError(f"{row.where}: file or label is empty")

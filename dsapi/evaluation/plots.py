@@ -20,8 +20,9 @@ def plot_confusions(matrix: NDArray[np.int64], labels: Sequence[str]) -> str:
     side = max(4.5, 0.24 * len(labels) + 2.2)
     figure, axes = _start(side, side)
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(labels)), labels, fontsize=7)
+    names = [_plain(label) for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(labels)), names, fontsize=7)
     axes.set_xlabel("answer")
     axes.set_ylabel("right label")
     figure.colorbar(shown, ax=axes, shrink=0.5, label="share of the right label")
@@ -62,12 +63,18 @@ def plot_labels(labels: Sequence[LabelFigures]) -> str:
     axes.barh(
         places - 0.2, [each.precision or 0 for each in counted], height=0.38, label="precision"
     )
-    axes.set_yticks(places, [f"{each.label} ({each.count})" for each in counted], fontsize=8)
+    names = [_plain(f"{each.label} ({each.count})") for each in counted]
+    axes.set_yticks(places, names, fontsize=8)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, len(counted) - 0.4)
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return _finish(figure)
+
+
+def _plain(text: str) -> str:
+    """Keep matplotlib from setting what is between two dollars as a formula."""
+    return text.replace("$", r"\$")
 
 
 def _start(

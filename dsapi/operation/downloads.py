@@ -105,7 +105,7 @@ def download_graph(
             if not stream.seek(0, os.SEEK_END):
                 part.unlink()  # nothing to go on with
         if found != sha256:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise StartupError(
                 f"{url} has SHA-256 {found}, but sha256 = {sha256!r}; the download was "
                 "thrown away: correct url or sha256"

@@ -37,6 +37,14 @@ def list_photos(folder: Path) -> Iterable[Path]:
             yield path
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; no system has one whose name it cannot write."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_photo(path: Path) -> Picture:
     """Decode a photo at its full size as the server does.
 
@@ -45,7 +53,7 @@ def open_photo(path: Path) -> Picture:
     """
     try:
         return read_picture(path.read_bytes(), _LIMITS)
-    except (RequestError, OSError) as error:
+    except (RequestError, OSError, ValueError) as error:
         raise PhotosError(f"{path} cannot be read ({error}); remove or replace it") from error
 
 

@@ -18,6 +18,7 @@ class LabelNames:
     def __init__(self, labels: Sequence[str]) -> None:
         """Know `labels`, in the order of the model's output."""
         self._count = len(labels)
+        self._numbered = any(_NUMBERED.fullmatch(label) for label in labels)
         self._names = {_normalize(label): index for index, label in enumerate(labels)}
         short = [shorten_label(label) for label in labels]
         alike = {name for name, times in Counter(short).items() if times > 1 or not name}
@@ -37,15 +38,15 @@ class LabelNames:
 
         Where all of them begin with a number (``00-womens-fashion``), it is the index of the label,
         and what follows is for people; but if that is the name of another label, they were numbered
-        after another list of labels, and neither counts.
+        after another list of labels, and neither counts. Where one of them is a label as it is, or
+        a label begins with a number itself, numbers are part of names and nothing else.
         """
-        folders = {name: _NUMBERED.fullmatch(name) for name in names}
-        numbered = all(folders.values())
-        return {
-            name: self._find_number(match) if match and numbered and index is None else index
-            for name, match in folders.items()
-            for index in [self.find(name)]
-        }
+        found = {name: self.find(name) for name in names}
+        numbers = {name: _NUMBERED.fullmatch(name) for name in found}
+        by_name = self._numbered or any(index is not None for index in found.values())
+        if by_name or not all(numbers.values()):
+            return found
+        return {name: self._find_number(match) for name, match in numbers.items() if match}
 
     def _find_number(self, match: re.Match[str]) -> int | None:
         number, named = int(match[1]), self.find(match[2])

@@ -66,7 +66,9 @@ def _read_row(
     other_name: Mapping[str, str],
 ) -> Row:
     named = {**values, **{column: values[name] for column, name in other_name.items()}}
+    if None in named:
+        raise PhotosError(f"{where}: more values than columns; put what has commas into quotes")
     for column in columns:
         if named[column] is None:
             raise PhotosError(f"{where}: the column {column} is missing")
-    return Row(where, {column: named[column] or "" for column in named if column is not None})
+    return Row(where, {column: value or "" for column, value in named.items()})

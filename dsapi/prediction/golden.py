@@ -53,30 +53,34 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
     path = model.model.spec.golden
     if path is None:
         return
+    where = f"[models.{model.model.name}] golden check"
     try:
-        for sample in _read_samples(path):
+        for number, sample in enumerate(_read_samples(path)):
+            where = f"[models.{model.model.name}] golden check, {path} sample {number}"
             _check_sample(model, sample, folder=path.parent, limits=limits)
     except (RequestError, StartupError) as error:
-        raise StartupError(f"[models.{model.model.name}] golden check: {error}") from error
+        raise StartupError(f"{where}: {error}") from error
 
 
 def _read_samples(path: Path) -> list[GoldenSample]:
     try:
-        return _Samples.validate_json(path.read_bytes())
-    except OSError as error:
-        raise StartupError(f"cannot read {path}: {error.strerror}") from error
+        return _Samples.validate_json(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"cannot read {path}: {error}") from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        where = ".".join(str(part) for part in problem["loc"]) or "as a whole"
         raise StartupError(f"{path}: {where}: {problem['msg']}") from error
 
 
 def _check_sample(model: OpenModel, sample: GoldenSample, *, folder: Path, limits: Limits) -> None:
     name = model.model.name
+    if sample.label not in model.model.labels:
+        raise StartupError(f"{sample.label!r} is no label of {model.model.spec.labels}")
     try:
         data = (folder / sample.image).read_bytes()
-    except OSError as error:
-        raise StartupError(f"cannot read {folder / sample.image}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise StartupError(f"cannot read the image {str(sample.image)!r}: {error}") from error
     point = None if sample.x is None or sample.y is None else (sample.x, sample.y)
     request = PredictionRequest(data, points=(point,), models=(name,), unit=sample.unit, top=1)
     prediction = predict(

@@ -184,8 +184,8 @@ def _start_model(
     )
     try:
         probabilities = open_model.start(crops)
-    except ModelError:
-        failed = _report_failure(model, boxes)
+    except ModelError as error:
+        failed = _report_failure(model, boxes, error)
         return lambda: failed
     return partial(_rank_labels, model, boxes, probabilities, request=request)
 
@@ -208,14 +208,16 @@ def _rank_labels(
             )
             for row in probabilities()
         )
-    except ModelError:
-        return _report_failure(model, boxes)
+    except ModelError as error:
+        return _report_failure(model, boxes, error)
     return _ModelAnswer(boxes, ranked)
 
 
-def _report_failure(model: Model, boxes: tuple[Box, ...]) -> _ModelAnswer:
+def _report_failure(model: Model, boxes: tuple[Box, ...], error: ModelError) -> _ModelAnswer:
     """Tell the caller that a model failed, and the log the reason, which is ours."""
-    _LOGGER.exception("model %s %s failed", model.name, model.version)
+    # Where in an engine's own code it failed is for debugging only.
+    debugging = _LOGGER.isEnabledFor(logging.DEBUG)
+    _LOGGER.error("model %s %s failed: %s", model.name, model.version, error, exc_info=debugging)
     return _ModelAnswer(boxes, ((),) * len(boxes), error="the model failed on this picture")
 
 

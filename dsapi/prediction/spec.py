@@ -92,11 +92,14 @@ class ModelSpec(BaseModel):
         """Refuse now what a download would fail on."""
         try:
             parts = urlsplit(url or "http://host")
-            usable = bool(parts.hostname) and parts.port != 0 and parts.geturl().isascii()
+            usable = bool(parts.hostname) and parts.port != 0 and parts.username is None
+            usable = usable and parts.geturl().isascii()
         except ValueError:
             usable = False
         if not usable:
-            raise PydanticCustomError("url", "must be http(s)://HOST[:PORT]/PATH in ASCII")
+            raise PydanticCustomError(
+                "url", "must be http(s)://HOST[:PORT]/PATH in ASCII, without a user"
+            )
         return url
 
     @model_validator(mode="after")

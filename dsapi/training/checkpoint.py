@@ -27,6 +27,10 @@ class Checkpoint:
         self._path = path
         self._run = run
 
+    def exists(self) -> bool:
+        """Tell whether there is a checkpoint, of whichever run."""
+        return self._path.exists()
+
     def save(self, variables: Sequence[Any], **more: NDArray[Any]) -> None:
         """Write the values of Keras variables and `more` arrays, whole or not at all."""
         arrays: dict[str, Any] = {"run": np.array(self._run), **more}
@@ -44,12 +48,12 @@ class Checkpoint:
         Raises:
             StartupError: the file is no checkpoint.
         """
-        if not self._path.exists():
+        if not self.exists():
             return None
         try:
             with np.load(self._path) as saved:
                 arrays = dict(saved)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise StartupError(
                 f"{self._path} is no checkpoint of a training; remove it to begin anew"
             ) from error

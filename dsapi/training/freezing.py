@@ -88,11 +88,9 @@ def freeze_network(
         FreezingError: The network loops, calls functions that cannot be inlined, keeps
             variables or 64-bit floats, or gives other than one tensor.
     """
-    definition = _trace_definition(
+    definition = _define(
         network, input_shape=input_shape, input_name=input_name, output_name=output_name
     )
-    definition = _clean_definition(definition, input_name=input_name, output_name=output_name)
-    _check_definition(definition, input_name=input_name, output_name=output_name)
     content: bytes = definition.SerializeToString(deterministic=True)
     write_atomically(path, content)
     return FrozenGraph(
@@ -100,6 +98,31 @@ def freeze_network(
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def check_freezable(network: Callable[..., Any], *, input_shape: Sequence[int | None]) -> None:
+    """See that a network can be frozen, before it is trained.
+
+    Raises:
+        FreezingError: as `freeze_network` would.
+    """
+    _define(network, input_shape=input_shape, input_name="input", output_name="output")
+
+
+def _define(
+    network: Callable[..., Any],
+    *,
+    input_shape: Sequence[int | None],
+    input_name: str,
+    output_name: str,
+) -> Any:
+    """Make a checked ``GraphDef`` of a network."""
+    definition = _trace_definition(
+        network, input_shape=input_shape, input_name=input_name, output_name=output_name
+    )
+    definition = _clean_definition(definition, input_name=input_name, output_name=output_name)
+    _check_definition(definition, input_name=input_name, output_name=output_name)
+    return definition
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -213,7 +236,8 @@ def _check_definition(definition: Any, *, input_name: str, output_name: str) -> 
         if node.op in _CALLING_OPERATIONS:
             raise FreezingError(
                 f"operation {node.name!r} ({node.op}) loops or calls a function; "
-                "unroll recurrent layers (unroll=True) and avoid tf.while_loop and tf.map_fn"
+                "unroll recurrent layers (unroll=True), avoid tf.while_loop and tf.map_fn, or "
+                "choose another backbone"
             )
         if node.op in _VARIABLE_OPERATIONS:
             raise FreezingError(

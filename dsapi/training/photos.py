@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.photos.files import PhotosError, list_folders, list_photos
+from dsapi.photos.files import PhotosError, is_file, list_folders, list_photos
 from dsapi.photos.label_names import LabelNames
 from dsapi.photos.tables import read_rows
-from dsapi.prediction.labels import read_labels
+from dsapi.prediction.labels import check_labels, read_labels
 
 HELD_OUT_FRACTION = 0.15
 
@@ -49,10 +49,10 @@ class Collection:
     val: tuple[Photo, ...]
 
     @property
-    def identity(self) -> list[list[tuple[str, tuple[int, ...], str]]]:
-        """What a result depends on: photos count by name, not by folder, as data may be moved."""
+    def identity(self) -> list[list[tuple[str, int, tuple[int, ...], str]]]:
+        """What a result depends on: photos by name and size; their folder may be another one."""
         return [
-            [(photo.path.name, photo.labels, photo.source) for photo in part]
+            [(each.path.name, each.path.stat().st_size, each.labels, each.source) for each in part]
             for part in (self.train, self.val)
         ]
 
@@ -65,7 +65,7 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
     """
     if data.is_file():
         collection = _read_csv(data, seed)
-    elif (data / "train").is_dir():
+    elif (data / "train").is_dir() and list_folders(data / "train"):
         collection = _read_split_folders(data, seed)
     elif data.is_dir():
         names = list_folders(data)
@@ -78,6 +78,7 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
 
 
 def _check(collection: Collection, data: Path) -> None:
+    check_labels(collection.labels, where=str(data))
     seen = {label for photo in collection.train for label in photo.labels}
     missing = [name for index, name in enumerate(collection.labels) if index not in seen]
     if len(collection.labels) < 2:
@@ -122,6 +123,9 @@ def _read_split_folders(data: Path, seed: int) -> Collection:
         rows = read_rows(data / "manifest.csv", "file", "source_repo")
         sources = {row.values["file"]: row.values["source_repo"] for row in rows}
     train = _read_folders(data / "train", names, labels, sources=sources)
+    for name in ("valid", "validation"):
+        if (data / name).is_dir():
+            raise PhotosError(f"rename {data / name} to val: it would not be measured with")
     if not (data / "val").is_dir():
         return _hold_out(labels, train, seed)
     val = _read_folders(data / "val", list_folders(data / "val"), labels, sources=sources)
@@ -133,10 +137,17 @@ def _read_csv(path: Path, seed: int) -> Collection:
     split_labels = [_split(row.values["labels"]) for row in rows]
     labels = tuple(sorted({name for names in split_labels for name in names}))
     photos = []
+    first_named: dict[Path, str] = {}
     for row, names in zip(rows, split_labels, strict=True):
         file = path.parent / row.values["file"]
-        if not file.is_file():
-            raise PhotosError(f"{row.where}: there is no file {file}")
+        if not row.values["file"] or not is_file(file):
+            raise PhotosError(f"{row.where}: there is no file {str(file)[:200]}")
+        if file in first_named:
+            raise PhotosError(
+                f"{row.where}: {file} stands in {first_named[file]} already; write its labels in "
+                "one line, separated by |"
+            )
+        first_named[file] = row.where
         indices = tuple(sorted(labels.index(name) for name in names))
         photos.append(Photo(file, indices, row.values.get("source", "")))
     if not rows or "split" not in rows[0].values:

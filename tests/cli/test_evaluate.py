@@ -101,5 +101,7 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(
 ) -> None:
     (tmp_path / "report").write_text("a file, not a folder")
     command = ("evaluate", "colors", "--data", photos, "--config", tiny_config, "--report")
-    with pytest.raises(DsapiError, match=r"--report .*report: cannot write there: File exists"):
+    with pytest.raises(DsapiError, match=r"--against .*none\.pb: there is no such file"):
+        run(*command, tmp_path / "other", "--against", tmp_path / "none.pb")
+    with pytest.raises(DsapiError, match=r"--report .*report: cannot write there \(File exists\)"):
         run(*command, tmp_path / "report")

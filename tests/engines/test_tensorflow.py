@@ -88,6 +88,32 @@ def test_a_truncated_graph_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
+def test_a_graph_that_is_not_frozen_is_refused_as_such(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        pixels = v1.placeholder(tf.float32, [None, 3], name="image")
+        weights = v1.get_variable("weights", [3, 3], use_resource=True)
+        tf.nn.softmax(tf.matmul(pixels, weights), name="out")
+    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    with pytest.raises(StartupError, match=r"is not frozen: it has the variable 'weights.*freeze"):
+        load(path)
+
+
+def test_the_reason_of_a_failed_run_is_told(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 3], name="image")
+        keep = tf.compat.v1.placeholder(tf.float32, [], name="keep")
+        tf.nn.softmax(pixels * keep, name="out")
+    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    session = load(path, feed="image").open_session()
+    with pytest.raises(RuntimeError, match="You must feed a value for placeholder tensor 'keep'"):
+        session.run(np.zeros((1, 3), np.float32))
+
+
 def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
     graph = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9))
     pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)

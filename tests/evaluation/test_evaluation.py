@@ -16,7 +16,7 @@ from dsapi.evaluation.photos import LabeledPhoto, read_photos
 from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.picture import Limits
-from tests.graphs import COLOR_LABELS, freeze_constant
+from tests.graphs import COLOR_LABELS, freeze_constant, freeze_failing
 
 LIMITS = Limits(max_pixels=1_000_000, working_side=2048)
 Loader = Callable[[str], Model]
@@ -174,6 +174,27 @@ def test_two_graphs_are_asked_at_the_same_points(
     assert center.other_top1 == random.other_top1 == pytest.approx(4 / 12)
     assert (center.only_first_right, center.only_other_right) == (7, 0)
     assert center.interval[1] < 0
+
+
+def test_photos_on_which_one_graph_fails_count_for_neither(
+    photos: Path, load_tiny: Loader, tmp_path: Path
+) -> None:
+    model = load_tiny("colors")
+    # Fails on all colored photos, not on gray.
+    spec = model.spec.model_copy(update={"graph": freeze_failing(tmp_path / "failing.pb")})
+    other = load_model("colors", spec, engine=model.engine)
+    Image.new("RGB", (40, 30), (128, 128, 128)).save(photos / "red/gray.png")
+    evaluation = evaluate_model(
+        model,
+        read_photos(photos, model.labels),
+        Questions(random_points=0, seed=3),
+        limits=LIMITS,
+        against=other,
+    )
+    assert len(evaluation.unreadable) == 12
+    (comparison,) = evaluation.comparisons
+    assert [each.count for each in (*evaluation.figures, *evaluation.other_figures)] == [1, 1]
+    assert comparison.only_first_right == comparison.only_other_right == 0
 
 
 def test_the_report_is_one_page_that_asks_no_other_host(

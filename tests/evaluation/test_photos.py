@@ -120,6 +120,11 @@ def test_a_table_for_training_with_one_label_a_line_is_understood(tmp_path: Path
     assert [photo.label for photo in read_photos(tmp_path / "photos.csv", LABELS)] == [2]
 
 
+def test_what_was_trained_on_is_not_measured_with(tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text("file,labels,split\na.png,shoes,train\nb.png,shoes,val\n")
+    assert [photo.path.name for photo in read_photos(tmp_path / "photos.csv", LABELS)] == ["b.png"]
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="nowhere"):
         read_photos(tmp_path / "nowhere", LABELS)

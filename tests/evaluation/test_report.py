@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from dsapi.evaluation.answers import Questions
 from dsapi.evaluation.evaluation import evaluate_model
 from dsapi.evaluation.photos import LabeledPhoto
+from dsapi.evaluation.plots import plot_confusions
 from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
@@ -30,6 +32,11 @@ def save_phone_photo(path: Path) -> Path:
     exif[ORIENTATION] = 6  # "turn 90° clockwise to show"
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
     return path
+
+
+def test_labels_with_dollars_are_no_formulas() -> None:
+    labels = ("a$\\frac$", "b$c$")
+    assert "a$\\frac$" in plot_confusions(np.eye(2, dtype=np.int64), labels)
 
 
 def test_a_photo_turned_by_exif_is_shown_upright_with_its_point_in_place(

@@ -202,6 +202,12 @@ def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> N
     assert behavior.asked == [None]
 
 
+def test_an_empty_answer_has_another_hash(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="has SHA-256 e3b0c44"):
+        download(serve(Behavior(content=b"")), tmp_path / "graph.pb")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_nothing_is_left_of_a_download_that_brought_nothing(
     serve: Serve, tmp_path: Path, status: int
@@ -228,7 +234,14 @@ def test_a_command_says_how_a_download_goes_where_there_is_no_terminal(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[::1", "http://host:99999/g.pb", "http:///g.pb", "https://host/gräph.pb"]
+    "url",
+    [
+        "http://[::1",
+        "http://host:99999/g.pb",
+        "http:///g.pb",
+        "https://host/gräph.pb",
+        "http://joe:secret@host/g.pb",
+    ],
 )
 def test_a_url_that_is_none_is_no_configuration(tmp_path: Path, url: str) -> None:
     config = write_section(tmp_path, url=url)

@@ -17,4 +17,7 @@ def test_folders_count_by_number_only_where_all_have_one() -> None:
     names = LabelNames(LABELS)
     assert names.find_folders(["00-ladies", "2_boots"]) == {"00-ladies": 0, "2_boots": 2}
     assert names.find_folders(["00-ladies", "shoes"]) == {"00-ladies": None, "shoes": 2}
+    stars = LabelNames(("1-star", "2-stars", "3-stars"))
+    assert stars.find_folders(["1-star", "2-star"]) == {"1-star": 0, "2-star": None}
+    assert stars.find_folders(["2-star"]) == {"2-star": None}
     assert names.find_folders(["00-shoes", "3-x"]) == {"00-shoes": None, "3-x": None}

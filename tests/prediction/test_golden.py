@@ -36,6 +36,23 @@ def test_a_sample_at_a_point_is_checked_there(tmp_path: Path) -> None:
         check_golden(open_model(tmp_path, x=5, y=5, label="blue"), LIMITS)
 
 
+def test_the_sample_that_is_wrong_is_named(tmp_path: Path) -> None:
+    for wrong, told in (
+        ({"label": "zebra"}, r"golden\.json sample 0: 'zebra' is no label of .*labels\.txt"),
+        ({"label": "red", "x": 900, "y": 5}, r"golden\.json sample 0: x must be between 0 and 63"),
+        ({"label": "red", "image": "no\0.png"}, r"sample 0: cannot read the image 'no\\x00\.png'"),
+    ):
+        with pytest.raises(StartupError, match=told):
+            check_golden(open_model(tmp_path, **wrong), LIMITS)
+
+
+def test_a_golden_file_of_an_editor_that_marks_utf8_is_read(tmp_path: Path) -> None:
+    model = open_model(tmp_path, x=5, y=5, label="red")
+    golden = tmp_path / "golden.json"
+    golden.write_text(golden.read_text(), encoding="utf-8-sig")
+    check_golden(model, LIMITS)
+
+
 @pytest.mark.parametrize("half", ["x", "y"])
 def test_half_a_point_is_refused_and_not_taken_for_the_center(tmp_path: Path, half: str) -> None:
     # The center is in the blue half: without the refusal this sample would pass.

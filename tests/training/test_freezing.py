@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.training.freezing import FreezingError, freeze_network, write_atomically
+from dsapi.training.freezing import (
+    FreezingError,
+    check_freezable,
+    freeze_network,
+    write_atomically,
+)
 from tests.graphs import run_graph
 
 
@@ -39,6 +44,17 @@ def freeze_small(path: Path, network: Any) -> Any:
         input_name="picture",
         output_name="scores",
     )
+
+
+def test_what_cannot_be_frozen_is_seen_before_it_is_trained() -> None:
+    import tensorflow as tf
+
+    def loop(pixels: Any) -> Any:
+        return tf.map_fn(lambda row: row * 2.0, pixels)
+
+    with pytest.raises(FreezingError, match="loops or calls a function"):
+        check_freezable(loop, input_shape=(None, 4))
+    check_freezable(lambda pixels: pixels * 2.0, input_shape=(None, 4))
 
 
 def test_the_frozen_graph_gives_what_the_network_gives(tmp_path: Path, batch: np.ndarray) -> None:

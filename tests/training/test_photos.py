@@ -77,6 +77,43 @@ def test_a_folder_to_measure_with_that_nothing_is_learned_for_is_named(tmp_path:
         read_photos(tmp_path)
 
 
+def test_a_photo_in_two_lines_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "photos.csv").write_text("file,labels\na.png,beach\na.png,sunset\n")
+    with pytest.raises(PhotosError, match=r"line 3: .*a\.png stands in .*line 2 already"):
+        read_photos(tmp_path / "photos.csv")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, ""])
+def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "photos.csv").write_text(f"file,labels\n{name},beach\n")
+    with pytest.raises(PhotosError, match="line 2: there is no file"):
+        read_photos(tmp_path / "photos.csv")
+
+
+def test_a_label_may_be_called_train(tmp_path: Path) -> None:
+    for label in ("car", "train"):
+        for name in "ab":
+            save(tmp_path / label / f"{name}.png")
+    assert read_photos(tmp_path).labels == ("car", "train")
+
+
+def test_a_folder_that_would_not_be_measured_with_is_named(tmp_path: Path) -> None:
+    for folder in ("train/cat", "train/dog", "validation/cat"):
+        save(tmp_path / folder / "a.png")
+    with pytest.raises(PhotosError, match=r"rename .*validation to val"):
+        read_photos(tmp_path)
+
+
+def test_another_size_of_a_photo_is_another_collection(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        for name in "ab":
+            save(tmp_path / label / f"{name}.png")
+    before = read_photos(tmp_path).identity
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "cat/a.png")
+    assert read_photos(tmp_path).identity != before
+
+
 def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "photos.csv").write_text("file,labels\ngone.png,beach\n")
     with pytest.raises(PhotosError, match=r"line 2: there is no file .*gone\.png"):

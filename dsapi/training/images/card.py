@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,12 +80,16 @@ def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> tuple[float,
     )
 
 
-def write_section(name: str) -> str:
-    """Write the section of ``dsapi.conf`` that serves the graph, which ends in its activation."""
+def write_section(name: str, *, folder: Path | None = None) -> str:
+    """Write the section of ``dsapi.conf`` that serves the graph, which ends in its activation.
+
+    ``folder`` holds models/ and labels/, if that is not the folder of ``dsapi.conf``.
+    """
+    beside = "" if folder is None else f"{folder.as_posix()}/"
     lines = [
         f"[models.{name}]",
-        f'graph = "models/{name}.pb"',
-        f'labels = "labels/{name}.txt"',
+        f'graph = "{beside}models/{name}.pb"',
+        f'labels = "{beside}labels/{name}.txt"',
         f'crop = "{CROP}"',
     ]
     return "\n".join(lines) + "\n"
@@ -100,7 +105,6 @@ def write_card(
     epochs: int,
     activation: str,
     figures: ImageFigures,
-    section: str,
 ) -> str:
     """Write the card as Markdown."""
     rows = "\n".join(
@@ -109,6 +113,7 @@ def write_card(
             collection.labels, figures.label_recall, figures.label_precision, strict=True
         )
     )
+    advice = f", and measure it with `dsapi evaluate {name}`" if activation == "softmax" else ""
     settings = "\n".join(f"    {key}: {value}" for key, value in config.model_dump().items())
     return f"""\
 # {graph.path.name}
@@ -140,11 +145,11 @@ expected calibration error {figures.calibration_error:.3f}.
 {rows}
 
 The held-out photos chose the epoch and the temperature too, and come from the same sources as the
-others: expect less on photos from elsewhere, and measure it with `dsapi evaluate {name}`.
+others: expect less on photos from elsewhere{advice}.
 
 ## Serving
 
-{_indent(section.splitlines())}
+{_indent(write_section(name).splitlines())}
 """
 
 

@@ -7,13 +7,15 @@ unknown or wrong setting stops the training and is named.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
-from dsapi.errors import StartupError
+from dsapi.errors import StartupError, first_line
 from dsapi.prediction.crops import parse_crop
 
+_DECIDED = {"include_top", "weights", "input_shape", "input_tensor", "pooling", "classes"}
 CROP = parse_crop("80%")
 """What a network sees of a photo, in training as in the section that serves it."""
 
@@ -35,15 +37,25 @@ class ImageConfig(BaseModel):
     frozen_epochs: int = Field(2, ge=0, description="First passes that train only the new layer")
     patience: int = Field(3, ge=1, description="Stop after so many epochs without a gain")
     batch_size: int = Field(32, ge=1, description="Photos a step")
-    learning_rate: float = Field(1e-3, gt=0, description="Of the new layer")
-    backbone_rate: float = Field(1e-4, ge=0, description="Of the backbone; 0: stays as it is")
+    learning_rate: float = Field(1e-3, gt=0, lt=1e3, description="Of the new layer")
+    backbone_rate: float = Field(
+        1e-4, ge=0, lt=1e3, description="Of the backbone; 0: stays as it is"
+    )
     label_smoothing: float = Field(0.05, ge=0, lt=0.5, description="Pull of targets to the middle")
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of features left out in a step")
     augmentation: Literal["strong", "crop"] = Field(
         "strong", description="crop: random points only, colors and sharpness stay"
     )
     class_weights: bool = Field(True, description="Count rare labels more")
-    seed: int = Field(0, ge=0, description="Of everything random")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of everything random")
+
+    @field_validator("backbone_options")
+    @classmethod
+    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Leave to the training what it decides itself."""
+        if taken := sorted(set(options) & _DECIDED):
+            raise PydanticCustomError("decided", f"{', '.join(taken)} cannot be chosen")
+        return options
 
 
 def read_config(path: Path | None) -> ImageConfig:
@@ -57,10 +69,14 @@ def read_config(path: Path | None) -> ImageConfig:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise StartupError(f"cannot read the training settings {path}: {error}") from error
-    if not isinstance(values, dict):
+        values = yaml.safe_load(path.read_text("utf-8-sig")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        # A parser's message has the place of the problem in lines of its own.
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or first_line(error)
+        where = f" on line {mark.line + 1}" if mark is not None else ""
+        raise StartupError(f"cannot read the training settings {path}: {reason}{where}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise StartupError(f"{path} must hold lines such as 'epochs: 12'")
     try:
         return ImageConfig(**values)
@@ -70,4 +86,5 @@ def read_config(path: Path | None) -> ImageConfig:
         if first["type"] == "extra_forbidden":
             known = ", ".join(ImageConfig.model_fields)
             raise StartupError(f"{path}: unknown setting {name!r}; known are {known}") from error
-        raise StartupError(f"{path}: {name}: {first['msg']}, not {first['input']!r}") from error
+        got = repr(first["input"])[:60]
+        raise StartupError(f"{path}: {name}: {first['msg']}, not {got}") from error

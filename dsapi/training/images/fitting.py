@@ -80,9 +80,11 @@ class Fit:
         done = len(history)
         if done:
             console.print(f"going on after epoch {done} of {config.epochs}")
+        elif checkpoint.exists():
+            console.print("the checkpoint is of other data, settings or weights: beginning anew")
         steps = -(-len(self._photos) // config.batch_size)
         with TrainingProgress(console, steps=config.epochs * steps, done=done * steps) as progress:
-            while not self._is_over(history):
+            while not is_over(history, config):
                 epoch = len(history)
                 history.append(self._run_epoch(epoch, progress))
                 if not count_stale(history):
@@ -106,23 +108,20 @@ class Fit:
         best = [saved[f"best{index}"] for index in range(len(weights))]
         return unpack_history(saved["history"]), best
 
-    def _is_over(self, history: Sequence[EpochFigures]) -> bool:
-        config = self._config
-        patient = count_stale(history) < config.patience or len(history) <= config.frozen_epochs
-        return len(history) >= config.epochs or not patient
-
     def _run_epoch(self, epoch: int, progress: TrainingProgress) -> EpochFigures:
         config = self._config
         whole = epoch >= config.frozen_epochs and config.backbone_rate > 0
         step_of = self._step_of_all if whole else self._step_of_head
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self._photos))
         results: list[tuple[float, float]] = []
+        counts: list[int] = []
         for start in range(0, len(order), config.batch_size):
             rows = order[start : start + config.batch_size]
             pixels = np.stack([self._pixels(int(row), epoch) for row in rows])
             loss, right = step_of(pixels, self._targets[rows], self._weights[rows])
             results.append((float(loss), float(right)))
-            progress.advance(*np.mean(results[-50:], axis=0))
+            counts.append(len(rows))
+            progress.advance(*np.average(results[-50:], axis=0, weights=counts[-50:]))
         logits, targets = self.score_val()
         new_loss = float(np.mean(self._losses(targets, logits)))
         if not np.isfinite(new_loss):
@@ -131,7 +130,7 @@ class Fit:
                 f"({config.learning_rate}) or backbone_rate ({config.backbone_rate})"
             )
         new_accuracy = float(np.mean(self._right(targets, logits)))
-        loss, accuracy = np.mean(results, axis=0).tolist()
+        loss, accuracy = np.average(results, axis=0, weights=counts).tolist()
         return EpochFigures(loss, accuracy, new_loss, new_accuracy)
 
     def score_val(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -186,6 +185,13 @@ class Fit:
         if whole:
             self._body.apply(gradients[count:], self._body_variables)
         return loss, tf.reduce_mean(self._right(targets, logits))
+
+
+def is_over(history: Sequence[EpochFigures], config: ImageConfig) -> bool:
+    """Tell whether all epochs are done, or too many of the whole network brought nothing."""
+    # What the new layer alone gained, or not, says nothing about the backbone.
+    stale = count_stale(history[config.frozen_epochs :])
+    return len(history) >= config.epochs or stale >= config.patience
 
 
 def count_stale(history: Sequence[EpochFigures]) -> int:

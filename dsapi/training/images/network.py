@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -128,14 +127,12 @@ def find_backbone(name: str) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
     """
     import keras
 
-    found: dict[str, ModuleType] = {}
-    for _, module in inspect.getmembers(keras.applications, inspect.ismodule):
-        if hasattr(module, "preprocess_input"):
-            found |= {key: module for key, _ in inspect.getmembers(module, callable)}
-    known = {key: module for key, module in found.items() if key[0].isupper()}
+    applications = keras.applications
+    known = {key: make for key, make in inspect.getmembers(applications, callable)}
     if name not in known:
         raise StartupError(f"no backbone {name!r}; there are {', '.join(sorted(known))}")
-    return getattr(known[name], name), known[name].preprocess_input
+    module = known[name].__module__.rpartition(".")[2]
+    return known[name], getattr(applications, module).preprocess_input
 
 
 def load_weights(backbone: Any, path: Path) -> None:
@@ -158,5 +155,8 @@ def load_weights(backbone: Any, path: Path) -> None:
                     )
     except Exception as error:  # each format has its own, down to that of a broken archive
         raise StartupError(
-            f"weights {path} do not fit the backbone: {first_line(error)}"
+            f"weights {path} do not fit the backbone: {first_line(error)}; save those of the "
+            "backbone alone, without its head"
         ) from error
+    if not all(np.isfinite(each).all() for each in backbone.get_weights()):
+        raise StartupError(f"weights {path} hold numbers that are none (NaN or infinite)")

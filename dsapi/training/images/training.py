@@ -1,7 +1,7 @@
 """Train an image classifier on one's own labels, on any backbone.
 
 Enters: a `Collection` of photos (one label each, or any number), `ImageConfig`, weights for the
-backbone. Leaves: a frozen graph, its labels, its card and the section for ``dsapi.conf``. Called
+backbone. Leaves: a frozen graph, its labels, its card and its curves. Called
 by ``dsapi train image``. Runs on a GPU where TensorFlow finds one.
 """
 
@@ -20,7 +20,12 @@ from dsapi.errors import StartupError
 from dsapi.training.calibration import fit_temperature
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import plot_curves
-from dsapi.training.freezing import FrozenGraph, freeze_network, write_atomically
+from dsapi.training.freezing import (
+    FrozenGraph,
+    check_freezable,
+    freeze_network,
+    write_atomically,
+)
 from dsapi.training.images import card as cards
 from dsapi.training.images.card import list_questions
 from dsapi.training.images.config import ImageConfig
@@ -36,7 +41,6 @@ class TrainedImages:
     graph: FrozenGraph
     labels: Path
     card: Path
-    section: str
     activation: Activation
     figures: cards.ImageFigures
 
@@ -51,7 +55,7 @@ def train_images(
     work_dir: Path,
     console: Console,
 ) -> TrainedImages:
-    """Train and write ``models/NAME.pb``, ``models/NAME.md``, ``labels/NAME.txt``.
+    """Train and write ``models/NAME.pb``, ``.md``, ``-curves.png``, and ``labels/NAME.txt``.
 
     ``work_dir`` keeps a checkpoint until all is written: a training that was interrupted goes on
     after its last epoch when it is started again with the same data, settings and weights.
@@ -71,6 +75,9 @@ def train_images(
     classifier = build_classifier(config, weights=weights, labels=len(collection.labels))
     run = _describe_run(collection, config, weights)
     checkpoint = Checkpoint(work_dir / f"{name}.npz", run=run)
+    shape = (None, config.size, config.size, 3)
+    # Not every backbone can be frozen: better seen now than after hours.
+    check_freezable(_with_activation(classifier, activation, 1.0), input_shape=shape)
     fit = Fit(classifier, collection, config, activation=activation)
     history = fit.run(checkpoint, console=console)
     plot_curves(history, output / "models" / f"{name}-curves.png", title=name)
@@ -79,13 +86,12 @@ def train_images(
     graph = freeze_network(
         _with_activation(classifier, activation, temperature),
         output / "models" / f"{name}.pb",
-        input_shape=(None, config.size, config.size, 3),
+        input_shape=shape,
         input_name="image",
     )
     figures = cards.measure(logits / np.float32(temperature), targets, activation)
     labels = output / "labels" / f"{name}.txt"
     write_atomically(labels, "".join(f"{label}\n" for label in collection.labels).encode())
-    section = cards.write_section(name)
     card = output / "models" / f"{name}.md"
     text = cards.write_card(
         name=name,
@@ -96,11 +102,10 @@ def train_images(
         epochs=len(history),
         activation=activation,
         figures=figures,
-        section=section,
     )
     write_atomically(card, text.encode())
     checkpoint.remove()
-    return TrainedImages(graph, labels, card, section, activation, figures)
+    return TrainedImages(graph, labels, card, activation, figures)
 
 
 def _describe_run(collection: Collection, config: ImageConfig, weights: str) -> str:

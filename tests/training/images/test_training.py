@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from dsapi.cli import app
 from dsapi.errors import StartupError
+from dsapi.training.epochs import EpochFigures
 from dsapi.training.images import training
 from dsapi.training.images.config import read_config
+from dsapi.training.images.fitting import count_stale, is_over
 from dsapi.training.images.network import build_classifier, find_backbone
 from dsapi.training.photos import read_photos
 from tests.training.cuts import CutError, CuttingConsole
@@ -227,6 +229,52 @@ def test_weights_that_cannot_be_downloaded_are_named(
         build_classifier(settings, weights="imagenet", labels=3)
 
 
+@pytest.mark.parametrize(
+    "name", ["MobileNetV2", "MobileNetV3Small", "EfficientNetV2B0", "ResNet50V2", "ConvNeXtTiny"]
+)
+def test_every_network_of_keras_applications_is_a_backbone(name: str) -> None:
+    import keras
+
+    make, preprocess = find_backbone(name)
+    assert make is getattr(keras.applications, name)
+    assert preprocess.__module__ == make.__module__
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, config: Path) -> None:
+    backbone = build_classifier(read_config(config), weights="none", labels=3).backbone
+    backbone.layers[-2].set_weights(
+        [np.full_like(each, np.nan) for each in backbone.layers[-2].get_weights()]
+    )
+    save_backbone(backbone, tmp_path / "nan.npz")
+    with pytest.raises(StartupError, match=r"nan\.npz hold numbers that are none"):
+        build_classifier(read_config(config), weights=str(tmp_path / "nan.npz"), labels=3)
+
+
+def test_patience_begins_with_the_backbone(tmp_path: Path, config: Path) -> None:
+    losses = [1.0, 1.1, 1.2, 1.3]
+    history = [EpochFigures(1.0, 0.5, loss, 0.5) for loss in losses]
+    assert count_stale(history) == 3
+    assert count_stale([*history, EpochFigures(1.0, 0.5, 0.9, 0.5)]) == 0
+    settings = read_config(config).model_copy(
+        update={"frozen_epochs": 4, "patience": 3, "epochs": 20}
+    )
+    assert not is_over(history, settings)
+    assert not is_over([*history, *history[:3]], settings)
+    assert is_over([*history, *history], settings)
+
+
+@pytest.mark.parametrize("option", ["--output", "--work-dir"])
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(
+    tmp_path: Path, option: str
+) -> None:
+    paint_scenes(tmp_path, 8)
+    (tmp_path / "file").write_text("no folder")
+    command = ["train", "image", "scenes", "--data", str(tmp_path / "photos.csv")]
+    result = CliRunner().invoke(app, [*command, option, str(tmp_path / "file")])
+    assert isinstance(result.exception, StartupError)
+    assert f"{option} {tmp_path}/file" in str(result.exception)
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path, config: Path) -> None:
     np.savez(tmp_path / "other.npz", **{"Conv1/kernel": np.zeros((1, 1, 3, 8), np.float32)})
     with pytest.raises(StartupError, match=r"other\.npz do not fit the backbone"):
@@ -240,6 +288,30 @@ def test_a_file_of_weights_fills_the_backbone(tmp_path: Path, config: Path) -> N
     second = build_classifier(settings, weights=str(tmp_path / "mine.npz"), labels=3).backbone
     for before, after in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(before.numpy(), after.numpy())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1: 2\n", "must hold lines such as 'epochs: 12'"),
+        ("epochs: [1\n", "cannot read the training settings .* on line 2$"),
+        ("seed: 4294967296\n", "seed: .*less than 4294967296"),
+        ("learning_rate: .inf\n", "learning_rate: .*less than 1000"),
+        ("backbone_options: {pooling: avg}\n", "backbone_options: pooling cannot be chosen"),
+    ],
+)
+def test_wrong_settings_are_named_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "training.yaml"
+    path.write_text(text)
+    with pytest.raises(StartupError, match=told) as refused:
+        read_config(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_name_that_no_section_can_have_is_refused() -> None:
+    result = CliRunner().invoke(app, ["train", "image", "total", "--data", "nowhere"])
+    assert result.exit_code == 2
+    assert "cannot name a model" in " ".join(result.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "/tmp/model", "", ".", "a b", "wetter\n"])
