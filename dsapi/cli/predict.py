@@ -16,7 +16,6 @@ from dsapi.prediction.predictor import predict as predict_picture
 from dsapi.settings import load_settings
 
 _BAR_WIDTH = 30
-_NO_HURRY_S = 3600.0
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -63,7 +62,7 @@ def predict(
         ),
         models=models,
         limits=settings.limits,
-        deadline=Deadline.within(_NO_HURRY_S),
+        deadline=Deadline.far(),
     )
     if as_json:
         _print_json(prediction)

@@ -15,6 +15,7 @@ from dsapi.engines import EngineOptions, Session
 from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
 
+
 class TensorFlowSession(Session):
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
 

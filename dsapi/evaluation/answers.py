@@ -25,7 +25,6 @@ from dsapi.prediction.predictor import PredictionRequest, predict
 
 #: Where a photo was asked about: its center, random points as users tap, or the CSV file's point.
 Place = Literal["center", "random", "given"]
-_NO_HURRY_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ class _Asker:
                 ),
                 models={self._model.name: self._open()},
                 limits=self._limits,
-                deadline=Deadline.within(_NO_HURRY_S),
+                deadline=Deadline.far(),
             )
         except (RequestError, OSError) as error:
             return Unreadable(index, str(error))

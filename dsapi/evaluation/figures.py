@@ -100,8 +100,7 @@ def measure_figures(answers: Answers, labels: Sequence[str]) -> Figures:
         top1=float((top == truth).mean()),
         top5=float((ranking[:, :5] == truth[:, None]).any(axis=1).mean()),
         balanced_top1=float(np.mean(recalls)),
-        calibration_error=sum(each.count * abs(each.probability - each.accuracy) for each in bins)
-        / len(truth),
+        calibration_error=sum_up_calibration(bins),
         mean_probability=float(probabilities.max(axis=1).mean()),
         labels=tuple(by_label),
         confusions=_rank_confusions(matrix, labels),
@@ -132,6 +131,12 @@ def measure_calibration(
         )
         for place in np.unique(places).tolist()
     )
+
+
+def sum_up_calibration(bins: Sequence[CalibrationBin]) -> float:
+    """Expected calibration error: mean gap of probability and accuracy, bins by their counts."""
+    gaps = (each.count * abs(each.probability - each.accuracy) for each in bins)
+    return sum(gaps) / sum(each.count for each in bins)
 
 
 def _measure_labels(matrix: NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:

@@ -23,6 +23,11 @@ class Deadline:
         """Start the clock now."""
         return cls(timeout_s, time.monotonic() + timeout_s)
 
+    @classmethod
+    def far(cls) -> "Deadline":
+        """Start a clock for a caller who is in no hurry: an hour."""
+        return cls.within(3600.0)
+
     @property
     def left_s(self) -> float:
         """Seconds left, never negative."""

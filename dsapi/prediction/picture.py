@@ -22,7 +22,6 @@ from dsapi.prediction.reduction import find_spare_factor, reduction_factor
 
 # A crop is averaged over blocks as long as this many times the pixels asked for are left.
 _AVERAGING_DETAIL = 1.0
-_NO_HURRY_S = 3600.0
 # Beside 3 bytes a pixel: what a request may use whatever the size of its picture.
 _BASE_BYTES = 64 * 1024 * 1024
 # Of which decoding takes half of this for bands, crops and its own tables; as much again is what
@@ -224,7 +223,7 @@ def read_picture(data: bytes, limits: Limits) -> Picture:
     Raises:
         RequestError: as `open_picture` and `OpenPicture.decode`.
     """
-    return open_picture(data, limits).decode(1, Deadline.within(_NO_HURRY_S))
+    return open_picture(data, limits).decode(1, Deadline.far())
 
 
 def _surrounding_blocks(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 15
+from dsapi.evaluation.figures import measure_calibration, sum_up_calibration
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -41,14 +41,6 @@ def fit_temperature(
 def expected_calibration_error(
     probabilities: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float:
-    """Give the mean gap between confidence and accuracy over 15 bins of equal width, 0..1."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(
-        sum(
-            abs(right[bins == index].mean() - confidence[bins == index].mean())
-            * (bins == index).mean()
-            for index in np.unique(bins)
-        )
-    )
+    """Give the mean gap between confidence and accuracy as ``dsapi evaluate`` does, 0..1."""
+    right = np.asarray(probabilities.argmax(axis=1) == labels)
+    return sum_up_calibration(measure_calibration(probabilities.max(axis=1), right))
