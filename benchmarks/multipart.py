@@ -7,14 +7,12 @@ Both ask for the colors at a point of the same JPEG of 300 kB, and nothing else 
 """
 
 import argparse
-import re
 import statistics
-import subprocess
-import sys
 import time
 
 from benchmarks.decode import encode_photo
 from benchmarks.load import Client, raw_request, upload_request
+from benchmarks.processes import serving
 
 _BAR_MS = 1.0
 _PATH = "/v1/predictions"
@@ -26,21 +24,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=400)
     rounds = parser.parse_args().rounds
     picture = encode_photo(1600, 1200, quality=71)
-    command = [sys.executable, "-m", "dsapi", "serve", "--port", "0", "--log-level", "WARNING"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        found = re.search(r"http://\S+:(\d+)", server.stdout.readline())
-        if found is None:
-            raise SystemExit("the server did not start")
-        port = int(found[1])
+    with serving() as (_, port):
         raw = raw_request(f"{_PATH}?models=colors&x=120&y=340", picture, port=port)
         fields = {"x": 120, "y": 340}
         upload = upload_request(f"{_PATH}?models=colors", picture, port=port, fields=fields)
         raw_ms, upload_ms = measure(port, raw, upload, rounds=rounds)
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
     print(f"{len(picture) // 1000} kB: raw {raw_ms:.2f} ms, multipart {upload_ms:.2f} ms")
     verdict = "reached" if upload_ms - raw_ms <= _BAR_MS else "missed"
     print(f"difference {upload_ms - raw_ms:.2f} ms, bar {_BAR_MS:.2f} ms: {verdict}")

@@ -11,10 +11,6 @@ import argparse
 import json
 import math
 import random
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +21,7 @@ import numpy as np
 from benchmarks.arrivals import call_at
 from benchmarks.bench import make_picture
 from benchmarks.load import measure, raw_request
-from benchmarks.processes import count_cores, read_process_cpu_s
+from benchmarks.processes import count_cores, read_process_cpu_s, serving
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PATIENCE_S = 30.0
@@ -152,20 +148,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--plot", type=Path, default=Path("docs/overload.png"))
-    parser.add_argument("--json", type=Path, default=Path("docs/overload.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/overload.json"))
     options = parser.parse_args()
-    command = [sys.executable, "-m", "dsapi", "serve", "--port", "0", "--log-level", "ERROR"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        found = re.search(r"http://[^:]+:(\d+)", server.stdout.readline())
-        assert found is not None, "the server does not start"
-        try:
-            target = Target(server.pid, int(found[1]))
-            outcomes = run(target, seconds=options.seconds)
-        finally:
-            server.send_signal(signal.SIGTERM)
+    with serving() as (pid, port):
+        outcomes = run(Target(pid, port), seconds=options.seconds)
     draw_curve(outcomes, path=options.plot)
     figures = [asdict(outcome) for outcome in outcomes]
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 

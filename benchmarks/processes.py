@@ -1,8 +1,10 @@
 """Processes: start a server in a group of its own, weigh it with all its children, end it."""
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -41,6 +43,21 @@ class Server:
 def count_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def serving() -> Iterator[tuple[int, int]]:
+    """Serve with the shipped configuration on a free port; yield process and port; end it."""
+    command = [sys.executable, "-m", "dsapi", "serve", "--port", "0", "--log-level", "ERROR"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            told = server.stdout.readline() if server.stdout else ""
+            found = re.search(r"http://\S+:(\d+)", told)
+            if found is None:
+                raise SystemExit("the server did not start")
+            yield server.pid, int(found[1])
+        finally:
+            server.send_signal(signal.SIGTERM)
 
 
 @contextmanager
