@@ -153,7 +153,9 @@ def load(
     try:
         model = _read(path, input_tensor=input_tensor, output_tensor=output_tensor)
         shape = _settled(_shape(model.inputs[0].partial_shape), input_size)
-        if shape is not None and None not in shape:
+        if shape is None:
+            raise StartupError(f"{path} leaves its input open; set input_size in pixels")
+        if None not in shape:
             # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])

@@ -153,6 +153,17 @@ def test_a_graph_that_leaves_its_size_open_runs(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, np.full((2, 3), 9.0))
 
 
+def test_a_graph_that_leaves_its_rank_open_asks_for_the_size(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, None, name="image")
+        tf.reduce_mean(pixels, axis=[1, 2], name="means")
+    path = write_graph(tmp_path / "open.pb", definition.as_graph_def())
+    with pytest.raises(StartupError, match="leaves its input open; set input_size"):
+        load(path)
+
+
 def test_a_graph_is_fed_behind_what_openvino_cannot_run(tmp_path: Path) -> None:
     path = write_mixed_graph(tmp_path / "old.pb")
     write_labels(tmp_path / "labels.txt")

@@ -215,11 +215,12 @@ def _stack_photos(
     photos: Sequence[Photo], config: ImageConfig, labels: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cut every photo at a random point, the same each time: pixels and targets."""
-    pixels = [
-        _cut_at_random_point(photo.path, np.random.default_rng((config.seed, row)), config.size)
-        for row, photo in enumerate(photos)
-    ]
-    return np.stack(pixels), _make_targets(photos, labels)
+    # Filled row by row: a list of them beside it would take as much memory again.
+    pixels = np.empty((len(photos), config.size, config.size, 3), np.float32)
+    for row, photo in enumerate(photos):
+        rng = np.random.default_rng((config.seed, row))
+        pixels[row] = _cut_at_random_point(photo.path, rng, config.size)
+    return pixels, _make_targets(photos, labels)
 
 
 def _weigh_photos(targets: NDArray[np.float32], config: ImageConfig) -> NDArray[np.float32]:
