@@ -26,8 +26,12 @@ from dsapi.prediction.ranking import Activation
 Dtype = Literal["float32", "uint8"]
 
 
-def _crop_from_text(value: Any) -> Any:
-    return parse_crop(value) if isinstance(value, str) else value
+def _read_crop(value: Any) -> Crop:
+    if isinstance(value, Crop):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a crop is text: a share such as '80%' or a size such as '9px'")
+    return parse_crop(value)
 
 
 class ModelSpec(BaseModel):
@@ -37,7 +41,7 @@ class ModelSpec(BaseModel):
 
     graph: Path = Field(description="Frozen TensorFlow graph (`.pb`)")
     labels: Path = Field(description="Text file, one label a line, in the order of the output")
-    crop: Annotated[Crop, BeforeValidator(_crop_from_text)] = Field(
+    crop: Annotated[Crop, BeforeValidator(_read_crop)] = Field(
         description="Part of the picture around the point: `80%` of both sides, or `9px`"
     )
     resize: Resize = Field(

@@ -1,8 +1,18 @@
 """Ports: whether one can be listened on, and how several processes share it."""
 
+import errno
 import socket
 
 from dsapi.errors import StartupError
+
+_UNKNOWN = "choose a host whose name is known, or an address of this machine"
+_HINTS = {
+    socket.EAI_NONAME: _UNKNOWN,
+    socket.EAI_AGAIN: _UNKNOWN,
+    errno.EADDRINUSE: "stop what uses it, or choose another host or port",
+    errno.EADDRNOTAVAIL: "choose a host that is an address of this machine",
+    errno.EACCES: "choose another port: those below 1024 need a permission (CAP_NET_BIND_SERVICE)",
+}
 
 
 def check_port(host: str, port: int) -> None:
@@ -19,10 +29,8 @@ def check_port(host: str, port: int) -> None:
 
 def cannot_listen(host: str, port: int, *, error: OSError) -> StartupError:
     """Make the error that says so."""
-    return StartupError(
-        f"cannot listen on {host}:{port}: {error.strerror or error}; "
-        "stop what uses it, or choose another host or port"
-    )
+    hint = _HINTS.get(error.errno or 0, "choose another host or port")
+    return StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}")
 
 
 def reserve_port(host: str, port: int) -> socket.socket:

@@ -30,6 +30,7 @@ from dsapi.settings.config_file import (
     check_origins,
     check_rate_limit,
     check_rate_limit_storage,
+    find_state_dir,
     read_config,
     split_folders,
     split_words,
@@ -206,10 +207,10 @@ class Settings(BaseSettings):
         """Order the sources: flags, environment, file."""
         init = dict(init_settings())
         config_file: dict[str, Any] = init.pop("_config", {})
-        return (
-            InitSettingsSource(settings_cls, init),
-            env_settings,
-            InitSettingsSource(settings_cls, config_file),
+        wrong: set[str] = init.pop("_without", set())
+        return tuple(
+            InitSettingsSource(settings_cls, {k: v for k, v in source.items() if k not in wrong})
+            for source in (init, env_settings(), config_file)
         )
 
 
@@ -236,11 +237,27 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         StartupError: the file cannot be read, or a key or value in any source is wrong. The
             message names all of them.
     """
+    settings, problems = read_settings(config, **flags)
+    if problems:
+        raise StartupError("\n".join(problems))
+    return settings
+
+
+def read_settings(config: Path | None = None, **flags: Any) -> tuple[Settings, list[str]]:
+    """Read all settings; what is wrong with some, which then have their defaults, is told.
+
+    For who speaks to a service that runs, whatever has been written into the file since.
+
+    Raises:
+        StartupError: the file cannot be read, or a flag or pid_file is wrong: no default is meant.
+    """
     path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
     given = {name: value for name, value in flags.items() if value is not None}
     check_variables((*Settings.model_fields, "config"), prefix=_ENV_PREFIX)
+    sources = {"_config": read_config(path), **given}
+    problems: list[str] = []
     try:
-        settings = Settings(_config=read_config(path), **given)  # type: ignore[call-arg]
+        settings = Settings(**sources)
     except ValidationError as error:
         problems = explain_problems(
             error,
@@ -250,21 +267,13 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
             known=Settings.model_fields,
             known_of_models=ModelSpec.model_fields,
         )
-        raise StartupError("\n".join(problems)) from error
-    anchored = _anchored(settings, path.parent, _state_dir(path))
+        wrong = {str(problem["loc"][0]) for problem in error.errors()}
+        if wrong & {"pid_file", *given}:
+            raise StartupError("\n".join(problems)) from error
+        settings = Settings(**sources, _without=wrong)  # type: ignore[call-arg]
+    anchored = _anchored(settings, path.parent, find_state_dir(path))
     anchored._source = (path, given)
-    return anchored
-
-
-def _state_dir(config: Path) -> Path:
-    """Find the folder that a relative log_dir and pid_file are relative to.
-
-    It is that of the configuration, but nothing is written into an installed package: with its
-    configuration it is the user's state folder (XDG Base Directory Specification).
-    """
-    if config.parent != Path(__file__).resolve().parents[1] / "share":
-        return config.parent
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "dsapi"
+    return anchored, problems
 
 
 def _anchored(settings: Settings, folder: Path, state_dir: Path) -> Settings:

@@ -3,37 +3,59 @@
 Called by `dsapi.settings`.
 """
 
+import configparser
 import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cherrypy.lib.reprconf import Parser
+from cherrypy.lib.reprconf import Parser, unrepr
 
 from dsapi.errors import StartupError
 
-_KEY = re.compile(r"[A-Za-z0-9._-]{1,40}=[0-9a-f]{64}")
-_MODEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+# Of a model or a key.
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_NAMED = "1 to 40 ASCII letters, digits and ._-"
+_HASH = re.compile(r"[0-9a-f]{64}")
 # What `timing_ms` tells beside the models' times.
 _STEPS = frozenset({"queue", "decode", "total"})
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-fA-F:.]+\]|[^\s/:,]+)(:\d{1,5})?")
 
 
+@dataclass(frozen=True)
+class NoLiteral:
+    """What stands in the file as a value and is no Python literal; no setting takes it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """Read the file into one mapping: the keys of ``[global]``, and ``models``."""
+    """Read the file into one mapping: the keys of ``[global]``, and ``models``.
+
+    Raises:
+        StartupError: it cannot be read, or has no sections of keys and values.
+    """
     try:
         parser = Parser()
         parser.read(str(path))
-        # Raw: a '%' is a percent sign here, not an interpolation.
-        sections = parser.as_dict(raw=True)
+        sections = {
+            # Raw: a '%' is a percent sign here, not an interpolation.
+            section: {key: _evaluate(text) for key, text in parser.items(section, raw=True)}
+            for section in parser.sections()
+        }
     except OSError as error:
         raise StartupError(
             f"cannot read the configuration {path}: {error.strerror}; name another with --config"
         ) from error
-    except Exception as error:  # configparser, and whatever evaluating a value raises
-        raise StartupError(f"the configuration {path} is malformed: {error}") from error
+    except (configparser.Error, UnicodeError) as error:
+        told = " ".join(str(error).split())
+        raise StartupError(f"the configuration {path} is malformed: {told}") from error
     values = dict(sections.pop("global", {}))
     values["models"] = {}
     for section, keys in sections.items():
@@ -44,6 +66,25 @@ def read_config(path: Path) -> dict[str, Any]:
             )
         values["models"][name] = keys
     return values
+
+
+def find_state_dir(config: Path) -> Path:
+    """Find the folder that a relative log_dir and pid_file are relative to.
+
+    It is that of the configuration, but nothing is written into an installed package: with its
+    configuration it is the user's state folder (XDG Base Directory Specification).
+    """
+    if config.parent != Path(__file__).resolve().parents[1] / "share":
+        return config.parent
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "dsapi"
+
+
+def _evaluate(text: str) -> Any:
+    """Read a value, as CherryPy does."""
+    try:
+        return unrepr(text)
+    except Exception:  # whatever comes of what somebody has written there
+        return NoLiteral(text)
 
 
 def split_folders(value: Any) -> Any:
@@ -65,12 +106,24 @@ def check_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
         ValueError: they are not; no key is repeated in the message.
     """
     for number, key in enumerate(keys, start=1):
-        if not _KEY.fullmatch(key):
+        name, _, digest = key.partition("=")
+        if not (_NAME.fullmatch(name) and _HASH.fullmatch(digest)):
             raise ValueError(f"key {number} is not NAME=HASH; make it with: dsapi key NAME")
     names = [key.partition("=")[0] for key in keys]
     if len(set(names)) < len(names):
         raise ValueError("two keys have the same name; give each its own, to take one back later")
     return keys
+
+
+def check_key_name(name: str) -> str:
+    """Check that a key can have this name in `api_keys` and `admin_keys`.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a key: {_NAMED} can")
+    return name
 
 
 def check_model_names(models: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -80,10 +133,9 @@ def check_model_names(models: Mapping[str, Any]) -> Mapping[str, Any]:
         ValueError: one has another name.
     """
     for name in models:
-        if not _MODEL_NAME.fullmatch(name) or name in _STEPS:
+        if not _NAME.fullmatch(name) or name in _STEPS:
             raise ValueError(
-                f"{name!r} cannot name a model: letters, digits and ._- can, "
-                f"but not {', '.join(sorted(_STEPS))}"
+                f"{name!r} cannot name a model: {_NAMED} can, but not {', '.join(sorted(_STEPS))}"
             )
     return models
 

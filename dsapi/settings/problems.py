@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dsapi.errors import StartupError
+from dsapi.settings.config_file import NoLiteral
 
 # A variable that resembles a setting this much is meant as one: PROT is PORT, and API_KEY is
 # API_KEYS. Others with the prefix are somebody else's, such as those of a container's links.
@@ -71,6 +72,9 @@ def explain_problems(
             lines.append(f"{source}: {where} is no setting; did you mean {nearest}?")
         elif problem["type"] == "missing":
             lines.append(f"{source}: {where} is missing")
+        elif isinstance(problem["input"], NoLiteral):
+            told = f"{where} = {problem['input']}: is no Python literal; text is quoted"
+            lines.append(f'{source}: {told}, such as {key} = "…"')
         else:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{source}: {where} = {problem['input']!r}: {message}")

@@ -95,7 +95,11 @@ class Access:
         if self._rules.admin_loopback and _is_local(environ):
             return
         if not self._rules.admin_keys:
-            raise Forbidden("this is for callers on the machine itself: no admin_keys are set")
+            raise Forbidden(
+                "this is for callers on the machine itself: no admin_keys are set"
+                if self._rules.admin_loopback
+                else "this needs one of admin_keys, and none are set (admin_loopback = False)"
+            )
         _find_key(environ, self._rules.admin_keys)
 
 

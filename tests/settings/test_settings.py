@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.settings import default_config, load_settings
+from dsapi.settings import default_config, load_settings, read_settings
 
 MODEL = """
 [models.themes]
@@ -131,7 +131,10 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[global]\nport = 'many'\n", "port = 'many'"),
         ("[model.themes]\n", "unknown section [model.themes]"),
         ("[global]\nport 9000\n", "is malformed"),
-        ("[global]\nhost = localhost\n", "is malformed"),
+        ("[global]\nhost = localhost\n", "host = localhost: is no Python literal; text is quoted"),
+        ("[global]\nhost = 127.0.0.1\n", 'text is quoted, such as host = "…"'),
+        (MODEL.replace('"80%"', "80%"), "[models.themes] crop = 80%: is no Python literal"),
+        (MODEL.replace('"80%"', "80"), "[models.themes] crop = 80: a crop is text: a share such"),
         (MODEL.replace("80%", "80"), "[models.themes] crop = '80'"),
         (MODEL.replace("80%", "101%"), "over 0% and at most 100%"),
         (MODEL.replace("80%", "1.5px"), "whole number of pixels"),
@@ -148,6 +151,23 @@ def test_a_wrong_file_is_refused_with_what_and_where(tmp_path: Path, text: str, 
         load_settings(config)
     assert told in str(caught.value)
     assert str(config) in str(caught.value)
+
+
+def test_who_speaks_to_a_running_service_reads_past_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(
+        tmp_path,
+        f"[global]\nport = 1234\nhost = localhost\npid_file = 'here.pid'\nprot = 1\n{MODEL}x = 1\n",
+    )
+    monkeypatch.setenv("DSAPI_QUEUE_SIZE", "0")
+    settings, problems = read_settings(config)
+    assert (settings.port, settings.host, settings.queue_size) == (1234, "127.0.0.1", 64)
+    assert settings.pid_file == tmp_path / "here.pid"
+    assert len(problems) == 4
+    config.write_text("[global]\npid_file = here.pid\nport = 0\n", encoding="utf-8")
+    with pytest.raises(StartupError, match=r"pid_file = here\.pid"):
+        read_settings(config)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
