@@ -8,11 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from dsapi.cli.live import ask, build_table, read_numbers
-from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers, load_with_options
+from dsapi.cli.options import (
+    Config,
+    Host,
+    ImageRoot,
+    LogLevel,
+    Port,
+    Workers,
+    find_service,
+    load_with_options,
+)
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import fetch_graphs
 from dsapi.process.pidfile import running_pid
-from dsapi.settings import Settings, load_settings
+from dsapi.settings import Settings
 
 # The init scripts' convention (LSB): a status of 3 says that the program is not running.
 _NOT_RUNNING = 3
@@ -41,12 +50,14 @@ def start(
     settings = load_with_options(
         config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
+    # Here, not only in the daemon: whoever waits sees how far it is.
+    fetch_graphs(settings.models)
     _start(settings)
 
 
 def stop(config: Config = None) -> None:
     """Stop the daemon; return when it is gone. Requests in flight are finished."""
-    _stop(load_settings(config))
+    _stop(find_service(config, host=None, port=None))
 
 
 def restart(
@@ -57,10 +68,22 @@ def restart(
     workers: Workers = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Stop the daemon if it runs, and start it again, with the options that are given now."""
+    """Stop the daemon if it runs, and start it again, with the options that are given now.
+
+    First graphs, labels and settings are checked as `dsapi check` does; if anything is wrong with
+    them, nothing changes, and the exit code is 2.
+    """
+    from dsapi.process.checks import check_restart
+
     settings = load_with_options(
         config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
+    try:
+        fetch_graphs(settings.models)
+        if running_pid(settings.pid_file) is not None:
+            check_restart(settings)
+    except StartupError as error:
+        raise StartupError(f"nothing has changed: {error}") from error
     _stop(settings)
     _start(settings)
 
@@ -71,10 +94,8 @@ def reload(config: Config = None, host: Host = None, port: Port = None) -> None:
     The old ones serve until the new ones run and know their golden samples; if anything is wrong
     with them, nothing changes, the reason is shown, and the exit code is 1.
     """
-    settings = load_settings(config, host=host, port=port)
-    if running_pid(settings.pid_file) is None:
-        typer.echo("dsapi is not running")
-        raise typer.Exit(_NOT_RUNNING)
+    settings = find_service(config, host=host, port=port)
+    _find_daemon(settings)
     status, body = ask(settings, "POST", "/v1/models/reload", timeout_s=_RELOAD_S)
     answer: dict[str, Any] = json.loads(body)
     if status != 200:
@@ -92,11 +113,8 @@ def status(config: Config = None, host: Host = None, port: Port = None) -> None:
     """Say whether the daemon runs and is ready; exit code 3 if it does not run."""
     from rich.console import Console
 
-    settings = load_settings(config, host=host, port=port)
-    pid = running_pid(settings.pid_file)
-    if pid is None:
-        typer.echo("dsapi is not running")
-        raise typer.Exit(_NOT_RUNNING)
+    settings = find_service(config, host=host, port=port)
+    pid = _find_daemon(settings)
     ready = "ready" if _is_ready(settings) else "not ready"
     typer.echo(f"dsapi runs: PID {pid}, port {settings.port}, {ready}")
     Console(soft_wrap=True).print(build_table(read_numbers(settings)))
@@ -116,7 +134,7 @@ def top(
     from rich.console import Console
     from rich.live import Live
 
-    settings = load_settings(config, host=host, port=port)
+    settings = find_service(config, host=host, port=port)
     before, before_s = read_numbers(settings), time.monotonic()
     looks = 0
     with Live(console=Console(), auto_refresh=False) as view, suppress(KeyboardInterrupt):
@@ -132,15 +150,25 @@ def top(
 def _start(settings: Settings) -> None:
     from dsapi.process import daemon
 
-    # Here, not only in the daemon: whoever waits sees how far it is.
-    fetch_graphs(settings.models)
     typer.echo(f"dsapi answers on {daemon.start(settings)}")
 
 
 def _stop(settings: Settings) -> None:
     from dsapi.process import daemon
 
-    typer.echo("dsapi has stopped" if daemon.stop(settings) else "dsapi was not running")
+    if daemon.stop(settings):
+        typer.echo("dsapi has stopped")
+    else:
+        typer.echo(f"dsapi was not running: no process holds {settings.pid_file}")
+
+
+def _find_daemon(settings: Settings) -> int:
+    """Find the daemon's PID, or leave."""
+    pid = running_pid(settings.pid_file)
+    if pid is None:
+        typer.echo(f"dsapi is not running: no process holds {settings.pid_file}")
+        raise typer.Exit(_NOT_RUNNING)
+    return pid
 
 
 def _is_ready(settings: Settings) -> bool:

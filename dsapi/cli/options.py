@@ -7,7 +7,8 @@ import typer
 
 from dsapi.errors import BadParameter, StartupError
 from dsapi.prediction.spec import ModelSpec, choose_models
-from dsapi.settings import Settings, load_settings
+from dsapi.process.pidfile import read_address, running_pid
+from dsapi.settings import Settings, load_settings, read_settings
 
 Config = Annotated[
     Path | None,
@@ -54,6 +55,28 @@ def load_with_options(
         prediction_workers=workers,
         log_level=log_level,
     )
+
+
+def find_service(config: Path | None, *, host: str | None, port: int | None) -> Settings:
+    """Read where the service is that runs: what is given, what its daemon has written, the file.
+
+    The file may say something else by now, or something wrong: of that is only warned.
+
+    Raises:
+        StartupError: as `read_settings`.
+    """
+    settings, problems = read_settings(config, host=host, port=port)
+    for problem in problems:
+        warn(f"{problem} (a start or reload refuses it)")
+    if running_pid(settings.pid_file) and (address := read_address(settings.pid_file)):
+        found = {"host": host or address[0], "port": port or address[1]}
+        return settings.model_copy(update=found)
+    return settings
+
+
+def warn(problem: str) -> None:
+    """Tell of what does not hinder the command."""
+    typer.echo(f"dsapi: warning: {problem}", err=True)
 
 
 def choose_configured(names: list[str] | None, settings: Settings) -> dict[str, ModelSpec]:

@@ -2,7 +2,16 @@
 
 import typer
 
-from dsapi.cli.options import Config, Host, ImageRoot, LogLevel, Port, Workers, load_with_options
+from dsapi.cli.options import (
+    Config,
+    Host,
+    ImageRoot,
+    LogLevel,
+    Port,
+    Workers,
+    load_with_options,
+    warn,
+)
 from dsapi.operation.logs import configure_logs
 from dsapi.prediction.model import Model
 from dsapi.settings import load_settings
@@ -43,18 +52,16 @@ def check(config: Config = None) -> None:
     """Validate configuration, graphs and labels, without serving.
 
     Loads every model, runs it, and asks it about its golden samples, as the service does before it
-    answers. Exit code 2 and one line if anything is wrong.
+    answers, and sees whether a daemon of this user could write its files. Exit code 2 and one line
+    if anything is wrong.
     """
-    from dsapi.prediction.golden import check_golden
-    from dsapi.process.service import load_models
+    from dsapi.process.checks import check_start
+    from dsapi.process.service import explain_missing_roots
 
     settings = load_settings(config)
-    loaded = load_models(settings)
-    for model in loaded.values():
-        opened = model.open()
-        check_golden(opened, settings.limits)
-        opened.session.close()
-    _print_models(list(loaded.values()))
+    _print_models(check_start(settings))
+    for problem in explain_missing_roots(settings):
+        warn(problem)
     typer.echo("The configuration is fine: every model loads and runs.")
 
 
@@ -80,7 +87,6 @@ def _print_models(models: list[Model]) -> None:
     table = Table(box=None)
     for heading in ("model", "version", "labels", "input", "crop", "default", "loaded in"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("graph", overflow="fold")
     for model in models:
         table.add_row(
             model.name,
@@ -90,6 +96,8 @@ def _print_models(models: list[Model]) -> None:
             str(model.spec.crop),
             "yes" if model.spec.default else "no",
             f"{model.load_ms:.0f} ms",
-            str(model.spec.graph),
         )
     Console(markup=False).print(table)
+    for model in models:
+        # On a line of its own, as long as it is: to be copied.
+        typer.echo(f"{model.name} is {model.spec.graph}")

@@ -13,6 +13,8 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from dsapi.errors import StartupError
+from dsapi.operation.files import check_writable
 from dsapi.settings import Settings
 
 # Logger name → file of the daemon. Everything else goes to `SERVICE_LOG`.
@@ -29,7 +31,7 @@ def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
             ``None``: standard error. The files may be moved away at any time (logrotate).
 
     Raises:
-        OSError: a file cannot be written.
+        StartupError: a file cannot be written.
     """
     # Nothing that is not written is gathered for each line (Logging HOWTO, "Optimization").
     logging._srcfile = None
@@ -40,21 +42,50 @@ def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
     for name, file in _OWN_FILES.items() if folder else ():
         handlers[name] = _describe_handler(settings, folder, file)
         loggers[name] = {"handlers": [name], "propagate": False}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {
-                "text": {
-                    "format": "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s",
-                    "datefmt": "%Y-%m-%dT%H:%M:%S",
-                },
-                "json": {"()": _JsonLines},
+    described = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "text": {
+                "format": "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s",
+                "datefmt": "%Y-%m-%dT%H:%M:%S",
             },
-            "handlers": handlers,
-            "loggers": loggers,
-            "root": {"level": settings.log_level, "handlers": ["service"]},
-        }
+            "json": {"()": _JsonLines},
+        },
+        "handlers": handlers,
+        "loggers": loggers,
+        "root": {"level": settings.log_level, "handlers": ["service"]},
+    }
+    try:
+        if folder is not None:
+            check_log_files(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        logging.config.dictConfig(described)
+    except OSError as error:
+        raise _cannot_write(error) from error
+    except ValueError as error:  # with the handler's own error as its cause
+        if isinstance(error.__cause__, OSError):
+            raise _cannot_write(error.__cause__) from error
+        raise
+
+
+def check_log_files(folder: Path) -> None:
+    """See that this user could write the daemon's log files, and make none.
+
+    Raises:
+        StartupError: it could not.
+    """
+    for file in (SERVICE_LOG, *_OWN_FILES.values()):
+        try:
+            check_writable(folder / file)
+        except OSError as error:
+            raise _cannot_write(error) from error
+
+
+def _cannot_write(error: OSError) -> StartupError:
+    return StartupError(
+        f"cannot write the log {error.filename}: {error.strerror}; "
+        "change log_dir or its permissions"
     )
 
 

@@ -76,6 +76,8 @@ def reread(settings: Settings) -> tuple[Settings, tuple[str, ...], tuple[str, ..
         StartupError: as `dsapi.settings.load_settings`.
     """
     asked = settings.reread()
+    if asked.port == 0:  # any will do: the one that there is, too
+        asked = asked.model_copy(update={"port": settings.port})
     different = {
         name for name in Settings.model_fields if getattr(asked, name) != getattr(settings, name)
     }

@@ -6,8 +6,10 @@ that watches over several of those.
 
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
@@ -15,6 +17,8 @@ from cherrypy.process.wspbus import Bus
 from dsapi.process.pidfile import PidFile
 
 _LOGGER = logging.getLogger(__name__)
+# Priority of what is called when all else has been.
+_LAST = 100
 
 
 class ServiceBus(Bus):  # type: ignore[misc]
@@ -23,13 +27,25 @@ class ServiceBus(Bus):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.subscribe("log", _log)
-        self._leaving = False
+        self.subscribe("stop", self._log_stop, _LAST)
+        self._leaving_since_s: float | None = None
 
-    def exit_once(self) -> None:
+    def handle_signals(self, reload: Callable[[], None]) -> None:
+        """Leave on SIGTERM and SIGINT, reload on SIGHUP."""
+        signals = plugins.SignalHandler(self)
+        signals.handlers = {
+            "SIGTERM": partial(self.exit_once, "SIGTERM"),
+            "SIGINT": partial(self.exit_once, "SIGINT"),
+            "SIGHUP": reload,
+        }
+        signals.subscribe()
+
+    def exit_once(self, signal: str) -> None:
         """Stop everything and leave; a second signal does not disturb that."""
-        if self._leaving:
+        if self._leaving_since_s is not None:
             return
-        self._leaving = True
+        self._leaving_since_s = time.monotonic()
+        _LOGGER.info("process %d stops on %s", os.getpid(), signal)
         if self.state is self.states.STARTING:
             # exit() would end the process on the spot too, with a code that means failure.
             _LOGGER.warning("stopped while it started")
@@ -46,6 +62,11 @@ class ServiceBus(Bus):  # type: ignore[misc]
             self.exit()
             raise error.__cause__ or error from None
         self.block()
+
+    def _log_stop(self) -> None:
+        if self._leaving_since_s is not None:
+            took_s = time.monotonic() - self._leaving_since_s
+            _LOGGER.info("process %d has stopped after %.1f s", os.getpid(), took_s)
 
 
 @contextmanager

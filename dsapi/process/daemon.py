@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dsapi.errors import StartupError
 from dsapi.operation.logs import SERVICE_LOG, configure_logs
-from dsapi.process.pidfile import running_pid
+from dsapi.process.pidfile import running_pid, write_address
 from dsapi.process.server import serve
 from dsapi.settings import Settings
 
@@ -29,7 +29,6 @@ def start(settings: Settings) -> str:
         StartupError: it runs already or cannot start; the message is the daemon's own.
     """
     _check_not_running(settings.pid_file)
-    _check_log_dir(settings.log_dir)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -74,11 +73,16 @@ def stop(settings: Settings) -> bool:
 def _serve_and_exit(settings: Settings, writer: int) -> None:
     """Serve in the forked child, tell the pipe how the start went, and never return."""
     code = 0
+
+    def tell_ready(url: str) -> None:
+        write_address(settings.pid_file, url)
+        _tell(writer, f"{_READY}{url}")
+
     try:
         configure_logs(settings, folder=settings.log_dir)
         serve(
             settings,
-            on_ready=lambda url: _tell(writer, f"{_READY}{url}"),
+            on_ready=tell_ready,
             daemonize_to=str(settings.log_dir / SERVICE_LOG),
         )
     except StartupError as error:
@@ -116,14 +120,3 @@ def _read_told(reader: int) -> str:
 def _check_not_running(pid_file: Path) -> None:
     if (pid := running_pid(pid_file)) is not None:
         raise StartupError(f"dsapi runs already (PID {pid}, {pid_file}); stop it with: dsapi stop")
-
-
-def _check_log_dir(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / SERVICE_LOG).open("a"):
-            pass
-    except OSError as error:
-        raise StartupError(
-            f"cannot write logs in {folder}: {error.strerror}; change log_dir or its permissions"
-        ) from error

@@ -3,17 +3,23 @@
 The serving process holds a lock on the file as long as it lives. A file that nobody has locked is
 stale, whatever it says: after ``kill -9`` or a crash the kernel has given the lock back, and the
 number may belong to somebody else by now.
+
+Beside it, in a file of its own as scripts read all of the PID file as a number, stands where that
+process answers: the settings may have changed since it started, or have left the choice to it.
 """
 
 import contextlib
 import fcntl
+import logging
 import os
 import time
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlsplit
 
 from dsapi.errors import StartupError
 
+_LOGGER = logging.getLogger(__name__)
 # Whoever asks who serves locks the file for a moment.
 _PATIENCE_S = 0.2
 _POLL_S = 0.01
@@ -35,15 +41,14 @@ class PidFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             stream = self._lock()
+            _address_file(self.path).unlink(missing_ok=True)  # of one that was killed
         except BlockingIOError:
             raise StartupError(
                 f"dsapi runs already (PID {read_pid(self.path)}, {self.path}); "
                 "stop it first, or give this one another pid_file and port"
             ) from None
         except OSError as error:
-            raise StartupError(
-                f"cannot write the PID file {self.path}: {error.strerror}; change pid_file"
-            ) from error
+            raise cannot_write(self.path, error) from error
         stream.truncate(0)
         stream.write(f"{os.getpid()}\n")
         stream.flush()
@@ -74,10 +79,16 @@ class PidFile:
     def release(self) -> None:
         """Remove the file and unlock it, in this order: unlocked, it may be another's."""
         if self._stream is not None:
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+            for path in (_address_file(self.path), self.path):
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
             self._stream.close()
             self._stream = None
+
+
+def cannot_write(path: Path, error: OSError) -> StartupError:
+    """Make the error that says so."""
+    return StartupError(f"cannot write the PID file {path}: {error.strerror}; change pid_file")
 
 
 def read_pid(path: Path) -> int | None:
@@ -86,6 +97,27 @@ def read_pid(path: Path) -> int | None:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+
+
+def write_address(path: Path, url: str) -> None:
+    """Write where the process answers that holds a PID file. It serves without, too."""
+    try:
+        _address_file(path).write_text(f"{url}\n", encoding="ascii")
+    except OSError as error:
+        _LOGGER.warning("cannot write %s: %s", _address_file(path), error.strerror)
+
+
+def read_address(path: Path) -> tuple[str, int] | None:
+    """Read where the process answers that holds a PID file: host and port, if it is known."""
+    try:
+        url = urlsplit(_address_file(path).read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+    return (url.hostname, url.port) if url.hostname and url.port else None
+
+
+def _address_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.address")
 
 
 def running_pid(path: Path) -> int | None:

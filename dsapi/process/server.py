@@ -15,7 +15,6 @@ import resource
 import threading
 from collections.abc import Callable
 
-from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
@@ -82,19 +81,13 @@ def _serve(
     daemonize_to: str | None = None,
 ) -> None:
     bus = ServiceBus()
-    signals = plugins.SignalHandler(bus)
-    signals.handlers = {
-        "SIGTERM": bus.exit_once,
-        "SIGINT": bus.exit_once,
-        "SIGHUP": service.reloader.reload_in_background,
-    }
     if daemonize_to is not None:
         Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
         OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
     _Predictions(bus, settings, service.workers).subscribe()
     _Listener(bus, service.http_server).subscribe()
     _Announcer(bus, service.http_server, on_ready).subscribe()
-    signals.subscribe()
+    bus.handle_signals(service.reloader.reload_in_background)
     bus.run()
 
 
@@ -119,8 +112,8 @@ class _Predictions(Plugin):
         settle()
 
     def stop(self) -> None:
-        if not self._workers.stop(_LEAVING_S):
-            _LOGGER.warning("a prediction was not finished at the stop")
+        if unfinished := self._workers.stop(_LEAVING_S):
+            _LOGGER.warning("%d predictions were not finished at the stop", unfinished)
 
 
 class _Listener(Plugin):

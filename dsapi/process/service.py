@@ -4,6 +4,7 @@ Called by `dsapi.process.server`, which starts and stops the parts, and by the c
 """
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,15 @@ def load_models(settings: Settings) -> dict[str, Model]:
     return models
 
 
+def explain_missing_roots(settings: Settings) -> list[str]:
+    """Tell which image_roots are no folders; a volume may be mounted later than the start."""
+    return [
+        f"image_roots: {root} is no folder; its pictures get 404 until it is there"
+        for root in settings.image_roots
+        if not os.path.isdir(root)
+    ]
+
+
 @dataclass(frozen=True)
 class Service:
     """The parts of a service, not yet started.
@@ -78,6 +88,7 @@ def build_service(
         on_reload: called with False when a reload takes over, and then with True if a caller asked
             for it.
     """
+    _warn_of_roots(settings)
     workers = PredictionWorkers(
         settings.limits,
         count=settings.worker_count,
@@ -93,6 +104,7 @@ def build_service(
         def apply() -> None:
             limits.take(changed)
             take_rules()
+            _warn_of_roots(changed)
             logging.getLogger().setLevel(changed.log_level)
             on_reload(False)
 
@@ -142,6 +154,11 @@ def _build_http_server(
         journal=journal,
         reuse_port=settings.processes > 1,
     )
+
+
+def _warn_of_roots(settings: Settings) -> None:
+    for problem in explain_missing_roots(settings):
+        _LOGGER.warning("%s", problem)
 
 
 def _gauges(http_server: Callable[[], HTTPServer]) -> dict[str, tuple[str, Callable[[], float]]]:

@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
 from dsapi.errors import StartupError
@@ -76,17 +75,11 @@ def supervise(
         )
     bus = ServiceBus()
     children = _Children(bus, settings, serve_one, on_ready)
-    signals = plugins.SignalHandler(bus)
-    signals.handlers = {
-        "SIGTERM": bus.exit_once,
-        "SIGINT": bus.exit_once,
-        "SIGHUP": children.reload,
-    }
     if daemonize_to is not None:
         Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
         OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
     children.subscribe()
-    signals.subscribe()
+    bus.handle_signals(children.reload)
     bus.run()
 
 

@@ -137,11 +137,11 @@ class PredictionWorkers:
             close_sessions(old.sessions.popitem()[1])
         self._replaced = weakref.ref(old)
 
-    def stop(self, timeout_s: float = math.inf) -> bool:
+    def stop(self, timeout_s: float = math.inf) -> int:
         """Refuse new work, let each worker finish what is queued, and wait for them.
 
         Returns:
-            Whether all was finished in time; what was not is refused.
+            How many predictions were not finished in time; those not begun are refused.
         """
         end_s = time.monotonic() + timeout_s
         self._accepting = False
@@ -153,13 +153,14 @@ class PredictionWorkers:
         for worker in self._workers:
             left_s = max(0.0, end_s - time.monotonic())
             worker.join(None if left_s == math.inf else left_s)
-        in_time = not any(worker.is_alive() for worker in self._workers)
+        unfinished = sum(worker.is_alive() for worker in self._workers)
         with suppress(Empty):
             while True:  # asking first how many there are would race with a worker that is late
                 if (job := self._jobs.get(0)) and job.answer.set_running_or_notify_cancel():
+                    unfinished += 1
                     job.answer.set_exception(NotReady("the service is shutting down"))
         self._workers = []
-        return in_time
+        return unfinished
 
     def refusal(
         self, within_s: float, *, in_flight: Callable[[], int] | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.engines import EngineName
-from dsapi.operation.reload import Reloader
+from dsapi.operation.reload import Reloader, reread
 from dsapi.prediction.model import Model
 from dsapi.process.pidfile import running_pid
 from dsapi.settings import Settings, load_settings
@@ -297,3 +297,20 @@ def test_a_stop_hangs_up_on_who_does_not_finish_in_time(installation: Installati
     assert installation.run("stop").returncode == 0
     assert running_pid(installation.pid_file) is None
     stuck.close()
+
+
+def test_who_may_not_reload_is_told_what_is_lacking(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    settings = load_settings(tiny_config).model_copy(update={"admin_loopback": False})
+    answer = start_server(settings).ask("POST", "/v1/models/reload", b"")
+    assert answer.status == 403
+    assert (
+        "needs one of admin_keys, and none are set (admin_loopback = False)" in answer.body.decode()
+    )
+
+
+def test_any_free_port_is_also_the_one_that_was_found(tiny_config: Path) -> None:
+    running = load_settings(tiny_config).model_copy(update={"port": 12345})
+    settings, changed, needs_restart = reread(running)
+    assert (settings.port, changed, needs_restart) == (12345, (), ())

@@ -4,6 +4,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -92,7 +93,9 @@ def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
     with pytest.raises(ConnectionRefusedError):
         installation.predict()
     logs = installation.folder / "log"
-    assert "loaded themes" in (logs / "dsapi.log").read_text()
+    service_log = (logs / "dsapi.log").read_text()
+    assert "loaded themes" in service_log
+    assert re.search(r"process \d+ stops on SIGTERM\n.*process \d+ has stopped after", service_log)
     assert (logs / "predictions.log").read_text().count("total_ms=") == 2
     assert '"POST /v1/predictions HTTP/1.1" 200' in (logs / "access.log").read_text()
     assert (logs / "dsapi.log").stat().st_mode & 0o022 == 0
@@ -101,19 +104,23 @@ def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
 def test_a_daemon_that_was_started_elsewhere_is_found_there(installation: Installation) -> None:
     port = str(free_port())
     assert installation.run("start", "--port", port).returncode == 0
-    assert "not ready" in installation.run("status").stdout
-    found = installation.run("status", "--port", port)
-    assert (found.returncode, "not ready" in found.stdout) == (0, False)
-    assert installation.run("reload", "--port", port).returncode == 0
+    found = installation.run("status")
+    assert found.returncode == 0
+    assert f"port {port}, ready" in found.stdout
+    # What is asked for by name wins.
+    assert "not ready" in installation.run("status", "--port", str(installation.port)).stdout
+    assert installation.run("reload").returncode == 0
     restarted = installation.run("restart", "--port", port)
     assert f":{port}" in restarted.stdout
     assert installation.run("stop").returncode == 0
 
 
 def test_without_a_daemon_stop_and_status_say_so(installation: Installation) -> None:
-    assert installation.run("stop").stdout == "dsapi was not running\n"
-    status = installation.run("status")
-    assert (status.returncode, status.stdout) == (3, "dsapi is not running\n")
+    told = f": no process holds {installation.pid_file}\n"
+    assert installation.run("stop").stdout == f"dsapi was not running{told}"
+    for command in ("status", "reload"):
+        found = installation.run(command)
+        assert (found.returncode, found.stdout) == (3, f"dsapi is not running{told}")
 
 
 def test_a_restart_is_another_process(installation: Installation) -> None:
@@ -199,7 +206,18 @@ def test_a_taken_port_is_named(installation: Installation) -> None:
 def test_an_unwritable_log_folder_is_named(installation: Installation) -> None:
     (installation.folder / "log").write_text("a file, not a folder")
     told = failed_start(installation)
-    assert f"cannot write logs in {installation.folder / 'log'}" in told
+    assert f"cannot write the log {installation.folder / 'log/dsapi.log'}: Not a dir" in told
+
+
+@pytest.mark.parametrize("name", ["dsapi.log", "access.log", "predictions.log"])
+def test_a_log_file_that_cannot_be_opened_is_named(installation: Installation, name: str) -> None:
+    file = installation.folder / "log" / name
+    file.mkdir(parents=True)
+    told = f"dsapi: cannot write the log {file}: Is a directory; change log_dir"
+    assert failed_start(installation).startswith(told)
+    checked = installation.run("check")
+    assert checked.returncode == 2
+    assert checked.stderr.startswith(told)
 
 
 def test_an_unwritable_pid_file_is_named(installation: Installation) -> None:

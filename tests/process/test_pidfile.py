@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.process.pidfile import PidFile, running_pid
+from dsapi.process.pidfile import PidFile, read_address, running_pid, write_address
 
 
 def test_who_asks_who_serves_does_not_keep_a_start_from_its_file(tmp_path: Path) -> None:
@@ -65,3 +65,16 @@ def test_a_file_that_is_held_is_not_waited_for_for_long(tmp_path: Path) -> None:
     holder.release()
     other.acquire()
     other.release()
+
+
+def test_an_address_is_that_of_the_process_which_holds_the_file_now(tmp_path: Path) -> None:
+    path = tmp_path / "dsapi.pid"
+    assert read_address(path) is None
+    write_address(path, "http://127.0.0.1:9000")  # left by one that was killed
+    file = PidFile(path)
+    file.acquire()
+    assert read_address(path) is None
+    write_address(path, "http://[::1]:9001")
+    assert read_address(path) == ("::1", 9001)
+    file.release()
+    assert list(tmp_path.iterdir()) == []

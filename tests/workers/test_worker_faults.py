@@ -179,7 +179,7 @@ def test_a_stop_that_takes_too_long_refuses_what_is_left(
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(ask, one, 20) for _ in range(2)]
         assert eventually(lambda: one.status.waiting == 1 and gate.runs == 1)
-        assert not one.stop(0.1)
+        assert one.stop(0.1) == 2  # one that is worked on, one that waits
         gate.open.set()
         outcomes = [future.exception() for future in asked]
     assert sum(outcome is None for outcome in outcomes) >= 1

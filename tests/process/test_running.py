@@ -1,0 +1,94 @@
+"""A daemon whose settings or graphs change while it runs: it is found, and not taken down."""
+
+import json
+
+from dsapi.process.pidfile import read_pid, running_pid
+from tests.process.test_daemon import Installation, free_port, installation
+
+__all__ = ["installation"]
+
+
+def test_a_daemon_is_found_where_it_answers_not_where_the_file_says_now(
+    installation: Installation,
+) -> None:
+    assert installation.run("start").returncode == 0
+    # What scripts read: the number and nothing else.
+    assert installation.pid_file.read_text() == f"{read_pid(installation.pid_file)}\n"
+    installation.change(f"port = {installation.port}", f"port = {free_port()}")
+    assert f"port {installation.port}, ready" in installation.run("status").stdout
+    reloaded = installation.run("reload")
+    assert (reloaded.returncode, reloaded.stderr) == (0, "")
+    assert "only after a restart: port" in reloaded.stdout
+    assert installation.run("top", "--count", "1", "--interval", "0.2").returncode == 0
+    assert installation.run("stop").returncode == 0
+    assert list(installation.pid_file.parent.iterdir()) == []
+
+
+def test_a_daemon_on_any_free_port_is_found(installation: Installation) -> None:
+    installation.change(f"port = {installation.port}", "port = 0")
+    started = installation.run("start")
+    port = started.stdout.strip().rpartition(":")[2]
+    assert f"port {port}, ready" in installation.run("status").stdout
+    reloaded = installation.run("reload")
+    assert (reloaded.returncode, reloaded.stderr) == (0, "")
+    assert "restart" not in reloaded.stdout
+
+
+def test_a_daemon_is_stopped_whatever_else_is_wrong_in_its_settings(
+    installation: Installation,
+) -> None:
+    installation.run("start")
+    installation.change("[global]", "[global]\nrequest_timeout = 0\nlog_level = DEBUG")
+    installation.change("request_timeout = 20.0\n", "")
+    installation.change(f"port = {installation.port}", "port = 70000")
+    status = installation.run("status")
+    assert status.returncode == 0
+    assert f"port {installation.port}, ready" in status.stdout
+    assert status.stderr.count("dsapi: warning: ") == 3
+    restarted = installation.run("restart")
+    assert restarted.returncode == 2
+    assert installation.predict() == "green"
+    reloaded = installation.run("reload")
+    assert reloaded.returncode == 1
+    assert "nothing has changed" in reloaded.stderr
+    stopped = installation.run("stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "dsapi has stopped\n")
+    assert "request_timeout = 0" in stopped.stderr
+
+
+def test_a_restart_that_could_not_start_again_changes_nothing(installation: Installation) -> None:
+    installation.run("start")
+    before = running_pid(installation.pid_file)
+    whole = installation.config.read_text(encoding="utf-8")
+    golden = installation.folder / "golden.json"
+    golden.write_text(json.dumps([{"image": "none.png", "label": "green"}]))
+    for old, new, told in (
+        ("models/themes.pb", "models/none.pb", "[models.themes] cannot read the graph"),
+        ('crop = "9px"', 'crop = "9px"\ngolden = "golden.json"', "[models.colors] golden check"),
+        ('host = "127.0.0.1"', 'host = "no.such.host.invalid"', "choose a host whose name"),
+        ("[global]", '[global]\nlog_dir = "dsapi.conf/log"', "cannot write the log"),
+    ):
+        installation.change(old, new)
+        failed = installation.run("restart")
+        assert failed.returncode == 2, failed.stdout
+        assert failed.stderr.startswith("dsapi: nothing has changed: "), failed.stderr
+        assert told in failed.stderr
+        assert running_pid(installation.pid_file) == before
+        installation.config.write_text(whole, encoding="utf-8")
+    assert installation.predict() == "green"
+    assert installation.run("restart").returncode == 0
+    assert running_pid(installation.pid_file) not in (None, before)
+
+
+def test_a_missing_volume_does_not_keep_the_service_down_but_is_told(
+    installation: Installation,
+) -> None:
+    installation.change('["pictures"]', '["pictures"]\nmax_bytes = 4096')
+    assert installation.run("start").returncode == 0
+    missing = installation.folder / "pictures"
+    log = installation.folder / "log/dsapi.log"
+    assert f"image_roots: {missing} is no folder" in log.read_text(encoding="utf-8")
+    missing.mkdir()
+    told = log.read_text(encoding="utf-8").count("is no folder")
+    assert installation.run("reload").returncode == 0
+    assert log.read_text(encoding="utf-8").count("is no folder") == told
