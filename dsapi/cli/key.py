@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dsapi.errors import StartupError
+from dsapi.settings.config_file import check_key_name
 from dsapi.web.access import hash_key
 
 _KEY_BYTES = 32
@@ -22,6 +24,10 @@ def key(
 
     The key is shown this once and stored nowhere.
     """
+    try:
+        check_key_name(name)
+    except ValueError as error:
+        raise StartupError(str(error)) from error
     made = secrets.token_urlsafe(_KEY_BYTES)
     typer.echo(f"key, for the caller:      {made}")
     typer.echo(f'hash, for dsapi.conf:     "{name}={hash_key(made)}"')

@@ -48,17 +48,28 @@ def settings(
         False, "--markdown", help="Print the documentation of all settings."
     ),
 ) -> None:
-    """Show every setting with the value that is in force."""
+    """Show every setting with the value that is in force, and those of every model."""
     if markdown:
         typer.echo(describe_settings(), nl=False)
         return
+    loaded = load_settings(config)
+    _print_values(loaded)
+    for name, spec in loaded.models.items():
+        typer.echo(f"\n[models.{name}]")
+        _print_values(spec)
+
+
+def _print_values(values: Settings | ModelSpec) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    loaded = load_settings(config)
-    table = Table("setting", "value", "meaning", box=None)
-    for name, field in _fields(Settings):
-        table.add_row(name, _value(getattr(loaded, name)), field.description)
+    table = Table(box=None)
+    table.add_column("setting", no_wrap=True)
+    # Folded where there is no room, never cut: a hash or a path is of use as a whole.
+    table.add_column("value", overflow="fold", ratio=1)
+    table.add_column("meaning", overflow="fold", ratio=1)
+    for name, field in _fields(type(values)):
+        table.add_row(name, _value(getattr(values, name)), field.description)
     Console(markup=False).print(table)
 
 
