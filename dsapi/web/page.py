@@ -115,12 +115,14 @@ class Page:
         try:
             deadline: Deadline = cherrypy.serving.request.wsgi_environ["dsapi.deadline"]
             fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
-            form = gather_form(fields)
+            form = gather_form(fields, known=PointParameters.model_fields)
             parameters = read_parameters(PointParameters, form.parameters)
             prediction, prediction_id = predict_form(
                 form, parameters, workers=self._workers, limits=self._limits, deadline=deadline
             )
         except RequestError as error:
+            if not takes_page():
+                raise
             begin_response(error)
             return self._render(fields, failure=Failure(_place(error), error.detail))
         return self._render(
@@ -158,6 +160,11 @@ class Page:
         ).encode()
 
 
+def takes_page() -> bool:
+    """Whether the caller is to see an error on the page; programs get what they get anywhere."""
+    return "text/html" in cherrypy.serving.request.headers.get("Accept", "")
+
+
 def _read_fields(body: bytes) -> dict[str, Any]:
     """Read the posted form: fields left empty are dropped, ticked models are joined.
 
@@ -170,7 +177,8 @@ def _read_fields(body: bytes) -> dict[str, Any]:
     if media_type != "multipart/form-data":
         raise BadRequest("the page takes its own form only, as multipart/form-data")
     fields: dict[str, Any] = {}
-    for name, value in split_multipart(body, options.get("boundary", "")):
+    boundary = options.get("boundary", "")
+    for name, value in split_multipart(body, boundary, known=PointParameters.model_fields):
         if value in ("", b""):
             continue
         if name in fields and name != "models":

@@ -53,7 +53,11 @@ def post(server: RunningServer, *fields: tuple[str, str], image: bytes | None = 
     for name, value in fields:
         parts.append(f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode())
     body = b"".join(b"--form\r\n" + part + b"\r\n" for part in parts) + b"--form--\r\n"
-    return server.ask("POST", "/", body, {"Content-Type": "multipart/form-data; boundary=form"})
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=form",
+        "Accept": "text/html,*/*;q=0.8",
+    }
+    return server.ask("POST", "/", body, headers)
 
 
 def test_the_page_lists_the_models_and_needs_nothing_from_another_host(
@@ -165,6 +169,7 @@ def test_what_was_typed_is_shown_again_and_never_as_markup(server: RunningServer
 
 
 def test_another_media_type_than_the_forms_own_is_refused_readably(server: RunningServer) -> None:
-    page = server.ask("POST", "/", "x=1", {"Content-Type": "application/x-www-form-urlencoded"})
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+    page = server.ask("POST", "/", "x=1", headers)
     assert page.status == 400
     assert "multipart/form-data" in read(page).problems["answer"]
