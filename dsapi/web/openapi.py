@@ -215,8 +215,9 @@ def _page_post() -> Schema:
         "operationId": "postPage",
         "tags": ["pages"],
         "summary": "The page's own form, for browsers without script",
-        "description": "The fields of POST /v1/predictions; one left empty counts as not sent. The "
-        "answer is the page again, with the result or, beside its field, with what is wrong.",
+        "description": "The fields of POST /v1/predictions; one left empty counts as not sent, "
+        "but models, which are none then. The answer is the page again, with the result or, "
+        "beside its field, with what is wrong.",
         "requestBody": {
             "required": True,
             "content": {
