@@ -11,7 +11,7 @@
   const marker = $("marker");
   const places = JSON.parse(form.dataset.places);
   const maxBytes = Number(form.dataset.maxBytes);
-  const models = [...form.querySelectorAll("input[name=models]")];
+  const models = [...form.querySelectorAll("input[type=checkbox][name=models]")];
 
   // What is looked at: {blob, name} or {path}; its upright size as soon as anybody knows it.
   let source = null;
@@ -70,7 +70,13 @@
     revealProblem(); // which the picture may have pushed out of the window
   }
 
-  function openPath(path) {
+  function openPath() {
+    const path = $("path").value.trim();
+    if (!path) {
+      clearProblems();
+      showProblem("path", "Type the path of a picture on the server first.");
+      return;
+    }
     begin({ path });
     unseen = ON_SERVER;
     ask();
@@ -122,6 +128,7 @@
     kept = [];
     keptCount = 0;
     $("kept").hidden = true;
+    if ($("path") && !next?.path) $("path").value = "";
     source = next;
     size = null;
     shown = null;
@@ -157,9 +164,12 @@
 
   const percent = () => $("unit").value === "percent";
 
+  // What a field holds; keyboards of many languages have the decimal comma only.
+  const typed = (id) => $(id).value.trim().replace(",", ".");
+
   // The point in the fields, in pixels; null while they hold none inside the picture.
   function fieldPoint() {
-    const [x, y] = ["x", "y"].map((id) => ($(id).value.trim() === "" ? NaN : Number($(id).value)));
+    const [x, y] = ["x", "y"].map((id) => (typed(id) === "" ? NaN : Number(typed(id))));
     if (!size || Number.isNaN(x) || Number.isNaN(y)) return null;
     const point = percent()
       ? { x: Math.min((x * size.width) / 100, size.width - 1), y: Math.min((y * size.height) / 100, size.height - 1) }
@@ -197,13 +207,13 @@
     const ticked = models.filter((model) => model.checked);
     const fields = [];
     for (const id of ["x", "y"]) {
-      if ($(id).value.trim() !== "") fields.push([id, $(id).value.trim()]);
+      if (typed(id) !== "") fields.push([id, typed(id)]);
     }
     if (percent() && fields.length) fields.push(["unit", "percent"]);
     if (models.some((model) => model.checked !== "default" in model.dataset)) {
       fields.push(["models", ticked.map((model) => model.value).join(",")]);
     }
-    if ($("top").value !== "5") fields.push(["top", $("top").value]);
+    if (!["", "5"].includes(typed("top"))) fields.push(["top", typed("top")]);
     return fields;
   }
 
@@ -224,11 +234,12 @@
     }
     const mine = (flight = new AbortController());
     const late = setTimeout(() => $("answer").setAttribute("aria-busy", "true"), 250);
+    const slow = setTimeout(() => { $("sending").hidden = false; }, 1000);
     const exchange = await send(chosen(), mine.signal);
     clearTimeout(late);
+    clearTimeout(slow);
     if (flight !== mine) return;
-    flight = null;
-    $("answer").removeAttribute("aria-busy");
+    rest();
     if (exchange.problem) fail(exchange);
     else show(exchange);
     if (waiting) await ask();
@@ -237,9 +248,14 @@
   // Let go of the request under way: nobody wants its answer any more.
   function drop() {
     flight?.abort();
-    flight = null;
     waiting = false;
+    rest();
+  }
+
+  function rest() {
+    flight = null;
     $("answer").removeAttribute("aria-busy");
+    $("sending").hidden = true;
   }
 
   // What would be sent in vain, told as the service would.
@@ -255,24 +271,46 @@
   }
 
   async function send(fields, signal) {
-    const headers = new Headers({ Accept: "application/json" });
-    if ($("key").value) headers.set("Authorization", `Bearer ${$("key").value}`);
+    const headers = { Accept: "application/json" };
+    if ($("key").value) headers.Authorization = `Bearer ${$("key").value}`;
     const body = source.blob ? new FormData() : new URLSearchParams();
     if (source.blob) body.append("image", source.blob, source.name);
     else body.append("path", source.path);
     for (const [name, value] of fields) body.append(name, value);
     const started = performance.now();
     try {
-      const response = await fetch("v1/predictions", { method: "POST", body, headers, signal });
-      const answer = await response.json();
+      const { status, text } = await post(body, headers, signal);
+      const answer = JSON.parse(text);
       const roundTripMs = performance.now() - started;
-      if (response.ok) return { answer, roundTripMs, fields };
+      if (status === 200) return { answer, roundTripMs, fields };
       return { problem: answer.code, detail: answer.detail };
     } catch (error) {
       if (signal.aborted) return {};
       const words = error instanceof SyntaxError ? "answered nonsense" : "cannot be reached";
       return { problem: "unreachable", detail: `The service ${words}. Is it running?` };
     }
+  }
+
+  // By XMLHttpRequest, as fetch does not tell how much of a picture is sent.
+  function post(body, headers, signal) {
+    const request = new XMLHttpRequest();
+    request.open("POST", "v1/predictions");
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    signal.addEventListener("abort", () => request.abort());
+    tellSent({});
+    request.upload.onprogress = tellSent;
+    return new Promise((resolve, reject) => {
+      request.onload = () => resolve({ status: request.status, text: request.responseText });
+      request.onerror = request.onabort = () => reject(new Error("no answer"));
+      request.send(body);
+    });
+  }
+
+  // Said as soon as it takes long.
+  function tellSent({ loaded = 0, total = 0 }) {
+    const all = !source.blob || (total && loaded === total);
+    const part = total ? ` ${Math.floor((100 * loaded) / total)} %` : "";
+    $("sending").textContent = all ? "Waiting for the answer …" : `Sending ${source.name} …${part}`;
   }
 
   // ---------------------------------------------------------------- showing
@@ -299,15 +337,18 @@
     restoreFocus(had);
     draw();
     say(answer);
+    if (tapped) bringAnswer();
   }
 
   function fail({ problem, detail }) {
     const had = document.activeElement;
     clearProblems();
-    const place = places[problem] ?? "answer";
+    const place = problem === "bad_parameter" && detail?.startsWith("path ")
+      ? "path" : places[problem] ?? "answer";
     if (place === "key") $("key-field").hidden = false;
     $("again").hidden = place !== "answer";
-    showProblem(place, detail ?? "The service answered with an error it did not explain.");
+    // By the name that the field has here.
+    showProblem(place, detail?.replace(/^top /, "Labels each ") ?? "The service answered with an error it did not explain.");
     // What is still shown belongs to another point now.
     const where = $("current").querySelector(".where");
     if (where) where.textContent = where.textContent.replace("Current point", "Last answer");
@@ -333,22 +374,44 @@
     revealProblem();
   }
 
+  // On a phone the answer reaches below the window: after a tap, bring it in as far as the point
+  // stays there too, for the next tap; and not while there is one.
+  let tapped = false;
+  let bringing = 0;
+  function bringAnswer() {
+    tapped = false;
+    bringing = setTimeout(() => {
+      const labels = $("current").querySelector(".models");
+      if (!labels) return;
+      const below = labels.getBoundingClientRect().bottom + 16 - innerHeight;
+      const point = (visible ? marker : stage).getBoundingClientRect();
+      const top = Math.min(below, point.top - 16);
+      if (top > 0) scrollBy({ top, behavior: scrolling() });
+    }, 600);
+  }
+
+  function leaveAnswer() {
+    tapped = false;
+    clearTimeout(bringing);
+  }
+
+  const scrolling = () => matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+
   // Bring what went wrong into the window; not while the page would move under the pointer, nor
   // while it is being asked again.
   function revealProblem() {
     if (drag || flight) return;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.querySelector(".problem[role=alert]:not([hidden])")
-      ?.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+      ?.scrollIntoView({ block: "nearest", behavior: scrolling() });
   }
 
-  function clearProblems() {
-    for (const problem of document.querySelectorAll(".problem[role=alert]")) {
+  function clearProblems(of = document) {
+    for (const problem of of.querySelectorAll(".problem[role=alert]")) {
       problem.hidden = true;
       problem.textContent = "";
     }
-    for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
-    $("again").hidden = true;
+    for (const field of of.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    if (of === document) $("again").hidden = true;
   }
 
   // Give the focus back to what had it; if that is gone, to the answer: never to nobody.
@@ -461,7 +524,7 @@
     const point = fieldPoint();
     marker.hidden = !point;
     if (point) place(marker, point);
-    if (point && !drag) panToMarker();
+    if (point && visible && !drag) panToMarker();
     const boxes = Object.entries(shown?.answer.crops ?? {}).map(([name, box]) => drawBox(name, box));
     $("boxes").replaceChildren(...boxes.flat());
     stage.setAttribute("aria-label", point
@@ -584,11 +647,11 @@
   for (const sample of document.querySelectorAll("[data-sample]")) {
     sample.addEventListener("click", () => openSample(sample.dataset.sample));
   }
-  $("open-path")?.addEventListener("click", () => openPath($("path").value.trim()));
+  $("open-path")?.addEventListener("click", openPath);
   $("path")?.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
-    openPath($("path").value.trim());
+    openPath();
   });
 
   addEventListener("paste", (event) => {
@@ -628,14 +691,18 @@
   for (const end of ["pointerup", "pointercancel"]) {
     stage.addEventListener(end, (event) => {
       if (drag?.id !== event.pointerId) return;
+      tapped = drag.touch;
       drag = null;
       stage.classList.remove("dragging");
       revealProblem();
       if (waiting) ask();
+      else if (tapped && !flight) bringAnswer();
     });
   }
   stage.addEventListener("click", (event) => {
-    if (event.pointerType === "touch" && !marker.contains(event.target)) movePoint(pointUnder(event));
+    if (event.pointerType !== "touch" || marker.contains(event.target)) return;
+    tapped = true;
+    movePoint(pointUnder(event));
   });
   stage.addEventListener("keydown", (event) => {
     const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -648,15 +715,20 @@
     movePoint({ x: Math.floor(point.x) + way[0] * step, y: Math.floor(point.y) + way[1] * step }, { dragging: true });
   });
 
+  for (const act of ["pointerdown", "wheel", "keydown"]) addEventListener(act, leaveAnswer, { capture: true, passive: true });
+
   stage.addEventListener("keyup", () => {
     if (waiting) ask();
   });
 
   for (const id of ["x", "y", "top"]) {
     $(id).addEventListener("input", () => {
-      // Half of a point is no mistake yet.
-      if (id !== "top" && ($("x").value.trim() === "") !== ($("y").value.trim() === "")) return;
-      if ($(id).value.trim() === "" && id === "top") return;
+      // Half of a point is no mistake yet, nor still the one before.
+      if (id !== "top" && (typed("x") === "") !== (typed("y") === "")) {
+        drop();
+        clearProblems(form.querySelector(".point"));
+        return;
+      }
       draw();
       ask();
     });

@@ -64,7 +64,7 @@ class Client:
         y: float | None = None,
         *,
         unit: Literal["px", "percent"] | None = None,
-        models: Sequence[str] | None = None,
+        models: str | Sequence[str] | None = None,
         top: int | None = None,
         min_probability: float | None = None,
         request_id: str | None = None,
@@ -77,7 +77,7 @@ class Client:
             x: the point, from the left edge of the upright picture; without both: the center.
             y: from the top edge.
             unit: ``px`` (default) or ``percent``.
-            models: which to run; ``None``: the service's default ones.
+            models: which to run, several names or one; ``None``: the service's default ones.
             top: how many labels each; ``None``: 5.
             min_probability: leave out labels below this.
             request_id: to find the request in the service's log: 1 to 128 of letters, digits and
@@ -93,7 +93,8 @@ class Client:
             "x": x,
             "y": y,
             "unit": unit,
-            "models": None if models is None else ",".join(models),
+            # Text is a sequence too: of letters.
+            "models": models if models is None or isinstance(models, str) else ",".join(models),
             "top": top,
             "min_probability": min_probability,
         }
@@ -182,6 +183,10 @@ class Client:
                 response.close()
                 raise Unavailable("the answer is longer than any answer of the service")
             response.release_conn()
+        except urllib3.exceptions.NameResolutionError as error:
+            # A name server may fail for a moment: worth a second try as well.
+            host = urllib3.util.parse_url(url).host
+            raise Refused(f"the name of the service's machine is unknown: {host}") from error
         except urllib3.exceptions.NewConnectionError as error:
             raise Refused("the service refuses connections") from error
         except urllib3.exceptions.TimeoutError as error:

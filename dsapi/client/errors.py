@@ -5,7 +5,7 @@
     ClientError
     ├── Rejected            the request is at fault (4xx)
     └── Unavailable         the service is: 5xx, garbage …
-        ├── Refused         … nobody listens, or hung up
+        ├── Refused         … nobody listens, hung up, or has that name
         ├── TimedOut        … no answer in time
         └── CircuitOpen     … not even asked, after failures in a row
 """

@@ -10,7 +10,7 @@ from typing import Any
 import cherrypy
 from cherrypy._cpwsgi import ExceptionTrapper
 
-from dsapi.errors import BadParameter, NotFound, NotReady
+from dsapi.errors import BadParameter, MethodNotAllowed, NotFound, NotReady
 from dsapi.operation.metrics import CONTENT_TYPE
 from dsapi.operation.reload import ReloadReport
 from dsapi.web.access import Access
@@ -24,6 +24,9 @@ from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
 from dsapi.workers.pool import PredictionWorkers
 
 _WITH_PARAMETERS = frozenset({"/v1/predictions", "/v1/predictions/batch"})
+# Below these are files, which CherryPy's own tool sends before any handler is called.
+_STATIC, _ASSETS = "/static", "/docs/assets"
+_FILE_METHODS = ("GET", "HEAD")
 
 
 class Metrics:
@@ -110,7 +113,9 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
         if request.preflight:
             request.handler = _answer_preflight
         elif isinstance(request.handler, cherrypy.NotFound):
-            request.handler = _find_nothing
+            of_file = path_info.startswith((f"{_STATIC}/", f"{_ASSETS}/"))
+            wrong = of_file and request.method not in _FILE_METHODS
+            request.handler = _refuse_method if wrong else _find_nothing
         elif request.query_string and path_info not in _WITH_PARAMETERS:
             request.handler = _refuse_parameters
 
@@ -173,6 +178,14 @@ def _find_nothing() -> bytes:
     raise NotFound(f"there is no {cherrypy.serving.request.path_info}")
 
 
+def _refuse_method() -> bytes:
+    """Say that files are there to be read; whether this one is there at all is not looked up."""
+    request = cherrypy.serving.request
+    permitted = ", ".join(_FILE_METHODS)
+    cherrypy.serving.response.headers["Allow"] = permitted
+    raise MethodNotAllowed(f"{request.path_info} takes {permitted}, not {request.method}")
+
+
 def _refuse_parameters() -> bytes:
     """Say that a path takes no parameters: a misspelt one must not be passed over."""
     request = cherrypy.serving.request
@@ -202,8 +215,8 @@ def _config(static_dir: Path, resources: Mapping[str, Any]) -> dict[str, dict[st
             "tools.log_headers.on": False,
             "tools.trailing_slash.on": False,
         },
-        "/static": _files(static_dir, r"\.(css|js|jpg|svg)$"),
-        "/docs/assets": _files(find_swagger_ui(), SWAGGER_UI_FILES),
+        _STATIC: _files(static_dir, r"\.(css|js|jpg|svg)$"),
+        _ASSETS: _files(find_swagger_ui(), SWAGGER_UI_FILES),
     }
 
 

@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -27,6 +27,7 @@ from dsapi.prediction.deadline import Deadline
 
 _PIECE_BYTES = 256 * 1024
 _MAX_FIELDS = 32
+_PICTURE_FIELDS = ("image", "path")
 # JSON can name halves of a character, which no encoding can write.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -93,7 +94,7 @@ def _read_all(stream: _Stream, *, length: int | None, max_bytes: int, deadline: 
     return b"".join(pieces)
 
 
-def parse_form(content_type: str, body: bytes, query: str) -> Form:
+def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[str]) -> Form:
     """Take a request apart.
 
     A body of any type that is no form and no JSON is the picture itself: its bytes decide.
@@ -102,41 +103,42 @@ def parse_form(content_type: str, body: bytes, query: str) -> Form:
         content_type: the header, possibly empty.
         body: the whole body.
         query: the query string.
+        known: names of the parameters beside the picture.
 
     Raises:
-        BadParameter: a parameter came twice, or its name is no text.
+        BadParameter: a parameter is unknown or came twice, or its name is no text.
         MissingImage: no picture, or more than one.
         BadRequest: the body is not what the content type says.
     """
     media_type, options = parse_options_header(content_type)
     parameters = _unique(_parse_pairs(query, "the query string"))
     if media_type == "multipart/form-data":
-        fields = _unique(split_multipart(body, options.get("boundary", "")))
+        fields = _unique(split_multipart(body, options.get("boundary", ""), known=known))
     elif media_type == "application/x-www-form-urlencoded":
         fields = _unique(_parse_pairs(_text(body, "the form"), "the form"))
     elif media_type == "application/json":
         fields = _parse_json(body)
     else:
-        if {"image", "path"} & parameters.keys():
-            raise MissingImage("the body is the picture; a second one is named in the query")
         if not body:
             raise MissingImage("the body is empty: send a picture, or a form that names one")
-        return Form(body, None, parameters)
+        fields = {"image": body}
     for name, value in fields.items():
         if name in parameters:
-            raise BadParameter(f"{name} came twice, in the query and in the body")
+            raise _twice(name, ", in the query and in the body")
         parameters[name] = value
-    return gather_form(parameters)
+    return gather_form(parameters, known=known)
 
 
-def gather_form(parameters: Mapping[str, Any]) -> Form:
-    """Separate the picture from the other parameters.
+def gather_form(parameters: Mapping[str, Any], *, known: Collection[str]) -> Form:
+    """Separate the picture from the other parameters, whose names are among the known.
 
     Raises:
         MissingImage: no picture, or more than one.
-        BadParameter: ``path`` is no text.
+        BadParameter: a parameter is unknown, or ``path`` is no text.
         BadRequest: ``image`` is neither bytes nor base64.
     """
+    for name in parameters:
+        _check_name(name, known)
     parameters = dict(parameters)
     image, path = parameters.pop("image", None), parameters.pop("path", None)
     if image is not None and path is not None:
@@ -168,7 +170,7 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     if not body:
         raise MissingImage("the body is empty: send JSON with image or path")
     try:
-        fields = json.loads(body, object_pairs_hook=_unique)
+        fields = load_json(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest("the body is no valid JSON") from error
     if not isinstance(fields, dict):
@@ -176,10 +178,30 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def split_multipart(body: bytes, boundary: str) -> list[tuple[str, Any]]:
+def load_json(text: str | bytes) -> Any:
+    """Read JSON whose names come once each.
+
+    Raises:
+        ValueError: it is malformed.
+        RecursionError: it is nested too deeply.
+        BadParameter: a name came twice, or is no text.
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_int=_parse_integer)
+
+
+def _parse_integer(digits: str) -> int | str:
+    """Read an integer; one with more digits than Python counts stays text, to be quoted."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+def split_multipart(body: bytes, boundary: str, *, known: Collection[str]) -> list[tuple[str, Any]]:
     """Split an upload into its parts: ``image`` as bytes, everything else as text.
 
     Raises:
+        BadParameter: a part's name is not among the known.
         BadRequest: it is malformed, or has too many parts.
     """
     if not boundary:
@@ -193,7 +215,7 @@ def split_multipart(body: bytes, boundary: str) -> list[tuple[str, Any]]:
             header_charset="latin-1",
         ) as parser:
             parts = [
-                (segment.name, _part(segment.name, segment.filename, content))
+                (segment.name, _part(segment, content, known))
                 for segment, content in _segments(parser, body)
             ]
     except MultipartError as error:
@@ -216,17 +238,24 @@ def _segments(
             content += event
 
 
-def _part(name: str, filename: str | None, content: bytearray) -> bytes | str | None:
+def _part(
+    segment: MultipartSegment, content: bytearray, known: Collection[str]
+) -> bytes | str | None:
+    name = segment.name
     if name == "image":
-        return bytes(content) if content or filename else None
+        return bytes(content) if content or segment.filename else None
+    # Before its content is read as text: a picture under another name is none.
+    _check_name(name, known)
     return _text(bytes(content), name)
 
 
 def _parse_pairs(text: str, where: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as error:
         raise BadRequest(f"{where} is malformed or has over {_MAX_FIELDS} fields") from error
+    # A + that was not escaped arrives as a space, which base64 does not have.
+    return [(name, value.replace(" ", "+") if name == "image" else value) for name, value in pairs]
 
 
 def _text(value: bytes, where: str) -> str:
@@ -246,7 +275,18 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         if _SURROGATE.search(name):
             raise BadParameter(f"the name {name[:40]!a} is no text")
         if name in mapping:
-            kind = MissingImage if name in ("image", "path") else BadParameter
-            raise kind(f"{name[:40]} came twice")
+            raise _twice(name)
         mapping[name] = value
     return mapping
+
+
+def _twice(name: str, where: str = "") -> BadRequest:
+    kind = MissingImage if name in _PICTURE_FIELDS else BadParameter
+    return kind(f"{name[:40]} came twice{where}")
+
+
+def _check_name(name: str, known: Collection[str]) -> None:
+    """Refuse a parameter that there is not: a misspelt one must not be passed over."""
+    if name not in _PICTURE_FIELDS and name not in known:
+        there = ", ".join((*_PICTURE_FIELDS, *known))
+        raise BadParameter(f"unknown parameter {name[:40]!r}; there are {there}")

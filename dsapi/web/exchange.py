@@ -10,6 +10,7 @@ from cherrypy._cprequest import Request
 
 from dsapi.errors import BadRequest, Forbidden, RateLimited, Unauthorized
 from dsapi.web.journal import PredictionRecord, RequestRecord
+from dsapi.web.page import takes_page
 from dsapi.web.problems import respond_to_exception, respond_to_status
 from dsapi.web.request_ids import choose_request_id
 
@@ -83,9 +84,8 @@ class ApiRequest(Request):  # type: ignore[misc]
     def handle_error(self) -> None:
         """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
         error = sys.exc_info()[1]
-        # Who posts the page's form is to see the page; programs get what they get anywhere.
-        browser = self.path_info == "/" and "text/html" in self.headers.get("Accept", "")
-        if browser and isinstance(error, Unauthorized | Forbidden | RateLimited):
+        refused = isinstance(error, Unauthorized | Forbidden | RateLimited)
+        if refused and self.path_info == "/" and takes_page():
             self.app.page.refuse(error)
         else:
             respond_to_exception()

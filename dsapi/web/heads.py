@@ -39,7 +39,8 @@ class HeadReader:
             hdict[name] = hdict[name] + b", " + value if name in hdict else value
         length = hdict.get(b"Content-Length")
         if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
-            raise ValueError(f"Content-Length must be a number of bytes, got {length[:40]!r}")
+            shown = length[:40].decode("latin-1")
+            raise ValueError(f"Content-Length must be a number of bytes, got {shown!r}")
         if length is not None and b"Transfer-Encoding" in hdict:
             raise ValueError("Content-Length and Transfer-Encoding came both")
         return hdict

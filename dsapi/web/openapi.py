@@ -148,8 +148,7 @@ def _paths() -> Schema:
         "/v1/models": _get(
             "listModels",
             "The loaded models: version, labels, input",
-            describe_answer(ModelsAnswer)
-            | describe_problems((BadParameter, Unauthorized, RateLimited)),
+            describe_answer(ModelsAnswer) | describe_problems((Unauthorized, RateLimited)),
             tag="models",
         ),
         "/v1/models/reload": {
@@ -202,8 +201,10 @@ def _get(operation_id: str, summary: str, responses: Schema, *, tag: str) -> Sch
             "operationId": operation_id,
             "tags": [tag],
             "summary": summary,
-            # Where networks are configured, nothing is for the others.
-            "responses": dict(sorted((responses | describe_problems((Forbidden,))).items())),
+            # None takes a parameter, and where networks are configured, nothing is for the others.
+            "responses": dict(
+                sorted((responses | describe_problems((BadParameter, Forbidden))).items())
+            ),
         }
     }
 
@@ -214,8 +215,9 @@ def _page_post() -> Schema:
         "operationId": "postPage",
         "tags": ["pages"],
         "summary": "The page's own form, for browsers without script",
-        "description": "The fields of POST /v1/predictions; one left empty counts as not sent. The "
-        "answer is the page again, with the result or, beside its field, with what is wrong.",
+        "description": "The fields of POST /v1/predictions; one left empty counts as not sent, "
+        "but models, which are none then. The answer is the page again, with the result or, "
+        "beside its field, with what is wrong.",
         "requestBody": {
             "required": True,
             "content": {

@@ -4,6 +4,7 @@ The script asks ``/v1/predictions`` like any caller. Without it the form is post
 fields of the contract: what a person left empty counts as not sent, as browsers send every field.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,14 +116,18 @@ class Page:
         try:
             deadline: Deadline = cherrypy.serving.request.wsgi_environ["dsapi.deadline"]
             fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
-            form = gather_form(fields)
+            if fields.get("models") == "":
+                raise BadParameter("Tick at least one model.")
+            form = gather_form(fields, known=PointParameters.model_fields)
             parameters = read_parameters(PointParameters, form.parameters)
             prediction, prediction_id = predict_form(
                 form, parameters, workers=self._workers, limits=self._limits, deadline=deadline
             )
         except RequestError as error:
+            if not takes_page():
+                raise
             begin_response(error)
-            return self._render(fields, failure=Failure(_place(error), error.detail))
+            return self._render(fields, failure=_failure(error))
         return self._render(
             fields, answer=answer_prediction(prediction, prediction_id=prediction_id)
         )
@@ -158,8 +163,15 @@ class Page:
         ).encode()
 
 
+def takes_page() -> bool:
+    """Whether the caller is to see an error on the page; programs get what they get anywhere."""
+    return "text/html" in cherrypy.serving.request.headers.get("Accept", "")
+
+
 def _read_fields(body: bytes) -> dict[str, Any]:
     """Read the posted form: fields left empty are dropped, ticked models are joined.
+
+    The form sends an empty model before the ticked ones, so that none of them can be told.
 
     Raises:
         BadRequest: the form is malformed.
@@ -170,17 +182,26 @@ def _read_fields(body: bytes) -> dict[str, Any]:
     if media_type != "multipart/form-data":
         raise BadRequest("the page takes its own form only, as multipart/form-data")
     fields: dict[str, Any] = {}
-    for name, value in split_multipart(body, options.get("boundary", "")):
-        if value in ("", b""):
+    boundary = options.get("boundary", "")
+    for name, value in split_multipart(body, boundary, known=PointParameters.model_fields):
+        if name == "models":
+            fields[name] = f"{fields.get(name, '')},{value}".strip(",")
+        elif value in ("", b""):
             continue
-        if name in fields and name != "models":
+        elif name in fields:
             raise BadParameter(f"{name[:40]} came twice")
-        fields[name] = f"{fields[name]},{value}" if name in fields else value
+        else:
+            # Keyboards of many languages have the decimal comma only.
+            fields[name] = value.replace(",", ".") if name in ("x", "y") else value
     return fields
 
 
-def _place(error: RequestError) -> str:
-    return _PLACES.get(error.code, "answer")
+def _failure(error: RequestError) -> Failure:
+    """Say an error beside its field, by the name that the field has on the page."""
+    place = _PLACES.get(error.code, "answer")
+    if place == "options" and error.detail.startswith("path "):
+        place = "path"
+    return Failure(place, re.sub("^top ", "Labels each ", error.detail))
 
 
 def _percent(probability: float) -> str:

@@ -1,6 +1,5 @@
 """Parameters: defined once, validated once, whatever form they came in."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -15,15 +14,27 @@ from pydantic import (
 
 from dsapi.errors import BadParameter, BadPoint, BadRequest
 from dsapi.prediction.points import Unit
+from dsapi.web.bodies import load_json
 
 MAX_POINTS = 64
 POINT_FIELDS = ("x", "y", "points")
+_COORDINATE = "a finite number"
+# What an error says is permitted: of a parameter, and of what is inside it, level by level.
+_PERMITTED: Mapping[str, tuple[str, ...]] = {
+    "x": (_COORDINATE,),
+    "y": (_COORDINATE,),
+    "points": (f"a JSON list [[x, y], …] of 1 to {MAX_POINTS} points", "[x, y]", _COORDINATE),
+    "unit": ("'px' or 'percent'",),
+    "models": ("one or more names, comma separated", "a name"),
+    "top": ("a whole number between 1 and 50",),
+    "min_probability": ("a number between 0 and 1",),
+}
 
 
-def _no_boolean(value: Any) -> Any:
-    """Refuse JSON's true and false, which Python counts as 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
+def _number(value: Any) -> Any:
+    """Refuse what Python counts as a number and nobody else: JSON's true and false, and 1_0."""
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise ValueError("no number")
     return value
 
 
@@ -37,15 +48,15 @@ def _json_list(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("must be a JSON list [[x, y], …]") from error
+        return load_json(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 # That it is not negative is told to the schema's readers; the core checks it, by the picture.
 Coordinate = Annotated[
     float,
-    BeforeValidator(_no_boolean),
+    BeforeValidator(_number),
     Field(allow_inf_nan=False, json_schema_extra={"minimum": 0}),
 ]
 Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
@@ -65,10 +76,10 @@ class Parameters(BaseModel):
     models: Names | None = Field(
         None, description="Which models to run, comma separated; all that are marked default"
     )
-    top: Annotated[int, BeforeValidator(_no_boolean)] = Field(
+    top: Annotated[int, BeforeValidator(_number)] = Field(
         5, ge=1, le=50, description="How many labels each, 1 to 50"
     )
-    min_probability: Annotated[float, BeforeValidator(_no_boolean)] = Field(
+    min_probability: Annotated[float, BeforeValidator(_number)] = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="Leave out labels below this, 0 to 1"
     )
 
@@ -113,7 +124,7 @@ def read_parameters(kind: type[AnyParameters], values: Mapping[str, Any]) -> Any
 
     Raises:
         BadPoint: a coordinate is no number, or comes alone.
-        BadParameter: a parameter is unknown or out of its range.
+        BadParameter: a parameter is out of its range.
     """
     try:
         return kind.model_validate(values)
@@ -125,16 +136,13 @@ def _explain(kind: type[Parameters], error: ValidationError) -> BadRequest:
     """Name the first parameter that is wrong, its value and what is permitted."""
     problem = error.errors(include_url=False)[0]
     name, *inside = (str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = ", ".join(kind.model_fields)
-        return BadParameter(f"unknown parameter {name!r}; there are image, path, {known}")
-    if inside and problem["type"] in ("missing", "too_long", "tuple_type"):
-        return BadPoint(f"{name}.{inside[0]} must be [x, y], got {_shown(problem['input'])}")
     if problem["type"] == "missing":
-        return BadPoint(f"{name} is missing: {kind.model_fields[name].description}")
+        if not inside:
+            return BadPoint(f"{name} is missing: {kind.model_fields[name].description}")
+        inside.pop()  # it is the pair that is wrong, not the number that it lacks
+    permitted = _PERMITTED[name][len(inside)]
     what = ".".join((name, *inside))
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    detail = f"{what} must be {message.removeprefix('must be ')}, got {_shown(problem['input'])}"
+    detail = f"{what} must be {permitted}, got {_shown(problem['input'])}"
     return BadPoint(detail) if name in POINT_FIELDS else BadParameter(detail)
 
 

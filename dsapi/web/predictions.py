@@ -91,6 +91,7 @@ def _predict(
         content_type,
         read_body(max_bytes=limits.max_bytes, deadline=deadline),
         request.query_string,
+        known=kind.model_fields,
     )
     request.picture_form = _name_form(form, content_type)
     parameters = read_parameters(kind, form.parameters)

@@ -133,3 +133,15 @@ def test_every_color_label_has_a_swatch() -> None:
     labels = (STYLE.parents[1] / "labels/colors.txt").read_text(encoding="utf-8").split("\n")
     swatches = re.findall(r'\.swatch\[data-label="(.+?)"\]', STYLE.read_text(encoding="utf-8"))
     assert sorted(swatches) == sorted(filter(None, labels))
+
+
+def test_high_contrast_keeps_the_colors_that_are_the_answer(visit: Visit) -> None:
+    page = visit(forced_colors="active")
+    open_sample(page, "Garden")
+    green = "getComputedStyle(document.querySelector('.swatch[data-label=green]')).backgroundColor"
+    assert page.evaluate(green) == "rgb(44, 154, 63)"
+    steps = page.evaluate(
+        """() => [...document.querySelectorAll("#current .legend li")].map(
+          (step) => getComputedStyle(step, "::before").backgroundColor)"""
+    )
+    assert len(set(steps)) == len(steps)

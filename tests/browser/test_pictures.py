@@ -1,5 +1,6 @@
 """How a picture comes to the page, and what is shown of it."""
 
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -110,10 +111,28 @@ def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Vis
     )
     wait_for_picture(page)
     expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
+    # Nothing lies over these words.
+    expect(page.locator("#marker")).to_be_hidden()
+    expect(page.locator("#boxes")).to_be_hidden()
     assert read_answer(page)["image"]["format"] == "HEIC"
     page.mouse.click(*on_picture(page, 0.9, 0.5))
     wait_for_answer(page)
     assert read_best(page, "colors") == "blue"
+
+
+def test_a_photo_on_its_way_is_said_to_be(visit: Visit) -> None:
+    page = visit()
+    network = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 40_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    noise = Image.effect_noise((400, 400), 80)
+    hand_over(page, "drop", "large.png", encode(noise))
+    expect(page.locator("#sending")).to_have_text(re.compile(r"Sending large\.png … \d\d %"))
+    expect(page.locator("#sending")).to_be_visible()
+    before = "getComputedStyle(document.getElementById('current'), '::before').content"
+    assert page.evaluate(before) == "none"  # not "Nothing yet."
+    wait_for_picture(page)
+    expect(page.locator("#sending")).to_be_hidden()
 
 
 def test_a_sample_that_comes_late_does_not_replace_a_picture_chosen_since(visit: Visit) -> None:
@@ -197,10 +216,10 @@ def test_nothing_sticks_out_of_the_form(visit: Visit) -> None:
     for width in (320, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        form, button = (page.locator(part).bounding_box() for part in ("#form", "#open-path"))
-        assert form is not None
+        source, button = (page.locator(part).bounding_box() for part in (".source", "#open-path"))
+        assert source is not None
         assert button is not None
-        assert button["x"] + button["width"] < form["x"] + form["width"]
+        assert button["x"] + button["width"] <= source["x"] + source["width"]
 
 
 def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:
@@ -209,9 +228,13 @@ def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:
     page.get_by_role("button", name="Open").click()
     wait_for_picture(page)
     expect(page.get_by_text("The picture stays on the server")).to_be_visible()
+    expect(page.locator("#marker")).to_be_hidden()
     page.mouse.click(*on_picture(page, 0.1, 0.1))
     wait_for_answer(page)
     assert read_best(page, "colors") == "red"
+    open_sample(page, "Garden")
+    expect(page.get_by_label("Or its path on the server")).to_have_value("")
+    expect(page.locator("#marker")).to_be_visible()
 
 
 def test_a_tiny_picture_is_enlarged(visit: Visit) -> None:

@@ -142,6 +142,13 @@ def test_typed_coordinates_are_asked_and_drawn(page: Page) -> None:
     assert page.evaluate("document.getElementById('marker').style.left").startswith("93.8")
 
 
+def test_a_comma_is_a_decimal_point(page: Page) -> None:
+    page.fill("#x", "600,5")
+    expect(page.locator("#current h3")).to_have_text("Current point: 600, 240")
+    assert page.evaluate("document.getElementById('marker').style.left").startswith("93.8")
+    assert "-F x=600.5" in page.locator("#curl").inner_text()
+
+
 def test_percent_and_pixels_name_the_same_pixel(page: Page) -> None:
     page.fill("#x", "123")
     page.fill("#y", "45")
@@ -210,13 +217,40 @@ def test_a_finger_taps_and_drags_the_point_on_a_phone(visit: Visit) -> None:
     assert read_best(page, "colors") == "blue"
 
 
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_after_a_tap_a_phone_shows_the_labels_and_still_the_point(
+    visit: Visit, motion: str
+) -> None:
+    page = visit(**PHONE, reduced_motion=motion)
+    hand_over(page, "drop", "halves.png", encode(halves(480, 640)))
+    wait_for_picture(page)
+    page.touchscreen.tap(*on_picture(page, 0.2, 0.7))
+    page.wait_for_function("() => scrollY > 100")
+    expect(page.locator("#current .labels").last).to_be_in_viewport(ratio=1)
+    expect(page.locator("#marker")).to_be_in_viewport(ratio=1)
+
+
+def test_the_picture_stays_under_a_finger_that_taps_again_at_once(visit: Visit) -> None:
+    page = visit(**PHONE)
+    hand_over(page, "drop", "halves.png", encode(halves(480, 640)))
+    wait_for_picture(page)
+    place = on_picture(page, 0.2, 0.7)
+    for _ in range(6):
+        page.touchscreen.tap(*place)
+        page.wait_for_timeout(300)
+        assert page.evaluate("scrollY") == 0
+    page.touchscreen.tap(*on_picture(page, 0.8, 0.7))
+    wait_for_answer(page)
+    assert read_best(page, "colors") == "blue"
+
+
 def test_a_finger_beside_the_point_scrolls_the_page_and_leaves_the_point(visit: Visit) -> None:
     page = visit(**PHONE)
     hand_over(page, "drop", "halves.png", HALVES)
     wait_for_picture(page)
     x, y = on_picture(page, 0.1, 0.9)
     _slide(page, [(x, y - 25 * step) for step in range(9)])
-    page.wait_for_function("scrollY > 50")
+    page.wait_for_function("() => scrollY > 50")
     assert read_point(page) == ("320", "240")
 
 

@@ -51,7 +51,7 @@ def test_a_point_outside_is_told_beside_the_point_until_it_is_right(page: Page) 
 
 def test_a_point_that_is_no_number_is_told(page: Page) -> None:
     page.fill("#y", "left")
-    check_problem(page, "point", "y must be a valid number")
+    check_problem(page, "point", "y must be a finite number")
 
 
 def test_half_a_point_is_no_mistake_yet(page: Page) -> None:
@@ -156,9 +156,48 @@ def test_a_wrong_path_is_told_beside_the_path(visit: Visit, path: str, words: st
     check_problem(page, "path", words)
 
 
+def test_an_empty_path_is_told_beside_the_path_and_the_picture_stays(page: Page) -> None:
+    page.fill("#x", "600")
+    wait_for_answer(page)
+    page.get_by_role("button", name="Open").click()
+    check_problem(page, "path", "Type the path of a picture on the server first")
+    expect(page.locator("#picture")).to_be_visible()
+    assert read_point(page) == ("600", "240")
+    page.fill("#x", "10")
+    expect(page.locator("#path-problem")).to_be_hidden()
+    wait_for_answer(page)
+
+
+def test_a_path_that_is_none_is_told_beside_the_path(page: Page) -> None:
+    def refuse(route: Route) -> None:
+        problem = {"code": "bad_parameter", "detail": "path must name a file, got 'a'"}
+        route.fulfill(status=400, json=problem)
+
+    page.route("**/v1/predictions", refuse)
+    page.get_by_label("Or its path on the server").fill("a")
+    page.keyboard.press("Enter")
+    check_problem(page, "path", "path must name a file")
+
+
+def test_half_a_point_is_no_mistake_nor_still_the_one_before(page: Page) -> None:
+    page.fill("#x", "left")
+    check_problem(page, "point", "x must be a finite number, got 'left'")
+    page.fill("#x", "")
+    expect(page.locator(".problem:visible")).to_have_count(0)
+    assert page.locator("[aria-invalid]").count() == 0
+
+
+def test_labels_each_left_empty_are_five_again(page: Page) -> None:
+    page.get_by_label("Labels each").fill("1.5")
+    check_problem(page, "options", "Labels each must be a whole number between 1 and 50, got '1.5'")
+    page.get_by_label("Labels each").fill("")
+    expect(page.locator(".problem:visible")).to_have_count(0)
+    expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
+
+
 def test_no_model_and_too_many_labels_are_told_beside_the_models(page: Page) -> None:
     page.get_by_label("Labels each").fill("99")
-    check_problem(page, "options", "top must be less than or equal to 50")
+    check_problem(page, "options", "Labels each must be a whole number between 1 and 50, got '99'")
     page.get_by_label("Labels each").fill("5")
     wait_for_answer(page)
     for name in ("themes", "colors"):
@@ -307,6 +346,16 @@ def test_a_model_that_fails_is_told_beside_the_other_ones_answer(visit: Visit) -
         "the model failed on this picture"
     )
     assert page.locator("#current .labels li").count() == 3
+
+
+def test_without_script_no_model_is_told_beside_the_models(visit: Visit) -> None:
+    page = visit(java_script_enabled=False)
+    page.get_by_label("File").set_input_files(file("halves.png", HALVES))
+    for name in ("themes", "colors"):
+        page.get_by_role("checkbox", name=name).uncheck()
+    page.get_by_role("button", name="Ask the models").click()
+    check_problem(page, "options", "Tick at least one model.")
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
 
 
 def test_without_script_an_error_is_shown_beside_its_field(visit: Visit) -> None:

@@ -91,6 +91,12 @@ def test_models_top_and_least_probability_are_passed_on(client: Client) -> None:
     assert result.labels("themes") == ()
 
 
+def test_one_model_may_be_named_without_a_list(client: Client) -> None:
+    assert set(client.predict(PICTURE, models="colors").predictions) == {"colors"}
+    both = client.predict(PICTURE, models="colors,themes")
+    assert set(both.predictions) == {"colors", "themes"}
+
+
 def test_what_the_service_refuses_is_told_with_its_code(client: Client) -> None:
     with pytest.raises(Rejected, match="x must be between 0 and 63") as caught:
         client.predict(PICTURE, 64, 0)
@@ -231,7 +237,8 @@ def test_nobody_listening_is_told_at_once() -> None:
 
 def test_a_host_that_does_not_exist_is_told() -> None:
     with Client("http://nowhere.invalid:9000", timeout_s=20) as client:
-        assert client.predict_or_empty(PICTURE).empty
+        reason = client.predict_or_empty(PICTURE).reason
+    assert reason == "the name of the service's machine is unknown: nowhere.invalid"
 
 
 @pytest.mark.parametrize("behavior", [faults.say_nothing, faults.drip])

@@ -53,7 +53,11 @@ def post(server: RunningServer, *fields: tuple[str, str], image: bytes | None = 
     for name, value in fields:
         parts.append(f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode())
     body = b"".join(b"--form\r\n" + part + b"\r\n" for part in parts) + b"--form--\r\n"
-    return server.ask("POST", "/", body, {"Content-Type": "multipart/form-data; boundary=form"})
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=form",
+        "Accept": "text/html,*/*;q=0.8",
+    }
+    return server.ask("POST", "/", body, headers)
 
 
 def test_the_page_lists_the_models_and_needs_nothing_from_another_host(
@@ -112,6 +116,11 @@ def test_fields_left_empty_count_as_not_sent(server: RunningServer) -> None:
     assert "At 32, 24" in read(page).text
 
 
+def test_a_comma_is_a_decimal_point(server: RunningServer) -> None:
+    page = post(server, ("x", "12,5"), ("y", "7"), image=encode(halves()))
+    assert "At 12, 7" in read(page).text
+
+
 def test_a_picture_is_found_by_its_path_on_the_server(server: RunningServer) -> None:
     (server.settings.image_roots[0] / "halves.png").write_bytes(encode(halves()))
     page = post(server, ("path", "halves.png"), ("x", "75"), ("y", "50"), ("unit", "percent"))
@@ -120,7 +129,8 @@ def test_a_picture_is_found_by_its_path_on_the_server(server: RunningServer) -> 
 
 
 def test_the_ticked_models_are_asked(server: RunningServer) -> None:
-    page = post(server, ("models", "colors"), ("models", "themes"), image=encode(halves()))
+    ticked = [("models", ""), ("models", "colors"), ("models", "themes")]
+    page = post(server, *ticked, image=encode(halves()))
     assert [word for word in ("colors", "themes") if f">{word}</h3>" in page.body.decode()] == [
         "colors",
         "themes",
@@ -136,7 +146,9 @@ def test_the_ticked_models_are_asked(server: RunningServer) -> None:
         ((("x", "900"), ("y", "0")), encode(halves()), 400, "point", "x must be between 0 and 63"),
         ((("x", "5"),), encode(halves()), 400, "point", "x came without y"),
         ((), b"no picture", 415, "image", "no picture in a permitted format"),
-        ((("top", "99"),), encode(halves()), 400, "options", "top must be"),
+        ((("top", "99"),), encode(halves()), 400, "options", "Labels each must be a whole"),
+        ((("models", ""),), encode(halves()), 400, "options", "Tick at least one model."),
+        ((("path", "a\0"),), None, 400, "path", "path must name a file"),
         ((("path", "nowhere.jpg"),), None, 404, "path", "nowhere.jpg"),
         ((("path", "../secret.jpg"),), None, 403, "path", "below the image roots"),
         ((("x", "1"), ("x", "2")), encode(halves()), 400, "options", "x came twice"),
@@ -165,6 +177,7 @@ def test_what_was_typed_is_shown_again_and_never_as_markup(server: RunningServer
 
 
 def test_another_media_type_than_the_forms_own_is_refused_readably(server: RunningServer) -> None:
-    page = server.ask("POST", "/", "x=1", {"Content-Type": "application/x-www-form-urlencoded"})
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+    page = server.ask("POST", "/", "x=1", headers)
     assert page.status == 400
     assert "multipart/form-data" in read(page).problems["answer"]

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ import pytest
 from dsapi.settings import load_settings
 from tests.conftest import Answer, RunningServer, StartServer
 from tests.pictures import BLUE, GREEN, RED, encode, halves, photo, plain
+from tests.waiting import eventually
 
 HALVES = encode(halves())
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -181,6 +183,20 @@ def test_base64_may_have_a_data_prefix_and_line_breaks(server: RunningServer) ->
         assert answer.status == 200, answer.body
 
 
+@pytest.mark.parametrize("wrap", [base64.b64encode, base64.encodebytes])
+def test_base64_in_a_form_keeps_a_plus_that_was_not_escaped(
+    server: RunningServer, wrap: Callable[[bytes], bytes]
+) -> None:
+    # After its end a BMP may hold anything: here it is full of +.
+    picture = encode(halves(), "BMP") + b"\xfb\xef\xbe" * 100
+    text = wrap(picture).decode()
+    assert "++" in text
+    body = f"image={text}&x=5&y=6"
+    answer = server.ask("POST", "/v1/predictions", body, FORM)
+    assert answer.status == 200, answer.body
+    assert answer.json["image"]["bytes"] == len(picture)
+
+
 def test_an_unused_file_input_of_a_browser_is_no_second_picture(server: RunningServer) -> None:
     (server.settings.image_roots[0] / "form.png").write_bytes(HALVES)
     body, headers = encode_multipart({"path": "form.png"}, b"")
@@ -210,9 +226,13 @@ def test_a_sane_request_id_comes_back_and_another_is_replaced(server: RunningSer
 def test_every_prediction_logs_one_line_with_all_its_steps(
     server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def lines() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name == "dsapi.predictions"]
+
     with caplog.at_level("INFO", logger="dsapi.predictions"):
         server.ask("POST", "/v1/predictions?x=5&y=6", HALVES, {"X-Request-ID": "log-me"})
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "dsapi.predictions"]
+        assert eventually(lambda: bool(lines()))  # it is written when the answer is out
+    (line,) = lines()
     for part in ("log-me", "format=PNG", "size=64x48", "point=5,6", '"red":', "queue_ms=",
                  "decode_ms=", "themes_ms=", "colors_ms=", "total_ms="):  # fmt: skip
         assert part in line

@@ -22,6 +22,9 @@ JPEG = encode(photo(400, 300), "JPEG")
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UPLOAD = {"Content-Type": "multipart/form-data; boundary=b"}
+UPLOAD_ELSEWHERE = (
+    b'--b\r\nContent-Disposition: form-data; name="%b"; filename="1"\r\n\r\n' + JPEG + b"\r\n--b--"
+)
 UPLOAD_TWICE = (
     b'--b\r\nContent-Disposition: form-data; name="image"; filename="1"\r\n\r\n1\r\n' * 2 + b"--b--"
 )
@@ -55,23 +58,59 @@ CASES = {
     "x outside": Case(400, "bad_point", "x must be between 0 and 63, got 64", query="x=64&y=0"),
     "y outside": Case(400, "bad_point", "y must be between 0 and 47, got 48", query="x=0&y=48"),
     "negative": Case(400, "bad_point", "got -0.5", query="x=-0.5&y=0"),
-    "text": Case(400, "bad_point", "x must be a valid number", query="x=left&y=0"),
+    "text": Case(400, "bad_point", "x must be a finite number, got 'left'", query="x=left&y=0"),
+    "underscore": Case(400, "bad_point", "x must be a finite number, got '1_0'", query="x=1_0&y=0"),
+    "underscore JSON": Case(400, "bad_point", "got '1_0'", image_json(x=1, y="1_0"), "", JSON),
     "empty": Case(400, "bad_point", "x must be", query="x=&y=0"),
     "NaN": Case(400, "bad_point", "x must be a finite number", query="x=nan&y=0"),
     "infinite": Case(400, "bad_point", "finite", query="x=1&y=inf"),
     "JSON NaN": Case(400, "bad_point", "finite", '{"image": "AA==", "x": NaN, "y": 1}', "", JSON),
-    "JSON true": Case(400, "bad_point", "not true or false", image_json(x=True, y=1), "", JSON),
-    "huge": Case(400, "bad_point", "", image_json(x=10**400, y=1), "", JSON),
+    "JSON true": Case(
+        400, "bad_point", "x must be a finite number, got True", image_json(x=True, y=1), "", JSON
+    ),
+    "huge": Case(
+        400, "bad_point", "a finite number, got 1000", image_json(x=10**400, y=1), "", JSON
+    ),
+    "longer": Case(
+        400,
+        "bad_point",
+        "number, got '1111",
+        f'{{"path": "a", "x": {"1" * 5000}, "y": 1}}',
+        "",
+        JSON,
+    ),
     "x alone": Case(400, "bad_point", "x came without y", query="x=1"),
     "y alone": Case(400, "bad_point", "y came without x", query="y=1"),
     "percent": Case(400, "bad_point", "0 and 100 percent", query="x=100.1&y=0&unit=percent"),
     "unknown": Case(400, "bad_parameter", "unknown parameter 'units'", query="units=percent"),
     "unit": Case(400, "bad_parameter", "'px' or 'percent'", query="unit=cm"),
-    "top 0": Case(400, "bad_parameter", "greater than or equal to 1", query="top=0"),
-    "top 51": Case(400, "bad_parameter", "less than or equal to 50, got '51'", query="top=51"),
-    "top 1.5": Case(400, "bad_parameter", "top", query="top=1.5"),
-    "probability": Case(400, "bad_parameter", "min_probability", query="min_probability=1.1"),
+    "unknown long": Case(400, "bad_parameter", f"'{'u' * 40}'; there are", query="u" * 900 + "=1"),
+    "top 0": Case(400, "bad_parameter", "whole number between 1 and 50, got '0'", query="top=0"),
+    "top 51": Case(400, "bad_parameter", "whole number between 1 and 50, got '51'", query="top=51"),
+    "top 1.5": Case(400, "bad_parameter", "between 1 and 50, got '1.5'", query="top=1.5"),
+    "top long": Case(
+        400, "bad_parameter", f"between 1 and 50, got '{'9' * 56}…", query=f"top={'9' * 5000}"
+    ),
+    "top longer": Case(
+        400, "bad_parameter", "and 50, got '999", f'{{"path": "a", "top": {"9" * 5000}}}', "", JSON
+    ),
+    "top underscore": Case(400, "bad_parameter", "and 50, got '1_0'", query="top=1_0"),
+    "probability": Case(
+        400,
+        "bad_parameter",
+        "min_probability must be a number between 0 and 1, got '1.1'",
+        query="min_probability=1.1",
+    ),
+    "probability underscore": Case(
+        400, "bad_parameter", "between 0 and 1, got '0.0_1'", query="min_probability=0.0_1"
+    ),
     "model": Case(400, "bad_parameter", "themes, colors; got 'shapes'", query="models=shapes"),
+    "empty list of models": Case(
+        400, "bad_parameter", "models must be one or more names", image_json(models=[]), "", JSON
+    ),
+    "model number": Case(
+        400, "bad_parameter", "models.0 must be a name, got 1", image_json(models=[1]), "", JSON
+    ),
     "no model": Case(400, "bad_parameter", "models must be among", query="models="),
     "twice": Case(400, "bad_parameter", "x came twice", query="x=1&x=2&y=1"),
     "both places": Case(400, "bad_parameter", "x came twice", image_json(x=1, y=1), "x=2", JSON),
@@ -81,7 +120,11 @@ CASES = {
     "no picture": Case(400, "missing_image", "no picture came", "{}", "", JSON),
     "no field": Case(400, "missing_image", "no picture came", "x=1&y=1", "", FORM),
     "two": Case(400, "missing_image", "both image and path", image_json(path="a"), "", JSON),
-    "two raw": Case(400, "missing_image", "second one", query="path=a.png"),
+    "two raw": Case(400, "missing_image", "both image and path", query="path=a.png"),
+    "two raw images": Case(400, "missing_image", "image came twice", query="image=AA=="),
+    "two places": Case(
+        400, "missing_image", "image came twice, in the query", image_json(), "image=AA==", JSON
+    ),
     "empty base64": Case(400, "missing_image", "0 bytes", '{"image": ""}', "", JSON),
     "base64": Case(400, "bad_request", "no valid base64", '{"image": "?"}', "", JSON),
     "base64 cut": Case(400, "bad_request", "no valid base64", '{"image": "AAA"}', "", JSON),
@@ -100,6 +143,20 @@ CASES = {
     ),
     "JSON surrogate inside": Case(
         400, "bad_parameter", "no text", '{"points": [{"\\ud800": 1}]}', "", JSON
+    ),
+    "upload of a file": Case(
+        400,
+        "bad_parameter",
+        "unknown parameter 'file'; there are image, path,",
+        UPLOAD_ELSEWHERE.replace(b"%b", b"file"),
+        "",
+        UPLOAD,
+    ),
+    "upload of a list": Case(
+        400, "bad_parameter", "'image[]'", UPLOAD_ELSEWHERE.replace(b"%b", b"image[]"), "", UPLOAD
+    ),
+    "upload as x": Case(
+        400, "bad_request", "x is not UTF-8", UPLOAD_ELSEWHERE.replace(b"%b", b"x"), "", UPLOAD
     ),
     "two images": Case(400, "missing_image", "image came twice", UPLOAD_TWICE, "", UPLOAD),
     "type of mail": Case(
@@ -142,6 +199,13 @@ CASES = {
     ),
     "method": Case(405, "method_not_allowed", "takes POST", method="GET", body=b""),
     "method 2": Case(405, "method_not_allowed", "GET, HEAD", path="/v1/models"),
+    "method of a file": Case(
+        405, "method_not_allowed", "takes GET, HEAD", path="/static/page.js", method="PUT"
+    ),
+    "method of an asset": Case(
+        405, "method_not_allowed", "", path="/docs/assets/swagger-ui.css", method="DELETE"
+    ),
+    "form of the page": Case(400, "bad_request", "its own form", "a=1", "", FORM, path="/"),
     "strange": Case(405, "method_not_allowed", "not BREW", method="BREW"),
     "text file": Case(415, "unsupported_media_type", "permitted format", b"hello" * 9),
     "PDF": Case(415, "unsupported_media_type", "permitted format", b"%PDF-1.7\n" + b"x" * 99),
@@ -150,12 +214,16 @@ CASES = {
     "truncated": Case(422, "unreadable_image", "JPEG picture is truncated", JPEG[:3000]),
     "head only": Case(422, "unreadable_image", "PNG picture is truncated", b"\x89PNG\r\n\x1a\n"),
     "batch of none": Case(
-        400, "bad_point", "points", query="points=[]", path="/v1/predictions/batch"
+        400,
+        "bad_point",
+        "points must be a JSON list [[x, y], …] of 1 to 64 points, got '[]'",
+        query="points=[]",
+        path="/v1/predictions/batch",
     ),
     "batch of 65": Case(
         400,
         "bad_point",
-        "at most 64",
+        "of 1 to 64 points, got [[0, 0], ",
         image_json(points=[[0, 0]] * 65),
         "",
         JSON,
@@ -178,6 +246,22 @@ CASES = {
     ),
     "batch of text": Case(
         400, "bad_point", "JSON list", query="points=5,5", path="/v1/predictions/batch"
+    ),
+    "batch of a deep list": Case(
+        400,
+        "bad_point",
+        "points must be a JSON list",
+        json.dumps({"path": "a", "points": "[" * 9000}),
+        "",
+        JSON,
+        path="/v1/predictions/batch",
+    ),
+    "batch of an underscore": Case(
+        400,
+        "bad_point",
+        "points.0.1 must be a finite number, got '1_0'",
+        query='points=[[1,"1_0"]]',
+        path="/v1/predictions/batch",
     ),
     "batch outside": Case(
         400, "bad_point", "got 64", query="points=[[64,0]]", path="/v1/predictions/batch"
@@ -248,6 +332,7 @@ def test_a_file_is_sent_whole_whatever_part_is_asked_for(
 def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
     assert server.ask("GET", "/v1/predictions").headers["Allow"] == "POST"
     assert "GET" in server.ask("DELETE", "/v1/models").headers["Allow"]
+    assert server.ask("PATCH", "/static/page.js").headers["Allow"] == "GET, HEAD"
 
 
 def test_a_status_has_the_same_name_with_every_python(server: RunningServer) -> None:
@@ -333,7 +418,10 @@ def test_a_body_that_stalls_is_refused(strict: RunningServer) -> None:
         (b"GET / HTTP/1.1\r\n\r\n", "Host"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n", ""),
         (POST + b"Content-Length: many\r\n\r\n", "Content-Length"),
-        (POST + b"Content-Length: -5\r\n\r\n", "Content-Length"),
+        (
+            POST + b"Content-Length: -5\r\n\r\n",
+            "Content-Length must be a number of bytes, got '-5'",
+        ),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "malformed"),
     ],
 )
