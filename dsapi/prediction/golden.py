@@ -7,10 +7,11 @@ and by ``dsapi check``.
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from dsapi.errors import RequestError, StartupError
+from dsapi.errors import ModelError, RequestError, StartupError
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import OpenModel
 from dsapi.prediction.picture import Limits
@@ -43,20 +44,21 @@ _Samples = TypeAdapter(Annotated[list[GoldenSample], Field(min_length=1)])
 
 
 def check_golden(model: OpenModel, limits: Limits) -> None:
-    """See that a model gives the right label for each of its golden samples, if it has some.
+    """See that a model takes two pictures at a time, and gives the right labels for its samples.
 
     Raises:
         StartupError: it does not; the message says what came instead.
     """
-    path = model.model.spec.golden
-    if path is None:
-        return
     where = f"[models.{model.model.name}] golden check"
     try:
+        # As for two points of a picture; about one it was asked when it was opened.
+        model.score(np.zeros((2, *model.model.size, 3), np.uint8))
+        if (path := model.model.spec.golden) is None:
+            return
         for number, sample in enumerate(_read_samples(path)):
             where = f"[models.{model.model.name}] golden check, {path} sample {number}"
             _check_sample(model, sample, folder=path.parent, limits=limits)
-    except (RequestError, StartupError) as error:
+    except (ModelError, RequestError, StartupError) as error:
         raise StartupError(f"{where}: {error}") from error
 
 

@@ -40,8 +40,8 @@ class GatedSession(Session):
         self._runs = 0
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
-        self._runs += 1
-        if self._runs > 2:  # the warm-up: one picture, then two
+        self._runs += len(batch) == 1
+        if self._runs > 3 and len(batch) == 1:  # neither the warm-up nor the golden check
             self._graph.gate()
         return np.tile(np.array([0.75, 0.25], np.float32), (len(batch), 1))
 

@@ -10,7 +10,7 @@ from dsapi.prediction.golden import check_golden
 from dsapi.prediction.model import OpenModel, load_model
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
-from tests.graphs import freeze_brightest_channel, write_labels
+from tests.graphs import freeze_brightest_channel, write_graph, write_labels
 from tests.pictures import encode, halves
 
 LIMITS = Limits(max_pixels=1_000_000, working_side=2048)
@@ -34,6 +34,23 @@ def test_a_sample_at_a_point_is_checked_there(tmp_path: Path) -> None:
     check_golden(open_model(tmp_path, x=5, y=5, label="red"), LIMITS)
     with pytest.raises(StartupError, match="must get 'blue'"):
         check_golden(open_model(tmp_path, x=5, y=5, label="blue"), LIMITS)
+
+
+def test_a_graph_that_takes_one_picture_only_without_saying_so_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
+        one = tf.reshape(pixels, [1, 9, 9, 3])
+        tf.nn.softmax(tf.reduce_mean(one, axis=[1, 2]), name="probabilities")
+    spec = ModelSpec(
+        graph=write_graph(tmp_path / "g.pb", graph.as_graph_def()),
+        labels=write_labels(tmp_path / "labels.txt"),
+        crop="9px",
+    )
+    model = load_model("colors", spec, engine="tensorflow").open()
+    with pytest.raises(StartupError, match=r"golden check: the graph failed: Input to reshape"):
+        check_golden(model, LIMITS)
 
 
 def test_the_sample_that_is_wrong_is_named(tmp_path: Path) -> None:
