@@ -101,11 +101,12 @@ def download_graph(
             found = _complete_and_hash(
                 url, stream, sha256=sha256, patience=patience, on_bytes=on_bytes
             )
-        finally:
+        except BaseException:
             if not stream.seek(0, os.SEEK_END):
                 part.unlink()  # nothing to go on with
+            raise
         if found != sha256:
-            part.unlink(missing_ok=True)
+            part.unlink()
             raise StartupError(
                 f"{url} has SHA-256 {found}, but sha256 = {sha256!r}; the download was "
                 "thrown away: correct url or sha256"

@@ -4,7 +4,7 @@ Called by `dsapi.evaluation` and `dsapi.training`.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,37 +38,32 @@ def read_rows(path: Path, *columns: str) -> list[Row]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         try:
-            found = tuple(reader.fieldnames or ())
-            other_name = _find_other_name(columns, found)
-            if missing := [each for each in columns if other_name.get(each, each) not in found]:
+            reader.fieldnames = found = _rename_labels(reader.fieldnames or (), columns)
+            if missing := [each for each in columns if each not in found]:
                 raise PhotosError(
                     f"{path}: the first line must name the columns {' and '.join(columns)}, "
                     f"it lacks {', '.join(missing)}"
                 )
             return [
-                _read_row(values, f"{path}, line {reader.line_num}", columns, other_name)
-                for values in reader
+                _read_row(values, f"{path}, line {reader.line_num}", columns) for values in reader
             ]
         except (UnicodeDecodeError, csv.Error) as error:
             raise PhotosError(f"{path}: is no table; save it as CSV in UTF-8 ({error})") from error
 
 
-def _find_other_name(columns: tuple[str, ...], found: tuple[str, ...]) -> dict[str, str]:
-    """Find what the table calls the column of labels, if it is the other of two names."""
-    names = {"label": "labels", "labels": "label"}
-    return {each: names[each] for each in columns if each in names and each not in found}
+def _rename_labels(found: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Call the column of labels as it is asked for, if it has the other of its two names."""
+    names = list(found)
+    for name, other in (("label", "labels"), ("labels", "label")):
+        if name in asked and name not in names and other in names:
+            names[names.index(other)] = name
+    return names
 
 
-def _read_row(
-    values: Mapping[str, str | None],
-    where: str,
-    columns: tuple[str, ...],
-    other_name: Mapping[str, str],
-) -> Row:
-    named = {**values, **{column: values[name] for column, name in other_name.items()}}
-    if None in named:
+def _read_row(values: Mapping[str, str | None], where: str, columns: Sequence[str]) -> Row:
+    if None in values:
         raise PhotosError(f"{where}: more values than columns; put what has commas into quotes")
     for column in columns:
-        if named[column] is None:
+        if values[column] is None:
             raise PhotosError(f"{where}: the column {column} is missing")
-    return Row(where, {column: value or "" for column, value in named.items()})
+    return Row(where, {column: value or "" for column, value in values.items()})

@@ -32,6 +32,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
+def format_labels(labels: Sequence[str]) -> bytes:
+    """Write labels down as `read_labels` reads them."""
+    return "".join(f"{label}\n" for label in labels).encode()
+
+
 def check_labels(labels: Sequence[str], *, where: str) -> None:
     """See that labels can stand in a labels file, and that nobody takes one for another.
 

@@ -183,12 +183,7 @@ def load_model(
             input_size=spec.input_size,
             options=options,
         )
-        if graph.input_dtype != spec.dtype:
-            raise StartupError(
-                f"{spec.graph} takes {graph.input_dtype}, but dtype = {spec.dtype!r}; set dtype to "
-                "float32 or uint8, whichever the graph takes"
-            )
-        size, flat = _input_layout(graph.input_shape, spec)
+        size, flat = _input_layout(graph, spec)
         if graph.output_size is not None and graph.output_size != len(labels):
             raise StartupError(
                 f"{spec.graph} gives {graph.output_size} scores, {spec.labels} has {len(labels)} "
@@ -226,11 +221,14 @@ def _hash(spec: ModelSpec) -> str:
     return digest
 
 
-def _input_layout(
-    shape: tuple[int | None, ...] | None, spec: ModelSpec
-) -> tuple[tuple[int, int], bool]:
+def _input_layout(graph: Graph, spec: ModelSpec) -> tuple[tuple[int, int], bool]:
     """Find height and width of the input, and whether the graph takes it flat."""
-    asked = spec.input_size
+    if graph.input_dtype != spec.dtype:
+        raise StartupError(
+            f"{spec.graph} takes {graph.input_dtype}, but dtype = {spec.dtype!r}; set dtype to "
+            "float32 or uint8, whichever the graph takes"
+        )
+    shape, asked = graph.input_shape, spec.input_size
     if shape is not None and len(shape) == 1 and shape[0] is not None:
         side = asked or math.isqrt(shape[0] // 3)
         if side * side * 3 != shape[0]:

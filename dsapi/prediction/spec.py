@@ -120,12 +120,12 @@ def choose_models(names: Sequence[str] | None, specs: Mapping[str, ModelSpec]) -
     Raises:
         BadParameter: there is no such model, or none is default.
     """
-    known = ", ".join(specs)
     if names is None:
         names = [name for name, spec in specs.items() if spec.default]
         if not names:
-            raise BadParameter(f"models must name some of {known}")
+            raise BadParameter(f"models must name some of {', '.join(specs)}")
     for name in names:
         if name not in specs:
+            known = ", ".join(specs)
             raise BadParameter(f"models must be among {known}; got {name[:40]!r}")
     return tuple(dict.fromkeys(names))

@@ -6,13 +6,13 @@ the end of a pipe until the daemon writes that it is ready, or why not.
 
 import os
 import signal
-import sys
 import time
 import traceback
 from pathlib import Path
 
 from dsapi.errors import StartupError
 from dsapi.operation.logs import SERVICE_LOG, configure_logs
+from dsapi.process.forks import leave
 from dsapi.process.pidfile import running_pid, write_address
 from dsapi.process.server import serve
 from dsapi.settings import Settings
@@ -92,10 +92,7 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
         traceback.print_exc()
         code = 1
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Not sys.exit: the frames of the command that forked are not to be run twice.
-        os._exit(code)
+        leave(code)
 
 
 def _tell(writer: int, message: str) -> None:

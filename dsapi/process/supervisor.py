@@ -9,7 +9,6 @@ Called by `dsapi.process.server` if ``processes`` is over 1.
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -23,6 +22,7 @@ from cherrypy.process.wspbus import Bus
 from dsapi.errors import StartupError
 from dsapi.operation.reload import reread
 from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.process.forks import leave
 from dsapi.process.notify import leave_to_parent, notify
 from dsapi.process.pidfile import PidFile
 from dsapi.process.ports import reserve_port
@@ -217,10 +217,7 @@ class _Children(Plugin):
             traceback.print_exc()
             code = 1
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            # Not sys.exit: the frames of the supervisor are not to be run twice.
-            os._exit(code)
+            leave(code)
 
     def _wait_for(self, child: _Child) -> str:
         """Wait until a process answers; return its URL.

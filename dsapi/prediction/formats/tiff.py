@@ -92,12 +92,11 @@ def read_header(data: bytes) -> Header:
         # Its coefficients, too, are kept until the last scan.
         coding, max_pixels, tile_bytes = "TIFF of progressive JPEG", MAX_SLOW_PIXELS, 10
     cleaned = _write(data, tags, byteorder=byteorder, big=big)
-    together = 1 if value(_PLANES, 1) == _SEPARATE else samples
-    row_bytes = -(-width * value(_BITS, 1) * together // 8)
-    plain = value(_COMPRESSION, 1) == _NONE
 
     def decode(_: int, deadline: Deadline) -> Image.Image:
-        if plain:
+        if value(_COMPRESSION, 1) == _NONE:
+            together = 1 if value(_PLANES, 1) == _SEPARATE else samples
+            row_bytes = -(-width * value(_BITS, 1) * together // 8)
             _check_strips(reader, tags, row_bytes=row_bytes, rows=rows, height=height)
         return _decode(cleaned, deadline)
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from dsapi.prediction.labels import format_labels
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.colors.card import write_card
 from dsapi.training.colors.figures import ColorFigures, measure_figures
@@ -79,7 +80,7 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
         input_name="patch",
         output_name="probabilities",
     )
-    write_atomically(training.labels / "colors.txt", ("\n".join(COLOR_LABELS) + "\n").encode())
+    write_atomically(training.labels / "colors.txt", format_labels(COLOR_LABELS))
     figures = measure_figures(
         partial(_name_patches, graph.path),
         survey,

@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from dsapi.errors import StartupError
+from dsapi.prediction.labels import format_labels
 from dsapi.training.calibration import fit_temperature
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import plot_curves
@@ -27,7 +28,6 @@ from dsapi.training.freezing import (
     write_atomically,
 )
 from dsapi.training.images import card as cards
-from dsapi.training.images.card import list_questions
 from dsapi.training.images.config import ImageConfig
 from dsapi.training.images.fitting import Activation, Fit
 from dsapi.training.images.network import Classifier, build_classifier
@@ -39,7 +39,6 @@ class TrainedImages:
     """What a training wrote, and how well it does on the photos held out."""
 
     graph: FrozenGraph
-    labels: Path
     card: Path
     activation: Activation
     figures: cards.ImageFigures
@@ -80,9 +79,8 @@ def train_images(
     check_freezable(_with_activation(classifier, activation, 1.0), input_shape=shape)
     fit = Fit(classifier, collection, config, activation=activation)
     history = fit.run(checkpoint, console=console)
-    plot_curves(history, output / "models" / f"{name}-curves.png", title=name)
     logits, targets = fit.score_val()
-    temperature = fit_temperature(*list_questions(logits, targets, activation))
+    temperature = fit_temperature(*cards.list_questions(logits, targets, activation))
     graph = freeze_network(
         _with_activation(classifier, activation, temperature),
         output / "models" / f"{name}.pb",
@@ -90,8 +88,6 @@ def train_images(
         input_name="image",
     )
     figures = cards.measure(logits / np.float32(temperature), targets, activation)
-    labels = output / "labels" / f"{name}.txt"
-    write_atomically(labels, "".join(f"{label}\n" for label in collection.labels).encode())
     card = output / "models" / f"{name}.md"
     text = cards.write_card(
         name=name,
@@ -104,8 +100,10 @@ def train_images(
         figures=figures,
     )
     write_atomically(card, text.encode())
+    plot_curves(history, output / "models" / f"{name}-curves.png", title=name)
+    write_atomically(output / "labels" / f"{name}.txt", format_labels(collection.labels))
     checkpoint.remove()
-    return TrainedImages(graph, labels, card, activation, figures)
+    return TrainedImages(graph, card, activation, figures)
 
 
 def _describe_run(collection: Collection, config: ImageConfig, weights: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as TextTable
 
+from dsapi.prediction.labels import format_labels
 from dsapi.training.freezing import write_atomically
 from dsapi.training.photos import read_photos
 from dsapi.training.themes import card as cards
@@ -41,8 +42,7 @@ def run(
         return
     card = cards.write_card(trained, collection, plan=plan, weights=weights.name)
     write_atomically(graph.with_suffix(".md"), card.encode())
-    lines = "".join(f"{label}\n" for label in collection.labels)
-    write_atomically(output / "labels" / "themes.txt", lines.encode())
+    write_atomically(output / "labels" / "themes.txt", format_labels(collection.labels))
     console.print(f"{graph} written in {minutes:.0f} minutes; curves in {work_dir}/curves.png")
 
 
