@@ -19,13 +19,13 @@ from dsapi.prediction.spec import ModelSpec
 from dsapi.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    import rich.table
     from rich.console import Console
-    from rich.table import Table
 
     from dsapi.evaluation.answers import Questions
     from dsapi.evaluation.evaluation import Evaluation
-    from dsapi.evaluation.figures import Figures
     from dsapi.evaluation.photos import LabeledPhoto
+    from dsapi.evaluation.tables import Table
 
 _WORST = 10
 
@@ -38,7 +38,7 @@ def add_commands(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name of a configured model, such as themes.")],
     data: Annotated[
-        Path, typer.Option(help="Photos: a folder per label, or a CSV of file,label[,x,y].")
+        Path, typer.Option(help="Photos: a folder per label, or a CSV of file,labels[,x,y].")
     ],
     against: Annotated[
         Path | None, typer.Option(help="Another graph of the same labels, to compare with.")
@@ -184,16 +184,25 @@ def _format_json(evaluation: Evaluation) -> str:
 
 
 def _print_tables(evaluation: Evaluation, console: Console) -> None:
+    from dsapi.evaluation.tables import (
+        tabulate_comparison,
+        tabulate_confusions,
+        tabulate_labels,
+        tabulate_overview,
+    )
+
     model = evaluation.model
     asked = len(evaluation.photos) - len(evaluation.unreadable)
     console.print(f"{model.name} {model.version}, {asked} photos")
-    console.print(_overview_table(evaluation))
+    tables = [tabulate_overview(evaluation)]
     if evaluation.comparisons:
-        console.print(_comparison_table(evaluation))
+        tables.append(tabulate_comparison(evaluation))
     for figures in evaluation.figures:
-        console.print(_label_table(figures))
-        if figures.confusions:
-            console.print(_confusion_table(figures))
+        tables.append(tabulate_labels(figures))
+        if confusions := tabulate_confusions(figures, most=_WORST):
+            tables.append(confusions)
+    for table in tables:
+        console.print(_draw_table(table))
     if evaluation.unreadable:
         console.print(f"{len(evaluation.unreadable)} more photos count nowhere:")
         for each in evaluation.unreadable[:_WORST]:
@@ -201,78 +210,14 @@ def _print_tables(evaluation: Evaluation, console: Console) -> None:
             console.print(f"  {path}: {each.reason}", soft_wrap=True)
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
-
-
-def _numbers(title: str, first: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are numbers."""
+def _draw_table(table: Table) -> rich.table.Table:
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _overview_table(evaluation: Evaluation) -> Table:
-    table = _numbers(
-        "Overview", "place", "answers", "top-1", "top-5", "balanced", "sure", "calibration error"
-    )
-    for each in evaluation.figures:
-        table.add_row(
-            each.place,
-            str(each.count),
-            _percent(each.top1),
-            _percent(each.top5),
-            _percent(each.balanced_top1),
-            _percent(each.mean_probability),
-            f"{each.calibration_error:.3f}",
-        )
-    return table
-
-
-def _comparison_table(evaluation: Evaluation) -> Table:
-    other = evaluation.other.version if evaluation.other else ""
-    table = _numbers(
-        f"Against {other}: gain in points, photos that only one of them gets right",
-        "place",
-        "top-1",
-        "other",
-        "gain",
-        "95 % interval",
-        "first : other",
-        "McNemar p",
-    )
-    for each in evaluation.comparisons:
-        low, high = each.interval
-        table.add_row(
-            each.place,
-            _percent(each.top1),
-            _percent(each.other_top1),
-            f"{100 * each.difference:+.1f}",
-            f"{100 * low:+.1f} to {100 * high:+.1f}",
-            f"{each.only_first_right} : {each.only_other_right}",
-            f"{each.p_value:.4f}",
-        )
-    return table
-
-
-def _label_table(figures: Figures) -> Table:
-    table = _numbers(
-        f"Labels at {figures.place}, worst recall first", "label", "answers", "precision", "recall"
-    )
-    counted = [each for each in figures.labels if each.count]
-    for each in sorted(counted, key=lambda each: each.recall or 0):
-        table.add_row(each.label, str(each.count), _percent(each.precision), _percent(each.recall))
-    return table
-
-
-def _confusion_table(figures: Figures) -> Table:
-    table = _numbers(
-        f"Confusions at {figures.place}, worst first", "right label → answer", "times", "share"
-    )
-    for each in figures.confusions[:_WORST]:
-        table.add_row(f"{each.truth} → {each.answer}", str(each.count), _percent(each.share))
-    return table
+    first, *numbers = table.columns
+    drawn = Table(title=table.title, title_justify="left")
+    drawn.add_column(first)
+    for column in numbers:
+        drawn.add_column(column, justify="right")
+    for row in table.rows:
+        drawn.add_row(*row)
+    return drawn

@@ -34,16 +34,24 @@ class Answers:
     Attributes:
         place: which kind.
         probabilities: ``float32 [n, labels]``.
-        truth: index of the right label, ``int64 [n]``.
+        said: which labels count as answered, ``bool [n, labels]``; one a row where each photo has
+            one label.
+        truth: which labels are right, ``bool [n, labels]``.
         photo: index of the photo, ``int64 [n]``; a photo has several rows at random points.
         points: x and y in pixels of the upright photo, ``int64 [n, 2]``.
     """
 
     place: Place
     probabilities: NDArray[np.float32]
-    truth: NDArray[np.int64]
+    said: NDArray[np.bool_]
+    truth: NDArray[np.bool_]
     photo: NDArray[np.int64]
     points: NDArray[np.int64]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Where the right label, or exactly the right labels, were answered, ``bool [n]``."""
+        return np.asarray((self.said == self.truth).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ def ask_model(
     photos: Sequence[LabeledPhoto],
     questions: Questions,
     *,
+    threshold: float | None,
     limits: Limits,
     threads: int,
     on_photo: Callable[[], None],
@@ -92,6 +101,7 @@ def ask_model(
         model: asked without its minimum probability, so that every label has one.
         photos: what to ask about.
         questions: where.
+        threshold: labels from this probability on count as answered; ``None``: the top one does.
         limits: what a picture may cost.
         threads: each opens a session of its own.
         on_photo: called after every photo, from any thread.
@@ -112,7 +122,7 @@ def ask_model(
     asker.close()
     unreadable = tuple(each for each in answers if isinstance(each, Unreadable))
     read = {index: each for index, each in enumerate(answers) if not isinstance(each, Unreadable)}
-    gather = partial(_gather, read, photos)
+    gather = partial(_gather, read, photos, threshold=threshold)
     places = {place for each in read.values() for place in each.places}
     return {place: gather(place) for place in _ORDER if place in places}, unreadable
 
@@ -121,7 +131,11 @@ _ORDER: tuple[Place, ...] = ("center", "random", "given")
 
 
 def _gather(
-    answers: dict[int, _PhotoAnswer], photos: Sequence[LabeledPhoto], place: Place
+    answers: dict[int, _PhotoAnswer],
+    photos: Sequence[LabeledPhoto],
+    place: Place,
+    *,
+    threshold: float | None,
 ) -> Answers:
     """Rows of one kind of place, in the order of the photos."""
     chosen = [
@@ -131,13 +145,27 @@ def _gather(
         if each == place
     ]
     photo = np.array([index for index, _ in chosen], np.int64)
+    probabilities = np.stack([answers[index].rows[row] for index, row in chosen])
+    truth = np.zeros(probabilities.shape, bool)
+    for row, index in enumerate(photo):
+        truth[row, photos[index].labels] = True
     return Answers(
         place,
-        probabilities=np.stack([answers[index].rows[row] for index, row in chosen]),
-        truth=np.array([photos[index].label for index in photo], np.int64),
+        probabilities,
+        said=_choose_labels(probabilities, threshold),
+        truth=truth,
         photo=photo,
         points=np.stack([answers[index].points[row] for index, row in chosen]),
     )
+
+
+def _choose_labels(
+    probabilities: NDArray[np.float32], threshold: float | None
+) -> NDArray[np.bool_]:
+    if threshold is not None:
+        return np.asarray(probabilities >= threshold)
+    one_of_each = np.eye(probabilities.shape[1], dtype=bool)
+    return np.asarray(one_of_each[probabilities.argmax(axis=1)])
 
 
 def leave_out(answers: dict[Place, Answers], photos: Collection[int]) -> dict[Place, Answers]:
@@ -149,6 +177,7 @@ def leave_out(answers: dict[Place, Answers], photos: Collection[int]) -> dict[Pl
             kept[place] = Answers(
                 place,
                 probabilities=each.probabilities[rows],
+                said=each.said[rows],
                 truth=each.truth[rows],
                 photo=each.photo[rows],
                 points=each.points[rows],

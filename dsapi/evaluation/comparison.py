@@ -1,6 +1,6 @@
 """Two models on the same photos: how they differ, and whether chance explains it.
 
-Enters: the answers of both at the same points. Leaves: the difference in top-1 accuracy with a
+Enters: the answers of both at the same points. Leaves: the difference in accuracy with a
 confidence interval and a p-value. Called by ``dsapi evaluate --against``.
 """
 
@@ -20,8 +20,9 @@ class Comparison:
 
     Attributes:
         place: center, random or given.
-        top1: of the first model, 0 to 1.
-        other_top1: of the other one.
+        accuracy: share of the first model's answers that are right, 0 to 1: the right label on top
+            or, of a multi-label model, exactly the right labels.
+        other_accuracy: of the other one.
         difference: other minus first.
         interval: 95 % confidence interval of `difference`, by bootstrap over photos.
         only_first_right: photos that only the first got right (one answer a photo).
@@ -30,8 +31,8 @@ class Comparison:
     """
 
     place: Place
-    top1: float
-    other_top1: float
+    accuracy: float
+    other_accuracy: float
     difference: float
     interval: tuple[float, float]
     only_first_right: int
@@ -47,25 +48,21 @@ def compare_answers(first: Answers, other: Answers, *, seed: int) -> Comparison:
     """
     from scipy.stats import binomtest
 
-    first_right, other_right = _find_right(first), _find_right(other)
+    first_right, other_right = first.right, other.right
     difference = other_right.astype(float) - first_right
     _, starts = np.unique(first.photo, return_index=True)
     lost = int((first_right & ~other_right)[starts].sum())
     won = int((other_right & ~first_right)[starts].sum())
     return Comparison(
         place=first.place,
-        top1=float(first_right.mean()),
-        other_top1=float(other_right.mean()),
+        accuracy=float(first_right.mean()),
+        other_accuracy=float(other_right.mean()),
         difference=float(difference.mean()),
         interval=_estimate_interval(difference, first.photo, seed=seed),
         only_first_right=lost,
         only_other_right=won,
         p_value=float(binomtest(won, won + lost).pvalue) if won + lost else 1.0,
     )
-
-
-def _find_right(answers: Answers) -> NDArray[np.bool_]:
-    return np.asarray(answers.probabilities.argmax(axis=1) == answers.truth)
 
 
 def _estimate_interval(

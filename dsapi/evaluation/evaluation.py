@@ -16,10 +16,14 @@ from dsapi.evaluation.answers import (
     leave_out,
 )
 from dsapi.evaluation.comparison import Comparison, compare_answers
-from dsapi.evaluation.figures import Figures, measure_figures
+from dsapi.evaluation.figures import AnyFigures, measure_multi_label, measure_single_label
 from dsapi.evaluation.photos import LabeledPhoto
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
+
+#: From which probability a multi-label model's label counts as answered, where its configuration
+#: has no `min_probability`: likelier right than wrong.
+EVEN_ODDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Evaluation:
         photos: what was asked about.
         unreadable: photos that the core refused, or on which one of the models failed; they count
             nowhere.
+        threshold: from which probability a label counts as answered, where a photo may have several
+            labels or none; ``None`` where each has one, and the top label is the answer.
         answers: of the model, by place.
         figures: of the model, one per place.
         other_figures: of the other model, likewise.
@@ -42,9 +48,10 @@ class Evaluation:
     other: Model | None
     photos: tuple[LabeledPhoto, ...]
     unreadable: tuple[Unreadable, ...]
+    threshold: float | None
     answers: dict[Place, Answers]
-    figures: tuple[Figures, ...]
-    other_figures: tuple[Figures, ...] = ()
+    figures: tuple[AnyFigures, ...]
+    other_figures: tuple[AnyFigures, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
 
 
@@ -61,16 +68,26 @@ def evaluate_model(
     """Ask the model (and the other one, at the same points) about every photo, and count.
 
     `on_photo` is called once per photo and model. Where every photo is unreadable, there are
-    no figures.
+    no figures. Where a photo has several labels or none, all are measured as multi-label.
     """
-    answers, unreadable = ask_model(
-        model, photos, questions, limits=limits, threads=threads, on_photo=on_photo
-    )
+    threshold = _find_threshold(model, photos)
+    measure = measure_single_label if threshold is None else measure_multi_label
+
+    def ask(asked: Model) -> tuple[dict[Place, Answers], tuple[Unreadable, ...]]:
+        return ask_model(
+            asked,
+            photos,
+            questions,
+            threshold=threshold,
+            limits=limits,
+            threads=threads,
+            on_photo=on_photo,
+        )
+
+    answers, unreadable = ask(model)
     other_answers: dict[Place, Answers] = {}
     if against is not None:
-        other_answers, unanswered = ask_model(
-            against, photos, questions, limits=limits, threads=threads, on_photo=on_photo
-        )
+        other_answers, unanswered = ask(against)
         # Both are measured on the same photos, or one could win by failing on the hard ones.
         missing = {each.photo: each for each in (*unanswered, *unreadable)}
         unreadable = tuple(missing[photo] for photo in sorted(missing))
@@ -81,11 +98,19 @@ def evaluate_model(
         against,
         photos=tuple(photos),
         unreadable=unreadable,
+        threshold=threshold,
         answers=answers,
-        figures=tuple(measure_figures(each, model.labels) for each in answers.values()),
-        other_figures=tuple(measure_figures(each, model.labels) for each in other_answers.values()),
+        figures=tuple(measure(each, model.labels) for each in answers.values()),
+        other_figures=tuple(measure(each, model.labels) for each in other_answers.values()),
         comparisons=tuple(
             compare_answers(answers[place], other, seed=questions.seed)
             for place, other in other_answers.items()
         ),
     )
+
+
+def _find_threshold(model: Model, photos: Sequence[LabeledPhoto]) -> float | None:
+    """From which probability a caller is told a label, if photos have other than one."""
+    if all(len(photo.labels) == 1 for photo in photos):
+        return None
+    return model.spec.min_probability or EVEN_ODDS

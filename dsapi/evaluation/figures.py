@@ -1,9 +1,10 @@
 """Figures: probabilities and right labels in; how right, how sure and what is confused out.
 
+`SingleLabelFigures` where each photo has one label, `MultiLabelFigures` where it has any number.
 Called by ``dsapi evaluate``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +18,21 @@ BINS = 15
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """One label; precision or recall is ``None`` where nothing was counted.
+    """One label; a figure is ``None`` where nothing was counted.
 
     Attributes:
         label: its name.
-        count: answers whose right label it is.
-        precision: share of right ones among the answers with this top label.
-        recall: share of `count` with this top label.
+        count: answers about photos that show it.
+        precision: share of right ones among the answers that name it.
+        recall: share of `count` in whose answers it is named.
+        average_precision: area under the curve of precision over recall, all thresholds.
     """
 
     label: str
     count: int
     precision: float | None
     recall: float | None
+    average_precision: float | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Answers whose top probability is in one of 15 equal parts of 0 to 1."""
+    """Answers whose probability is in one of 15 equal parts of 0 to 1, and how many are right."""
 
     lowest: float
     count: int
@@ -60,67 +63,116 @@ class Figures:
         place: center, random or given.
         count: answers.
         photos: photos.
-        top1: right label first.
-        top5: right label among the first five.
-        balanced_top1: mean recall of the labels, each counting the same.
-        calibration_error: expected calibration error: mean distance of top probability and
-            accuracy over 15 bins, weighted by their counts.
-        mean_probability: of the top label.
+        calibration_error: expected calibration error: mean distance of probability and
+            accuracy over 15 bins, weighted by their counts. The probabilities are those of the top
+            labels; of a multi-label model, of all labels.
         labels: per label, in the model's order.
-        confusions: worst first, by share of the right label's answers.
         bins: filled calibration bins.
     """
 
     place: Place
     count: int
     photos: int
-    top1: float
-    top5: float
-    balanced_top1: float
     calibration_error: float
-    mean_probability: float
     labels: tuple[LabelFigures, ...]
-    confusions: tuple[Confusion, ...]
     bins: tuple[CalibrationBin, ...]
 
 
-def measure_figures(answers: Answers, labels: Sequence[str]) -> Figures:
-    """Count everything about one kind of place."""
-    probabilities, truth = answers.probabilities, answers.truth
+@dataclass(frozen=True)
+class SingleLabelFigures(Figures):
+    """Figures of a model that tells which one label a photo has.
+
+    Attributes:
+        top1: right label first.
+        top5: right label among the first five.
+        balanced_top1: mean recall of the labels, each counting the same.
+        mean_probability: of the top label.
+        confusions: worst first, by share of the right label's answers.
+    """
+
+    top1: float
+    top5: float
+    balanced_top1: float
+    mean_probability: float
+    confusions: tuple[Confusion, ...]
+
+
+@dataclass(frozen=True)
+class MultiLabelFigures(Figures):
+    """Figures of a model that tells which of many labels a photo has.
+
+    Attributes:
+        exact: exactly the right labels, none missing and none too many.
+        micro_f1: harmonic mean of precision and recall, all labels' answers counted together.
+        macro_f1: mean of the labels' harmonic means, each counting the same.
+        mean_average_precision: mean of the labels' average precisions; no threshold in it.
+    """
+
+    exact: float
+    micro_f1: float
+    macro_f1: float
+    mean_average_precision: float
+
+
+AnyFigures = SingleLabelFigures | MultiLabelFigures
+
+
+def measure_single_label(answers: Answers, labels: Sequence[str]) -> SingleLabelFigures:
+    """Count everything about one kind of place; each photo has one label."""
+    probabilities, truth = answers.probabilities, answers.truth.argmax(axis=1)
     ranking = np.argsort(-probabilities, axis=1, kind="stable")
-    top = ranking[:, 0]
-    matrix = count_confusions(truth, top, len(labels))
-    bins = measure_calibration(probabilities.max(axis=1), top == truth)
-    by_label = _measure_labels(matrix, labels)
-    recalls = [each.recall for each in by_label if each.recall is not None]
-    return Figures(
+    bins = measure_calibration(probabilities.max(axis=1), answers.right)
+    by_label = _measure_labels(answers, labels)
+    return SingleLabelFigures(
         place=answers.place,
         count=len(truth),
         photos=len(np.unique(answers.photo)),
-        top1=float((top == truth).mean()),
-        top5=float((ranking[:, :5] == truth[:, None]).any(axis=1).mean()),
-        balanced_top1=float(np.mean(recalls)),
         calibration_error=sum_up_calibration(bins),
-        mean_probability=float(probabilities.max(axis=1).mean()),
-        labels=tuple(by_label),
-        confusions=_rank_confusions(matrix, labels),
+        labels=by_label,
         bins=bins,
+        top1=float(answers.right.mean()),
+        top5=float((ranking[:, :5] == truth[:, None]).any(axis=1).mean()),
+        balanced_top1=_average(each.recall for each in by_label),
+        mean_probability=float(probabilities.max(axis=1).mean()),
+        confusions=_rank_confusions(count_confusions(answers), labels),
     )
 
 
-def count_confusions(
-    truth: NDArray[np.int64], top: NDArray[np.int64], labels: int
-) -> NDArray[np.int64]:
-    """``int64 [labels, labels]``: rows are right labels, columns answers."""
+def measure_multi_label(answers: Answers, labels: Sequence[str]) -> MultiLabelFigures:
+    """Count everything about one kind of place; a photo has any number of labels.
+
+    Labels that no photo shows do not count in the means; where no photo shows any, these are 0.
+    """
+    said, truth = answers.said, answers.truth
+    shown = truth.any(axis=0)
+    by_label = _measure_labels(answers, labels)
+    bins = measure_calibration(answers.probabilities.ravel(), truth.ravel())
+    return MultiLabelFigures(
+        place=answers.place,
+        count=len(truth),
+        photos=len(np.unique(answers.photo)),
+        calibration_error=sum_up_calibration(bins),
+        labels=by_label,
+        bins=bins,
+        exact=float(answers.right.mean()),
+        micro_f1=float(_measure_f1(said.ravel(), truth.ravel())),
+        macro_f1=_average(_measure_f1(said[:, shown], truth[:, shown])),
+        mean_average_precision=_average(each.average_precision for each in by_label),
+    )
+
+
+def count_confusions(answers: Answers) -> NDArray[np.int64]:
+    """``int64 [labels, labels]``: rows are right labels, columns answers, one each."""
+    labels = answers.truth.shape[1]
     matrix = np.zeros((labels, labels), np.int64)
-    np.add.at(matrix, (truth, top), 1)
+    np.add.at(matrix, (answers.truth.argmax(axis=1), answers.said.argmax(axis=1)), 1)
     return matrix
 
 
 def measure_calibration(
     probability: NDArray[np.floating], right: NDArray[np.bool_]
 ) -> tuple[CalibrationBin, ...]:
-    """Mean top probability and accuracy per bin; empty bins are left out."""
+    """Mean probability and accuracy per bin; empty bins are left out."""
     places = np.minimum((probability * BINS).astype(int), BINS - 1)
     return tuple(
         CalibrationBin(
@@ -139,17 +191,46 @@ def sum_up_calibration(bins: Sequence[CalibrationBin]) -> float:
     return sum(gaps) / sum(each.count for each in bins)
 
 
-def _measure_labels(matrix: NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
-    counts, answers, right = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
-    return [
+def _measure_labels(answers: Answers, labels: Sequence[str]) -> tuple[LabelFigures, ...]:
+    said, truth = answers.said, answers.truth
+    return tuple(
         LabelFigures(
             label,
-            count=int(counts[index]),
-            precision=float(right[index] / answers[index]) if answers[index] else None,
-            recall=float(right[index] / counts[index]) if counts[index] else None,
+            count=int(shown.sum()),
+            precision=float(shown[named].mean()) if named.any() else None,
+            recall=float(named[shown].mean()) if shown.any() else None,
+            average_precision=_measure_average_precision(probability, shown),
         )
-        for index, label in enumerate(labels)
-    ]
+        for label, named, shown, probability in zip(
+            labels, said.T, truth.T, answers.probabilities.T, strict=True
+        )
+    )
+
+
+def _average(figures: Iterable[float | None]) -> float:
+    """Mean of the labels that were counted; 0 if none was."""
+    counted = [each for each in figures if each is not None]
+    return float(np.mean(counted)) if counted else 0.0
+
+
+def _measure_average_precision(
+    probability: NDArray[np.float32], right: NDArray[np.bool_]
+) -> float | None:
+    """Sum of the precisions at each threshold, weighted by the recall that it adds."""
+    if not right.any():
+        return None
+    order = np.argsort(-probability, kind="stable")
+    # No threshold lies between answers of the same probability: only the last of them counts.
+    last = np.append(np.diff(probability[order]) != 0, True)
+    found = np.cumsum(right[order])[last]
+    precision = found / (np.flatnonzero(last) + 1)
+    return float((np.diff(found, prepend=0) * precision).sum() / right.sum())
+
+
+def _measure_f1(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Harmonic mean of precision and recall along the first axis; 0 where both are empty."""
+    both = (said & truth).sum(axis=0)
+    return np.asarray(2 * both / np.maximum(said.sum(axis=0) + truth.sum(axis=0), 1), np.float64)
 
 
 def _rank_confusions(matrix: NDArray[np.int64], labels: Sequence[str]) -> tuple[Confusion, ...]:

@@ -1,4 +1,4 @@
-"""Labeled photos: a folder per label, or a CSV file, in; paths with label and point out.
+"""Labeled photos: a folder per label, or a CSV file, in; paths with labels and point out.
 
 Called by ``dsapi evaluate``.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsapi.photos.files import PhotosError, list_folders, list_photos
-from dsapi.photos.label_names import LabelNames
+from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import read_rows
 
 
@@ -19,13 +19,13 @@ class LabeledPhoto:
 
     Attributes:
         path: of the file.
-        label: index of the right label.
-        point: x and y in pixels of the upright picture that the label is about; ``None``: the
-            whole photo shows it.
+        labels: indices of the right labels; one each, unless the model is a multi-label one.
+        point: x and y in pixels of the upright picture that the labels are about; ``None``: the
+            whole photo shows them.
     """
 
     path: Path
-    label: int
+    labels: tuple[int, ...]
     point: tuple[float, float] | None = None
 
 
@@ -33,9 +33,10 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     """Find the labeled photos of a folder or a CSV file, in the order of their paths or lines.
 
     A folder has one folder per label, named as `dsapi.photos.label_names` understands it. A CSV
-    file has a first line with the columns ``file`` and ``label``, and ``x`` and ``y`` if photos are
-    labeled at a point; files are relative to the CSV file. Of a table with a column ``split``, as
-    training has it, what is for training is left out.
+    file has a first line with the columns ``file`` and ``labels`` (or ``label``; several separated
+    by ``|``, none: empty), and ``x`` and ``y`` if photos are labeled at a point; files are relative
+    to the CSV file. Of a table with a column ``split``, as training has it, what is for training is
+    left out.
 
     Raises:
         PhotosError: nothing there, a label that the model does not have, or a malformed line.
@@ -57,29 +58,34 @@ def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
         if label is None:
             raise _refuse_label(name, where=str(folder))
         for path in list_photos(folder / name):
-            yield LabeledPhoto(path, label)
+            yield LabeledPhoto(path, (label,))
 
 
 def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
-    for row in read_rows(table, "file", "label"):
+    for row in read_rows(table, "file", "labels"):
         if row.values.get("split") == "train":
             continue
-        file, name = row.values["file"], row.values["label"]
-        if not file or not name:
-            raise PhotosError(f"{row.where}: file or label is empty")
+        if not row.values["file"]:
+            raise PhotosError(f"{row.where}: file is empty")
+        labels = _find_labels(row.values["labels"], names, where=row.where)
+        point = _read_point(row.values.get("x"), row.values.get("y"), where=row.where)
+        yield LabeledPhoto(table.parent / row.values["file"], labels, point)
+
+
+def _find_labels(text: str, names: LabelNames, *, where: str) -> tuple[int, ...]:
+    found = set()
+    for name in split_names(text):
         label = names.find(name)
         if label is None:
-            raise _refuse_label(name, where=row.where)
-        point = _read_point(row.values.get("x"), row.values.get("y"), where=row.where)
-        yield LabeledPhoto(table.parent / file, label, point)
+            raise _refuse_label(name, where=where)
+        found.add(label)
+    return tuple(sorted(found))
 
 
 def _refuse_label(name: str, *, where: str) -> PhotosError:
-    advice = "write it as in the labels file"
-    if "|" in name:
-        advice = "one label a photo can be measured"
     return PhotosError(
-        f"{where}: {name!r} is no label of this model, or could mean several; {advice}"
+        f"{where}: {name!r} is no label of this model, or could mean several; write it as in the "
+        "labels file"
     )
 
 

@@ -46,7 +46,7 @@ def plot_reliability(figures: Figures) -> str:
         edgecolor="white",
     )
     lower.set_ylabel("answers")
-    lower.set_xlabel("probability of the top label")
+    lower.set_xlabel("probability")
     for each in axes:
         each.set_xlim(0, 1)
         each.grid(alpha=0.3)

@@ -5,16 +5,26 @@ Enters: an `Evaluation`. Leaves: ``report.html``. Called by ``dsapi evaluate --r
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsapi.errors import RequestError
 from dsapi.evaluation.answers import Answers
 from dsapi.evaluation.evaluation import Evaluation
-from dsapi.evaluation.figures import Figures, count_confusions
+from dsapi.evaluation.figures import AnyFigures, count_confusions
 from dsapi.evaluation.plots import plot_confusions, plot_labels, plot_reliability
+from dsapi.evaluation.tables import (
+    Table,
+    percent,
+    tabulate_comparison,
+    tabulate_confusions,
+    tabulate_labels,
+    tabulate_overview,
+)
 from dsapi.prediction.crops import locate_crop
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits, read_picture
@@ -22,17 +32,19 @@ from dsapi.prediction.points import Point
 
 _THUMBNAIL_PX = 160
 _MISTAKES = 40
+_CONFUSIONS = 20
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer with its picture: a thumbnail as a data URL, point and crop in percent."""
+    """A wrong answer with its picture: a thumbnail as a data URL, point and crop in percent.
+
+    Labels stand with their probabilities.
+    """
 
     file: str
+    said: str
     truth: str
-    answer: str
-    probability: float
-    truth_probability: float
     thumbnail: str
     point: tuple[float, float]
     crop: tuple[float, float, float, float]
@@ -40,12 +52,11 @@ class Mistake:
 
 @dataclass(frozen=True)
 class _Section:
-    """What the page shows about one place."""
+    """What the page shows about one place; plots are SVG, by what they show."""
 
-    figures: Figures
-    confusions: str
-    reliability: str
-    bars: str
+    place: str
+    plots: dict[str, str]
+    tables: tuple[Table, ...]
     mistakes: tuple[Mistake, ...]
 
 
@@ -64,10 +75,11 @@ def write_report(evaluation: Evaluation, folder: Path, *, limits: Limits) -> Pat
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{share:.1%}"
     page = environment.get_template("report.html.jinja").render(
         evaluation=evaluation,
         model=evaluation.model,
+        overview=tabulate_overview(evaluation),
+        comparison=tabulate_comparison(evaluation) if evaluation.comparisons else None,
         sections=[
             _build_section(evaluation, figures, limits=limits) for figures in evaluation.figures
         ],
@@ -78,14 +90,17 @@ def write_report(evaluation: Evaluation, folder: Path, *, limits: Limits) -> Pat
     return path
 
 
-def _build_section(evaluation: Evaluation, figures: Figures, *, limits: Limits) -> _Section:
-    answers, labels = evaluation.answers[figures.place], evaluation.model.labels
-    top = answers.probabilities.argmax(axis=1)
+def _build_section(evaluation: Evaluation, figures: AnyFigures, *, limits: Limits) -> _Section:
+    answers = evaluation.answers[figures.place]
+    plots = {"Reliability": plot_reliability(figures), "Per label": plot_labels(figures.labels)}
+    if evaluation.threshold is None:
+        matrix = plot_confusions(count_confusions(answers), evaluation.model.labels)
+        plots = {"Confusion matrix": matrix, **plots}
+    confusions = tabulate_confusions(figures, most=_CONFUSIONS)
     return _Section(
-        figures,
-        confusions=plot_confusions(count_confusions(answers.truth, top, len(labels)), labels),
-        reliability=plot_reliability(figures),
-        bars=plot_labels(figures.labels),
+        figures.place,
+        plots,
+        tables=(*([confusions] if confusions else []), tabulate_labels(figures)),
         mistakes=_collect_mistakes(evaluation, answers, limits=limits),
     )
 
@@ -94,13 +109,12 @@ def _collect_mistakes(
     evaluation: Evaluation, answers: Answers, *, limits: Limits
 ) -> tuple[Mistake, ...]:
     """The wrong answers that were surest, one a photo."""
-    top = answers.probabilities.argmax(axis=1)
-    sure = answers.probabilities.max(axis=1)
+    sure = np.where(answers.said != answers.truth, _find_sureness(answers), 0).max(axis=1)
     seen: set[int] = set()
     mistakes = []
     for row in np.argsort(-sure, kind="stable"):
         photo = int(answers.photo[row])
-        if top[row] == answers.truth[row] or photo in seen:
+        if answers.right[row] or photo in seen:
             continue
         seen.add(photo)
         mistakes.append(_show_mistake(evaluation, answers, int(row), limits=limits))
@@ -110,22 +124,31 @@ def _collect_mistakes(
 
 
 def _show_mistake(evaluation: Evaluation, answers: Answers, row: int, *, limits: Limits) -> Mistake:
-    model, labels = evaluation.model, evaluation.model.labels
+    model = evaluation.model
     path = evaluation.photos[int(answers.photo[row])].path
-    answer = int(answers.probabilities[row].argmax())
-    truth = int(answers.truth[row])
     point = Point(*(int(each) for each in answers.points[row]))
     thumbnail, where, crop = _draw_thumbnail(path, point, model, limits=limits)
     return Mistake(
         file="/".join(path.parts[-2:]),
-        truth=labels[truth],
-        answer=labels[answer],
-        probability=float(answers.probabilities[row, answer]),
-        truth_probability=float(answers.probabilities[row, truth]),
+        said=_list_labels(answers.said[row], answers.probabilities[row], model.labels),
+        truth=_list_labels(answers.truth[row], answers.probabilities[row], model.labels),
         thumbnail=thumbnail,
         point=where,
         crop=crop,
     )
+
+
+def _find_sureness(answers: Answers) -> NDArray[np.float32]:
+    """How sure the model was of its "yes" or "no" to each label."""
+    return np.where(answers.said, answers.probabilities, 1 - answers.probabilities)
+
+
+def _list_labels(
+    chosen: NDArray[np.bool_], probabilities: NDArray[np.float32], labels: Sequence[str]
+) -> str:
+    """Name the chosen labels, the likeliest first."""
+    found = sorted(np.flatnonzero(chosen).tolist(), key=lambda label: -probabilities[label])
+    return ", ".join(f"{labels[label]} {percent(probabilities[label])}" for label in found) or "–"
 
 
 def _draw_thumbnail(

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from dsapi.evaluation.comparison import Comparison
 from dsapi.evaluation.evaluation import Evaluation
-from dsapi.evaluation.figures import Figures
+from dsapi.evaluation.figures import AnyFigures
 
 
 class UnreadablePhoto(BaseModel):
@@ -24,9 +24,10 @@ class Summary(BaseModel):
     version: str
     photos: int
     unreadable: list[UnreadablePhoto]
-    figures: list[Figures]
+    threshold: float | None
+    figures: list[AnyFigures]
     against: str | None
-    against_figures: list[Figures]
+    against_figures: list[AnyFigures]
     comparisons: list[Comparison]
 
 
@@ -40,6 +41,7 @@ def summarize(evaluation: Evaluation) -> Summary:
             UnreadablePhoto(file=str(evaluation.photos[each.photo].path), reason=each.reason)
             for each in evaluation.unreadable
         ],
+        threshold=evaluation.threshold,
         figures=list(evaluation.figures),
         against=evaluation.other.version if evaluation.other else None,
         against_figures=list(evaluation.other_figures),

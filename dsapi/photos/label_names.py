@@ -63,6 +63,11 @@ def shorten_label(label: str) -> str:
     return re.sub(r"[\W_]+", "-", plain).strip("-")
 
 
+def split_names(text: str) -> list[str]:
+    """Split the names of a photo's labels, ``beach | sunset``; each counts once."""
+    return list(dict.fromkeys(name.strip() for name in text.split("|") if name.strip()))
+
+
 def _normalize(name: str) -> str:
     """Some systems write an accented letter in a file name as two characters."""
     return unicodedata.normalize("NFC", name)

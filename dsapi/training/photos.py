@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.photos.files import PhotosError, is_file, list_folders, list_photos
-from dsapi.photos.label_names import LabelNames
+from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import read_rows
 from dsapi.prediction.labels import check_labels, read_labels
 
@@ -134,7 +134,7 @@ def _read_split_folders(data: Path, seed: int) -> Collection:
 
 def _read_csv(path: Path, seed: int) -> Collection:
     rows = read_rows(path, "file", "labels")
-    split_labels = [_split(row.values["labels"]) for row in rows]
+    split_labels = [split_names(row.values["labels"]) for row in rows]
     labels = tuple(sorted({name for names in split_labels for name in names}))
     photos = []
     first_named: dict[Path, str] = {}
@@ -162,11 +162,6 @@ def _read_csv(path: Path, seed: int) -> Collection:
         for name in ("train", "val")
     }
     return Collection(labels, chosen["train"], chosen["val"])
-
-
-def _split(labels: str) -> list[str]:
-    """Split ``beach | sunset``; each name counts once."""
-    return list(dict.fromkeys(name.strip() for name in labels.split("|") if name.strip()))
 
 
 def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Collection:

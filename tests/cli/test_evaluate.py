@@ -43,6 +43,7 @@ def test_json_has_every_figure(photos: Path, tiny_config: Path) -> None:
         "count": 1,
         "precision": 1.0,
         "recall": 1.0,
+        "average_precision": 1.0,
     }
     assert summary["comparisons"] == []
 

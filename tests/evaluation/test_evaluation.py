@@ -11,7 +11,7 @@ from PIL import Image
 from dsapi.evaluation.answers import Answers, Questions
 from dsapi.evaluation.comparison import compare_answers
 from dsapi.evaluation.evaluation import evaluate_model
-from dsapi.evaluation.figures import measure_figures
+from dsapi.evaluation.figures import measure_single_label
 from dsapi.evaluation.photos import LabeledPhoto, read_photos
 from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model, load_model
@@ -26,10 +26,13 @@ def answers_of(
     probabilities: list[list[float]], truth: list[int], photo: list[int] | None = None
 ) -> Answers:
     count = len(truth)
+    rows = np.array(probabilities, np.float32)
+    one_of_each = np.eye(rows.shape[1], dtype=bool)
     return Answers(
         "random",
-        np.array(probabilities, np.float32),
-        np.array(truth),
+        rows,
+        one_of_each[rows.argmax(axis=1)],
+        one_of_each[truth],
         np.array(photo if photo is not None else range(count)),
         np.zeros((count, 2), np.int64),
     )
@@ -91,8 +94,8 @@ def test_a_photo_labeled_at_a_point_is_asked_about_there(tmp_path: Path, load_ti
     evaluation = evaluate_model(
         model,
         [
-            LabeledPhoto(tmp_path / "two.png", COLOR_LABELS.index("red"), (5, 20)),
-            LabeledPhoto(tmp_path / "two.png", COLOR_LABELS.index("blue"), (55, 20)),
+            LabeledPhoto(tmp_path / "two.png", (COLOR_LABELS.index("red"),), (5, 20)),
+            LabeledPhoto(tmp_path / "two.png", (COLOR_LABELS.index("blue"),), (55, 20)),
         ],
         Questions(random_points=3, seed=1),
         limits=LIMITS,
@@ -121,13 +124,13 @@ def test_calibration_error_is_the_mean_distance_of_sureness_and_accuracy() -> No
     # Ten answers that are 90 % sure, five of them right; ten that are 60 % sure, six right.
     sure = [[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10
     truth = [0] * 5 + [1] * 5 + [0] * 6 + [1] * 4
-    figures = measure_figures(answers_of(sure, truth), ("a", "b"))
+    figures = measure_single_label(answers_of(sure, truth), ("a", "b"))
     assert figures.calibration_error == pytest.approx((10 * 0.4 + 10 * 0.0) / 20, abs=1e-6)
     assert [each.count for each in figures.bins] == [10, 10]
 
 
 def test_a_label_without_photos_has_no_recall_and_does_not_count_in_the_mean() -> None:
-    figures = measure_figures(answers_of([[0.9, 0.1, 0.0]], [0]), ("a", "b", "c"))
+    figures = measure_single_label(answers_of([[0.9, 0.1, 0.0]], [0]), ("a", "b", "c"))
     assert [each.recall for each in figures.labels] == [1.0, None, None]
     assert [each.precision for each in figures.labels] == [1.0, None, None]
     assert figures.balanced_top1 == 1.0
@@ -170,8 +173,8 @@ def test_two_graphs_are_asked_at_the_same_points(
         against=other,
     )
     center, random = evaluation.comparisons
-    assert center.top1 == pytest.approx(11 / 12)
-    assert center.other_top1 == random.other_top1 == pytest.approx(4 / 12)
+    assert center.accuracy == pytest.approx(11 / 12)
+    assert center.other_accuracy == random.other_accuracy == pytest.approx(4 / 12)
     assert (center.only_first_right, center.only_other_right) == (7, 0)
     assert center.interval[1] < 0
 

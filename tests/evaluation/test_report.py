@@ -43,7 +43,7 @@ def test_a_photo_turned_by_exif_is_shown_upright_with_its_point_in_place(
     tmp_path: Path, load_tiny: Callable[[str], Model]
 ) -> None:
     photo = save_phone_photo(tmp_path / "phone.jpg")
-    wrong = LabeledPhoto(photo, COLOR_LABELS.index("red"), (20, 50))
+    wrong = LabeledPhoto(photo, (COLOR_LABELS.index("red"),), (20, 50))
     evaluation = evaluate_model(
         load_tiny("colors"), [wrong], Questions(random_points=0, seed=1), limits=LIMITS
     )

@@ -113,7 +113,6 @@ def write_card(
             collection.labels, figures.label_recall, figures.label_precision, strict=True
         )
     )
-    advice = f", and measure it with `dsapi evaluate {name}`" if activation == "softmax" else ""
     settings = "\n".join(f"    {key}: {value}" for key, value in config.model_dump().items())
     return f"""\
 # {graph.path.name}
@@ -145,7 +144,7 @@ expected calibration error {figures.calibration_error:.3f}.
 {rows}
 
 The held-out photos chose the epoch and the temperature too, and come from the same sources as the
-others: expect less on photos from elsewhere{advice}.
+others: expect less on photos from elsewhere, and measure it with `dsapi evaluate {name}`.
 
 ## Serving
 

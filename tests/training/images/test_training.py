@@ -143,6 +143,11 @@ def test_photos_with_several_labels_become_a_multi_label_model(
     assert min(absent) < 0.2
     assert max(present) > 0.8
     assert "of all decisions (a label, yes or no) are right" in output
+    arguments = ["--data", str(tmp_path / "photos.csv"), "--points", "0", "--json", "-c", str(path)]
+    measured = CliRunner().invoke(app, ["evaluate", "scenes", *arguments], catch_exceptions=False)
+    (figures,) = json.loads(measured.stdout)["figures"]
+    assert figures["count"] == 64
+    assert figures["mean_average_precision"] > 0.9
 
 
 def train_briefly(folder: Path, config: Path, *, console: Console) -> training.TrainedImages:
