@@ -18,6 +18,8 @@ from dsapi.client.result import Result, read_answer
 
 _LOGGER = logging.getLogger("dsapi.client")
 _MAX_ANSWER_BYTES = 1024 * 1024
+# For a call whose time is up: urllib3 takes no timeout of 0.
+_LEAST_S = 0.001
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _T = TypeVar("_T")
 
@@ -110,7 +112,10 @@ class Client:
             headers["Content-Type"] = "application/octet-stream"
             body = image.read_bytes() if isinstance(image, Path) else image
         with self._breaker:
-            return self._ask(f"{self._url}?{query}", body, headers)
+            try:
+                return self._ask(f"{self._url}?{query}", body, headers)
+            except TimeoutError as error:
+                raise TimedOut(f"no answer within {self._timeout_s:g} s") from error
 
     def predict_or_empty(
         self,
@@ -145,14 +150,16 @@ class Client:
         self.close()
 
     def _ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> Result:
-        """Send, a second time if the service was not there or full, within the time in all."""
+        """Send, a second time if the service was not there or full, within the time in all.
+
+        Raises:
+            TimeoutError: that time is over.
+        """
         ends_s = time.monotonic() + self._timeout_s
 
         def attempt() -> tuple[int, float, bytes]:
             left_s = ends_s - time.monotonic()
-            if left_s <= 0:
-                raise TimedOut(f"no answer within {self._timeout_s:g} s")
-            return _within(left_s, lambda: self._send(url, body, headers, left_s))
+            return _within(left_s, lambda: self._send(url, body, headers, ends_s))
 
         try:
             status, retry_after_s, answer = attempt()
@@ -166,22 +173,20 @@ class Client:
         return read_answer(status, answer)
 
     def _send(
-        self, url: str, body: bytes, headers: Mapping[str, str], left_s: float
+        self, url: str, body: bytes, headers: Mapping[str, str], ends_s: float
     ) -> tuple[int, float, bytes]:
         """Send once; the status, Retry-After in seconds, and the body.
 
         Raises:
             Unavailable: the exchange broke off.
+            TimeoutError: it took longer than to `ends_s`, on `time.monotonic`'s clock.
         """
         try:
             response = self._pool.request(
                 "POST", url, body=body, headers=headers, preload_content=False, redirect=False,
-                timeout=urllib3.Timeout(total=left_s),
+                timeout=urllib3.Timeout(total=max(_LEAST_S, ends_s - time.monotonic())),
             )  # fmt: skip
-            answer = response.read(_MAX_ANSWER_BYTES + 1)
-            if len(answer) > _MAX_ANSWER_BYTES:
-                response.close()
-                raise Unavailable("the answer is longer than any answer of the service")
+            answer = _read_body(response, ends_s)
             response.release_conn()
         except urllib3.exceptions.NameResolutionError as error:
             # A name server may fail for a moment: worth a second try as well.
@@ -190,7 +195,7 @@ class Client:
         except urllib3.exceptions.NewConnectionError as error:
             raise Refused("the service refuses connections") from error
         except urllib3.exceptions.TimeoutError as error:
-            raise TimedOut(f"no answer within {self._timeout_s:g} s") from error
+            raise TimeoutError(str(error)) from error
         except urllib3.exceptions.ProtocolError as error:
             # A kept connection that the service has closed meanwhile looks like this, too.
             raise Refused("the service closed the connection") from error
@@ -201,12 +206,31 @@ class Client:
         return response.status, wait_s, answer
 
 
+def _read_body(response: urllib3.BaseHTTPResponse, ends_s: float) -> bytes:
+    """Read piece by piece: a socket's timeout bounds one read, not a body that drips."""
+    pieces: list[bytes] = []
+    while piece := response.read1(_MAX_ANSWER_BYTES):
+        pieces.append(piece)
+        if sum(map(len, pieces)) > _MAX_ANSWER_BYTES:
+            response.close()
+            raise Unavailable("the answer is longer than any answer of the service")
+        if time.monotonic() > ends_s:
+            response.close()
+            raise TimeoutError
+    return b"".join(pieces)
+
+
 def _within(seconds: float, work: Callable[[], _T]) -> _T:
     """Do work in a thread of its own, and give it up after a time.
 
-    A socket's timeout bounds one read, not an answer that drips, and no name look-up at all. The
-    thread ends with its own timeouts; nobody waits for it.
+    A socket's timeout bounds neither a head that drips nor the look-up of a name. The thread
+    ends with its own timeouts; nobody waits for it.
+
+    Raises:
+        TimeoutError: it takes longer.
     """
+    if seconds <= 0:
+        raise TimeoutError
     outcome: Future[_T] = Future()
 
     def run() -> None:
@@ -216,7 +240,4 @@ def _within(seconds: float, work: Callable[[], _T]) -> _T:
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="dsapi-client", daemon=True).start()
-    try:
-        return outcome.result(timeout=seconds)
-    except TimeoutError:
-        raise TimedOut(f"no answer within {seconds:.2g} s") from None
+    return outcome.result(timeout=seconds)

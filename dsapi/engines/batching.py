@@ -66,7 +66,7 @@ class _Device:
     def _run_together(self, group: list[_Waiting]) -> None:
         try:
             scores = self._session.run(np.concatenate([waiting.batch for waiting in group]))
-        except Exception as error:  # each engine has its own; it belongs to all who waited
+        except BaseException as error:  # each engine has its own; it belongs to all who waited
             for waiting in group:
                 waiting.scores.set_exception(error)
             return

@@ -178,6 +178,7 @@ def _middle(box: _FloatBox, proportions: float) -> _FloatBox:
     """Shrink a box around its center to ``width / height = proportions``."""
     left, top, right, bottom = box
     width = min(right - left, (bottom - top) * proportions)
-    height = width / proportions
+    # Rounded, it may be larger than the box by a hair, and begin outside of the picture.
+    height = min(bottom - top, width / proportions)
     x, y = (left + right) / 2, (top + bottom) / 2
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2

@@ -18,7 +18,7 @@ from dsapi.prediction.formats import read_header
 from dsapi.prediction.formats.header import Header
 from dsapi.prediction.orientation import find_stored_box, swaps_sides, turn_upright
 from dsapi.prediction.pixels import simplify
-from dsapi.prediction.reduction import find_spare_factor, reduction_factor
+from dsapi.prediction.reduction import find_spare_factor, find_working_factor, reduce_size
 
 # A crop is averaged over blocks as long as this many times the pixels asked for are left.
 _AVERAGING_DETAIL = 1.0
@@ -208,7 +208,7 @@ def open_picture(data: bytes, limits: Limits) -> OpenPicture:
         raise UnreadableImage(
             f"the {header.format} picture has no pixels: {header.width} × {header.height}"
         )
-    factor = reduction_factor(max(header.width, header.height), limits.working_side)
+    factor = find_working_factor(max(header.width, header.height), limits.working_side)
     needed_bytes = _check_size(header, limits, factor=factor, data_bytes=len(data))
     large = needed_bytes > limits.max_decoding_bytes // 2
     return OpenPicture(header, len(data), factor, large=large)
@@ -279,10 +279,10 @@ def _decode(header: Header, factor: int, deadline: Deadline) -> Image.Image:
     """Decode to plain pixels at ``1 / factor``."""
     deadline.check()
     pixels = header.decode(factor, deadline)
-    # A decoder reduces by a power of two or not at all; on the long side that is seen best.
     size = (header.width, header.height)
-    done = max(1, round(max(size) / max(pixels.size)))
-    if pixels.size != tuple(-(-side // done) for side in size):
+    reductions = (1, 2, 4, 8)  # those that decoders know
+    done = next((each for each in reductions if pixels.size == reduce_size(size, each)), None)
+    if done is None:
         raise UnreadableImage(
             f"the {header.format} picture has {pixels.size[0]} × {pixels.size[1]} pixels, "
             f"its header says {size[0]} × {size[1]}"

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from dsapi.prediction.formats.header import Pixels
+from dsapi.prediction.reduction import reduce_size
 
 # What can be reduced and cut as it is: RGBX is RGB with a fourth, unused byte.
 _PLAIN = {"L", "RGB", "RGBX", "CMYK", "LAB"}
@@ -31,8 +32,7 @@ def _reduce(pixels: Pixels, factor: int) -> Image.Image:
     if isinstance(pixels, Image.Image) and _is_plain(pixels):
         return pixels.reduce(factor) if factor > 1 else pixels
     expand, mode = _expansion(pixels)
-    width, height = pixels.size
-    result = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    result = Image.new(mode, reduce_size(pixels.size, factor))
     for top, band in _bands(pixels, factor):
         expanded = expand(band)
         reduced = expanded.reduce(factor) if factor > 1 else expanded

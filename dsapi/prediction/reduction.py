@@ -4,7 +4,12 @@ Called by `dsapi.prediction.picture` and `dsapi.prediction.crops`.
 """
 
 
-def reduction_factor(long_side: int, working_side: int) -> int:
+def reduce_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Width and height at ``1 / factor``; what is left of a block is a pixel, too."""
+    return -(-size[0] // factor), -(-size[1] // factor)
+
+
+def find_working_factor(long_side: int, working_side: int) -> int:
     """Find the smallest power of two that brings a side within `working_side` (0: any size)."""
     factor = 1
     while working_side and long_side > working_side * factor:

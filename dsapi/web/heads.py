@@ -8,6 +8,8 @@ import re
 from typing import Any
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110, section 5.5: in a value, what reads them differently is deceived.
+_FORBIDDEN = re.compile(rb"[\0\r\n]")
 # Of these a second one would change what the request is.
 _ONCE = (b"Content-Length", b"Transfer-Encoding", b"Host")
 _MAX_LENGTH_DIGITS = 18
@@ -30,6 +32,8 @@ class HeadReader:
             name, colon, value = line.partition(b":")
             if not (colon and line.endswith(b"\r\n") and _TOKEN.fullmatch(name)):
                 raise ValueError("a header line is malformed or cut short")
+            if _FORBIDDEN.search(value, 0, len(value) - len(b"\r\n")):
+                raise ValueError("a header's value has a zero byte or a line break in it")
             if b"_" in name:
                 continue
             name, value = name.title(), value.strip()

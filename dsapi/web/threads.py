@@ -111,19 +111,20 @@ class RequestThreads:
         """Serve connections until told to stop."""
         thread = threading.current_thread()
         while (connection := lane.get()) is not None:
-            while keep := self._serve_one(thread, connection):
-                if lane is self._fast or not self._is_staying(thread, connection):
-                    break
-            (self._keep if keep else self._hang_up)(connection)
+            try:
+                while keep := self._serve_one(thread, connection):
+                    if lane is self._fast or not self._is_staying(thread, connection):
+                        break
+                (self._keep if keep else self._hang_up)(connection)
+            except Exception:  # whatever one caller did, the thread is there for the next
+                _LOGGER.exception("a connection from %s failed", connection.remote_addr)
+                connection.close()
 
     def _serve_one(self, thread: threading.Thread, connection: Connection) -> bool:
         """Serve one request; whether the connection is kept."""
         self._serving[thread] = connection
         try:
             return connection.communicate()  # type: ignore[no-any-return,no-untyped-call]
-        except Exception:  # whatever one caller did, the thread is there for the next
-            _LOGGER.exception("a connection from %s failed", connection.remote_addr)
-            return False
         finally:
             self._serving[thread] = None
 

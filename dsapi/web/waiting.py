@@ -102,13 +102,17 @@ class WaitingConnections:
     def run(self) -> None:
         """Accept and wait, until `stop`."""
         try:
-            expired_s = time.monotonic()
+            expire_s = time.monotonic() + _TICK_S
             while not self._stopping:
-                if not self._round(_TICK_S):
-                    time.sleep(_REFUSAL_PAUSE_S)
-                if (now_s := time.monotonic()) - expired_s > _TICK_S:
-                    self._expire(now_s)
-                    expired_s = now_s
+                try:
+                    if not self._round(_TICK_S):
+                        time.sleep(_REFUSAL_PAUSE_S)
+                    if (now_s := time.monotonic()) > expire_s:
+                        expire_s = now_s + _TICK_S
+                        self._expire(now_s)
+                except Exception:  # whatever it was: nobody else accepts callers
+                    _LOGGER.exception("waiting for callers failed; going on")
+                    time.sleep(_PAUSE_S)
             self._finish()
         finally:
             self._stopped.set()
@@ -164,8 +168,14 @@ class WaitingConnections:
             if fd < 0 or self._stopped.is_set():
                 connection.close()
                 return
+            try:
+                self._epoll.register(fd, select.EPOLLIN)
+            except OSError as error:  # epoll_ctl(2): no memory, or too many watches
+                _LOGGER.error("cannot wait for a connection: %s", error.strerror)
+                self._lingering.pop(fd, None)
+                connection.close()
+                return
             self._waiting[fd] = connection
-            self._epoll.register(fd, select.EPOLLIN)
 
     def _take(self, connection: Connection) -> bool:
         """Take a connection out; whether it was still waiting."""

@@ -252,6 +252,17 @@ def test_a_call_ends_in_time_however_long_the_server_takes(
     assert time.monotonic() - started_s < 10
 
 
+def test_nothing_is_left_of_a_call_whose_answer_drips(start: Start) -> None:
+    def threads() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each.name == "dsapi-client"]
+
+    with Client(start(faults.drip).url, timeout_s=0.3) as client:
+        assert client.predict_or_empty(PICTURE).empty
+    for thread in threads():
+        thread.join(20)
+    assert threads() == []
+
+
 @pytest.mark.parametrize(
     "first",
     [

@@ -115,6 +115,25 @@ def test_a_failed_run_fails_all_who_shared_it_and_nobody_else() -> None:
         assert start(graph, PICTURES[3], pool).result(timeout=30).shape == (1, 1)  # type: ignore[attr-defined]
 
 
+def test_a_run_that_ends_its_thread_fails_for_all_who_shared_it() -> None:
+    class Ending(Gate):
+        def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+            super().run(batch)
+            raise SystemExit("the device library gave up")
+
+    gate = Ending()
+    graph = BatchingGraph(gate)
+    with ThreadPoolExecutor(2) as pool:
+        first = start(graph, PICTURES[0], pool)
+        gate.entered.acquire()
+        second = start(graph, PICTURES[1], pool)
+        wait_until_queued(graph, 1)
+        gate.may_run.release(2)
+        for run in (first, second):
+            with pytest.raises(SystemExit):
+                run.result(timeout=30)  # type: ignore[attr-defined]
+
+
 def test_the_last_session_closes_the_device() -> None:
     gate = Gate()
     graph = BatchingGraph(gate)

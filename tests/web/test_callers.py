@@ -136,6 +136,8 @@ BAD_HEADS = {
     "two lengths": (b"Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length came twice"),
     "space before the colon": (b"Content-Length : 5\r\n", "malformed"),
     "folded line": (b"X-A: 1\r\n b\r\n", "malformed"),
+    "zero byte": (b"X-A: 1\0 2\r\n", "zero byte"),
+    "bare line break": (b"X-A: 1\rX-B: 2\r\n", "line break"),
     "unknown coding": (b"Transfer-Encoding: gzip\r\n", "malformed"),
     "endless head": (b"X-A: " + b"a" * 40_000 + b"\r\n", "exceed"),
 }

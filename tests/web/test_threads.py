@@ -18,10 +18,14 @@ class Requests:
 
     def __init__(self) -> None:
         self.served_by: list[threading.Thread] = []
+        self.closed = False
 
     def communicate(self) -> bool:
         self.served_by.append(threading.current_thread())
         return True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Server:
@@ -74,3 +78,23 @@ def test_nobody_stays_in_the_fast_lane(server: Server) -> None:
     server.threads.put(requests, fast=True)
     assert server.kept.get(timeout=_PATIENCE_S) is requests
     assert server.asked.empty()
+
+
+def test_a_connection_that_cannot_be_kept_is_closed_and_its_thread_serves_on() -> None:
+    kept: queue.Queue[Requests] = queue.Queue()
+
+    def keep(connection: Requests) -> None:
+        if connection is lost:
+            raise OSError("no memory to wait for it")
+        kept.put(connection)
+
+    threads = RequestThreads(
+        1, queue_size=4, stay=lambda connection: False, keep=keep, hang_up=kept.put
+    )
+    threads.start()
+    lost, other = Requests(), Requests()
+    threads.put(lost)
+    threads.put(other)
+    assert kept.get(timeout=_PATIENCE_S) is other
+    assert lost.closed
+    assert threads.stop(_PATIENCE_S)

@@ -1,0 +1,91 @@
+"""Crops of shares and of pixels, at every edge and for inputs of every shape."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsapi.prediction.crops import Resize, cut_crop, locate_crop, parse_crop
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
+from dsapi.prediction.points import Point
+
+LIMITS = Limits(max_pixels=1_000_000, working_side=0)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def encode(image: Image.Image, kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind)
+    return stream.getvalue()
+
+
+def stripes(width: int, height: int) -> Picture:
+    """Red left, green in the middle half, blue right."""
+    image = Image.new("RGB", (width, height), GREEN)
+    image.paste(RED, (0, 0, width // 4, height))
+    image.paste(BLUE, (width - width // 4, 0, width, height))
+    return read_picture(encode(image), LIMITS)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "center-crop", "letterbox"])
+@pytest.mark.parametrize("size", [(22, 29), (29, 22), (13, 7), (224, 299), (1, 5)])
+def test_a_crop_of_any_picture_at_any_edge_has_the_size_of_the_input(
+    resize: Resize, size: tuple[int, int]
+) -> None:
+    # Sides that, multiplied and divided by 29 / 22, do not come out the same; and others.
+    for long, short in ((120, 49), (120, 60), (120, 61), (120, 63), (70, 30), (40, 40)):
+        for width, height in ((long, short), (short, long)):
+            picture = read_picture(encode(Image.new("RGB", (width, height), RED)), LIMITS)
+            for crop in (parse_crop("80%"), parse_crop("100%")):
+                for point in (Point(0, 0), Point(width - 1, height - 1), Point(width // 2, 0)):
+                    pixels = cut_crop(crop, point, picture, size=size, resize=resize)
+                    assert pixels.shape == (*size, 3)
+                    # Red, and what a letterbox leaves black.
+                    assert pixels[..., 0].max() == 255
+                    assert not pixels[..., 1:].any()
+
+
+def test_the_middle_of_a_wide_crop_is_cut_and_its_sides_are_not_seen() -> None:
+    pixels = cut_crop(
+        parse_crop("100%"), Point(50, 20), stripes(100, 40), size=(20, 20), resize="center-crop"
+    )
+    np.testing.assert_array_equal(pixels, np.full((20, 20, 3), GREEN, np.float32))
+
+
+def test_a_letterbox_shows_all_of_a_wide_crop_between_black_bars() -> None:
+    pixels = cut_crop(
+        parse_crop("100%"), Point(50, 20), stripes(100, 40), size=(20, 20), resize="letterbox"
+    )
+    assert not pixels[:6].any()
+    assert not pixels[-6:].any()
+    assert pixels[10, [1, 10, 18]].tolist() == [list(RED), list(GREEN), list(BLUE)]
+
+
+@pytest.mark.parametrize(
+    ("crop", "point", "box"),
+    [
+        ("80%", Point(50, 20), (10, 4, 90, 36)),
+        ("80%", Point(0, 0), (0, 0, 80, 32)),
+        ("80%", Point(99, 39), (20, 8, 100, 40)),
+        ("9px", Point(50, 20), (46, 16, 55, 25)),
+        ("9px", Point(0, 39), (0, 31, 9, 40)),
+        ("60px", Point(50, 20), (20, 0, 80, 40)),
+    ],
+)
+def test_a_crop_is_centered_on_the_point_and_shifted_to_stay_inside(
+    crop: str, point: Point, box: tuple[int, int, int, int]
+) -> None:
+    assert locate_crop(parse_crop(crop), point, stripes(100, 40)) == box
+
+
+@pytest.mark.parametrize("working_side", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_is_reduced_to_any_working_side(kind: str, working_side: int) -> None:
+    limits = Limits(max_pixels=1_000_000, working_side=working_side)
+    for size in ((10, 7), (11, 10), (100, 3), (9, 16), (33, 31)):
+        opened = open_picture(encode(Image.new("RGB", size, RED), kind), limits)
+        picture = opened.decode(1, Deadline.far())
+        assert (picture.width, picture.height) == size
+        assert picture.reduced_size == tuple(-(-side // picture.factor) for side in size)
