@@ -619,14 +619,15 @@
   }
 
   async function copyCurl() {
+    let copied = true;
     try {
       await navigator.clipboard.writeText($("curl").textContent);
     } catch {
       // No clipboard without https or a permission: select it, so that Ctrl+C does.
       getSelection().selectAllChildren($("curl"));
-      document.execCommand("copy");
+      copied = document.execCommand("copy");
     }
-    $("copy").textContent = "Copied";
+    $("copy").textContent = copied ? "Copied" : "Press Ctrl+C";
     setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
   }
 

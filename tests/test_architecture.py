@@ -13,7 +13,7 @@ PACKAGE = ROOT / "dsapi"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Every module is in one of these layers …
 LAYERS = {
-    "base": ["dsapi.errors", "dsapi.memory"],
+    "base": ["dsapi.cores", "dsapi.errors", "dsapi.memory"],
     "engines": ["dsapi.engines"],
     "prediction": ["dsapi.prediction"],
     "workers": ["dsapi.workers"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from dsapi.cli.folders import naming_folder, require_folder
 from dsapi.cli.options import Config, choose_configured
+from dsapi.cores import count_cores
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import fetch_graphs
 from dsapi.prediction.labels import read_labels
@@ -79,7 +79,7 @@ def evaluate(
         Questions(random_points=points, seed=seed),
         against=other,
         settings=settings,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or count_cores(),
         console=console,
     )
     _show(evaluation, as_json=as_json)

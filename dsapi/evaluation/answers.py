@@ -8,6 +8,7 @@ behind the HTTP endpoint and ``dsapi predict``.
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -25,6 +26,7 @@ from dsapi.prediction.predictor import PredictionRequest, predict
 
 #: Where a photo was asked about: its center, random points as users tap, or the CSV file's point.
 Place = Literal["center", "random", "given"]
+_ORDER: tuple[Place, ...] = ("center", "random", "given")
 
 
 @dataclass(frozen=True)
@@ -117,17 +119,13 @@ def ask_model(
         on_photo()
         return answer
 
-    with ThreadPoolExecutor(threads) as pool:
+    with closing(asker), ThreadPoolExecutor(threads) as pool:
         answers = list(pool.map(ask, range(len(photos))))
-    asker.close()
     unreadable = tuple(each for each in answers if isinstance(each, Unreadable))
     read = {index: each for index, each in enumerate(answers) if not isinstance(each, Unreadable)}
     gather = partial(_gather, read, photos, threshold=threshold)
     places = {place for each in read.values() for place in each.places}
     return {place: gather(place) for place in _ORDER if place in places}, unreadable
-
-
-_ORDER: tuple[Place, ...] = ("center", "random", "given")
 
 
 def _gather(

@@ -173,12 +173,7 @@ def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: On
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            total = _measure_total(response, start)
-            if response.status != http.client.PARTIAL_CONTENT:
-                # The server does not do ranges: it sends the whole file again.
-                stream.truncate(0)
-            _copy(response, stream, total=total, on_bytes=on_bytes)
+        response = urllib.request.urlopen(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # All of it was there already; the hash tells whether it is right.
@@ -187,6 +182,12 @@ def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: On
         raise StartupError(f"{url}: the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise _CutError(str(error) or type(error).__name__) from error
+    with response:
+        total = _measure_total(response, start)
+        if response.status != http.client.PARTIAL_CONTENT:
+            # The server does not do ranges: it sends the whole file again.
+            stream.truncate(0)
+        _copy(response, stream, total=total, on_bytes=on_bytes)
 
 
 def _measure_total(response: http.client.HTTPResponse, start: int) -> int | None:
@@ -207,12 +208,19 @@ def _copy(
     total: int | None,
     on_bytes: OnBytes,
 ) -> None:
-    while piece := response.read1(_PIECE_BYTES):
+    while piece := _read_piece(response):
         stream.write(piece)
         on_bytes(stream.tell(), total)
     stream.flush()
     if total is not None and stream.tell() < total:
         raise _CutError(f"{total} were promised")
+
+
+def _read_piece(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read1(_PIECE_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(str(error) or type(error).__name__) from error
 
 
 def _hash(stream: BufferedRandom) -> str:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 
 from dsapi.errors import StartupError
 from dsapi.operation.files import check_writable
@@ -34,8 +35,8 @@ def check_start(settings: Settings) -> list[Model]:
     models = list(load_models(settings).values())
     for model in models:
         opened = model.open()
-        check_golden(opened, settings.limits)
-        opened.session.close()
+        with closing(opened.session):
+            check_golden(opened, settings.limits)
     return models
 
 

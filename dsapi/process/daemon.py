@@ -12,13 +12,11 @@ from pathlib import Path
 
 from dsapi.errors import StartupError
 from dsapi.operation.logs import SERVICE_LOG, configure_logs
-from dsapi.process.forks import leave
+from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
 from dsapi.process.pidfile import running_pid, write_address
 from dsapi.process.server import serve
 from dsapi.settings import Settings
 
-_READY = "ready "
-_TOLD = "\0"
 _POLL_S = 0.05
 
 
@@ -35,13 +33,12 @@ def start(settings: Settings) -> str:
         os.close(reader)
         _serve_and_exit(settings, writer)
     os.close(writer)
-    told = _read_told(reader)
-    os.waitpid(child, 0)
-    if told.startswith(_READY):
-        return told.removeprefix(_READY)
-    raise StartupError(
-        told or f"the daemon died while it started; {settings.log_dir / SERVICE_LOG} says more"
-    )
+    try:
+        log = settings.log_dir / SERVICE_LOG
+        return wait_ready(reader, died=f"the daemon died while it started; {log} says more")
+    finally:
+        os.close(reader)
+        os.waitpid(child, 0)
 
 
 def stop(settings: Settings) -> bool:
@@ -74,44 +71,25 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
     """Serve in the forked child, tell the pipe how the start went, and never return."""
     code = 0
 
-    def tell_ready(url: str) -> None:
+    def announce(url: str) -> None:
         write_address(settings.pid_file, url)
-        _tell(writer, f"{_READY}{url}")
+        tell_ready(writer, url)
 
     try:
         configure_logs(settings, folder=settings.log_dir)
         serve(
             settings,
-            on_ready=tell_ready,
+            on_ready=announce,
             daemonize_to=str(settings.log_dir / SERVICE_LOG),
         )
     except StartupError as error:
-        _tell(writer, str(error))
+        tell_failure(writer, str(error))
         code = 2
     except Exception:
         traceback.print_exc()
         code = 1
     finally:
         leave(code)
-
-
-def _tell(writer: int, message: str) -> None:
-    """Write to the one who waits, and let go of the pipe."""
-    with os.fdopen(writer, "w", encoding="utf-8") as pipe:
-        pipe.write(f"{message}{_TOLD}")
-
-
-def _read_told(reader: int) -> str:
-    """Read what is told; nothing if the daemon dies before.
-
-    The end of the pipe does not show that all is told: processes of the daemon hold it too.
-    """
-    told = b""
-    end = _TOLD.encode()
-    while not told.endswith(end) and (piece := os.read(reader, 4096)):
-        told += piece
-    os.close(reader)
-    return told.removesuffix(end).decode()
 
 
 def _check_not_running(pid_file: Path) -> None:

@@ -1,8 +1,53 @@
-"""Forked processes: how one of ours ends. For `dsapi.process.daemon` and the supervisor."""
+"""Forked processes: how one of ours tells whether its start succeeded, and how it ends.
 
+Called by `dsapi.process.daemon` and `dsapi.process.supervisor`. They hold one end of a pipe until
+the forked process has written to the other.
+"""
+
+import logging
 import os
 import sys
 from typing import NoReturn
+
+from dsapi.errors import StartupError
+
+_LOGGER = logging.getLogger(__name__)
+_READY = "ready "
+# A reason may have several lines. The end of the pipe does not show that all is told: processes
+# that the forked one has started hold it, too.
+_END = b"\0"
+
+
+def tell_ready(writer: int, url: str) -> None:
+    """Tell that this process answers on `url`."""
+    _tell(writer, f"{_READY}{url}")
+
+
+def tell_failure(writer: int, reason: str) -> None:
+    """Tell why this process cannot start."""
+    _tell(writer, reason)
+
+
+def _tell(writer: int, message: str) -> None:
+    try:
+        os.write(writer, message.encode() + _END)
+    except BrokenPipeError:
+        _LOGGER.debug("nobody waits any more for how the start went")
+
+
+def wait_ready(reader: int, *, died: str) -> str:
+    """Wait until a forked process answers; return its URL.
+
+    Raises:
+        StartupError: it does not. The message is its own, or `died` if it ended without any.
+    """
+    told = b""
+    while not told.endswith(_END) and (piece := os.read(reader, 4096)):
+        told += piece
+    message = told.removesuffix(_END).decode()
+    if message.startswith(_READY):
+        return message.removeprefix(_READY)
+    raise StartupError(message or died)
 
 
 def leave(code: int) -> NoReturn:

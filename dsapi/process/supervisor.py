@@ -22,14 +22,13 @@ from cherrypy.process.wspbus import Bus
 from dsapi.errors import StartupError
 from dsapi.operation.reload import reread
 from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
-from dsapi.process.forks import leave
+from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
 from dsapi.process.notify import leave_to_parent, notify
 from dsapi.process.pidfile import PidFile
 from dsapi.process.ports import reserve_port
 from dsapi.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
-_READY = "ready "
 # A process that dies at once is not started again more often than this.
 _MIN_LIFE_S = 2.0
 # Beside its shutdown_timeout, for a process that is to leave.
@@ -136,8 +135,10 @@ class _Children(Plugin):
         os.set_blocking(self._reloaded[0], False)
         for _ in range(self._settings.processes):
             self._children.append(self._start_child())
-        urls = [self._wait_for(child) for child in self._children]
-        url = urls[0]
+        url, *_ = [
+            wait_ready(child.told, died=f"process {child.pid} died while it started; see the log")
+            for child in self._children
+        ]
         _LOGGER.info("%d processes answer on %s", len(self._children), url)
         self._on_ready(url)
         notify("READY=1")
@@ -200,18 +201,19 @@ class _Children(Plugin):
         """Serve in the forked process, and never return."""
         code = 0
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             leave_to_parent()
             _leave_with_parent(self._lifeline[0])
             self._serve_one(
                 self._settings,
-                on_ready=lambda url: _tell(writer, f"{_READY}{url}"),
-                on_reload=lambda asked: _tell(self._reloaded[1], f"{os.getpid()} {asked:d}"),
+                on_ready=lambda url: tell_ready(writer, url),
+                on_reload=self._tell_reload,
             )
         except StartupError as error:
             _LOGGER.error("process %d cannot start: %s", os.getpid(), error)
-            _tell(writer, str(error))
+            tell_failure(writer, str(error))
             code = 2
         except BaseException:
             traceback.print_exc()
@@ -219,26 +221,12 @@ class _Children(Plugin):
         finally:
             leave(code)
 
-    def _wait_for(self, child: _Child) -> str:
-        """Wait until a process answers; return its URL.
-
-        Raises:
-            StartupError: it does not; the message is its own.
-        """
-        told = b""
-        while not told.endswith(b"\n") and (piece := os.read(child.told, 4096)):
-            told += piece
-        text = told.decode().strip()
-        if text.startswith(_READY):
-            return text.removeprefix(_READY)
-        raise StartupError(text or f"process {child.pid} died while it started; see the log")
-
-
-def _tell(writer: int, message: str) -> None:
-    try:
-        os.write(writer, f"{message}\n".encode())
-    except BrokenPipeError:
-        _LOGGER.debug("the supervisor has gone")
+    def _tell_reload(self, asked: bool) -> None:
+        """Tell the supervisor that this process has reloaded, and whether for a caller."""
+        try:
+            os.write(self._reloaded[1], f"{os.getpid()} {asked:d}\n".encode())
+        except BrokenPipeError:
+            _LOGGER.debug("the supervisor has gone")
 
 
 def _has_ended(pid: int) -> bool:

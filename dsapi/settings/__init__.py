@@ -19,6 +19,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dsapi.cores import count_cores
 from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
 from dsapi.prediction.picture import Limits
@@ -179,7 +180,7 @@ class Settings(BaseSettings):
     @property
     def worker_count(self) -> int:
         """Threads that work on a picture each, in each process."""
-        cores = -(-len(os.sched_getaffinity(0)) // self.processes)
+        cores = -(-count_cores() // self.processes)
         # For several workers OpenVINO computes in threads of its own; at each hand-over a core
         # would be idle without one more (docs/engines.md).
         spare = self.engine == "openvino" and cores > 1

@@ -8,7 +8,6 @@ work at once when it is full, or when its answer would come too late. Called by 
 
 import logging
 import math
-import os
 import threading
 import time
 import weakref
@@ -54,7 +53,7 @@ class PredictionWorkers:
 
     Args:
         limits: what a picture may cost.
-        count: number of threads; 0: as many as the process may use cores.
+        count: number of threads.
         queue_size: requests that may wait; one more is refused.
         stall_timeout_s: a worker that works on one request for longer is replaced.
     """
@@ -63,11 +62,11 @@ class PredictionWorkers:
         self,
         limits: Limits,
         *,
-        count: int = 0,
+        count: int,
         queue_size: int = 64,
         stall_timeout_s: float = 60.0,
     ) -> None:
-        self.count = count or len(os.sched_getaffinity(0))
+        self.count = count
         self.queue_size = queue_size
         self._generation = Generation({}, limits, {})
         self._stall_timeout_s = stall_timeout_s

@@ -167,11 +167,10 @@ class Worker(threading.Thread):
             if not job.answer.cancelled():
                 job.answer.set_exception(job.deadline.exceeded())
             return
-        if job.caller_gone():
-            self._tally.dropped["caller_gone"] += 1
-            job.answer.set_exception(CallerGone("the caller has gone before its turn"))
-            return
         try:
+            if job.caller_gone():
+                self._tally.dropped["caller_gone"] += 1
+                raise CallerGone("the caller has gone before its turn")
             job.answer.set_result(self._predict(job.request, job.deadline, job.submitted_s))
         except Exception as error:  # whatever it is, it belongs to the caller, not to this thread
             job.answer.set_exception(error)
@@ -180,8 +179,9 @@ class Worker(threading.Thread):
             job.answer.set_exception(InternalError("the service failed on this request"))
             raise
         finally:
-            # An error knows this frame, which knows the job, whose answer is the error: a circle
-            # that would keep the picture until Python looks for circles, which it rarely does.
+            # The error refers to this frame, the frame to the job, and the job's future to the
+            # error: a reference cycle, which would keep the picture until Python collects cycles,
+            # and it rarely does.
             del job
 
     def _predict(

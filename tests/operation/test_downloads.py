@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -231,6 +232,21 @@ def test_a_command_says_how_a_download_goes_where_there_is_no_terminal(
     assert f"downloading colors: {len(CONTENT)} of {len(CONTENT)} bytes" in run.stderr
     assert "cut after 100000 bytes" in run.stderr
     assert "once more in 1 s" in run.stderr
+
+
+def test_a_full_disk_is_no_cut_connection(serve: Serve, tmp_path: Path) -> None:
+    config = write_section(tmp_path, url=serve(Behavior()))
+    run = subprocess.run(
+        [sys.executable, "-m", "dsapi", "check", "-c", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+    )
+    assert run.returncode == 2
+    graph = tmp_path / "models/colors.pb"
+    assert f"[models.colors] cannot write {graph}: File too large" in run.stderr
+    assert "cut after" not in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from dsapi.cores import count_cores
 from dsapi.prediction.labels import format_labels
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.colors.card import write_card
@@ -62,7 +62,7 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
     survey = read_survey(training.survey)
     palette = build_palette(survey)
     chunks = generate_patches(
-        palette, count=training.patches, seed=training.seed, processes=os.cpu_count() or 1
+        palette, count=training.patches, seed=training.seed, processes=count_cores()
     )
     total = -(-training.patches // CHUNK)
     patches = join_patches(track_steps(console, chunks, title="patches", total=total))

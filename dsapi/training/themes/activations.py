@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.cores import count_cores
 from dsapi.photos.files import read_upright
 from dsapi.training import augmentation
 from dsapi.training.photos import Photo
@@ -148,7 +149,7 @@ class Cache:
         written = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         rows = np.empty((count, efficientnet.CLASSES), np.float16)
         forward = self._forward(lower, upper, scored=scores is not None)
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(count_cores()) as threads:
             for start, pixels in _batches(threads, count, make):
                 stop = start + len(pixels)
                 activations, classes = forward(pixels)
