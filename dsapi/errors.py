@@ -5,6 +5,7 @@
     DsapiError
     ├── StartupError                 the operator's: configuration, graph, port …; exit code 2
     ├── ModelError                   a model's: it answered no usable scores
+    ├── WorkersLost                  the process cannot go on and ends; another is to be started
     └── RequestError                 anything a caller is told
         ├── BadRequest           400
         │   ├── BadPoint
@@ -45,6 +46,10 @@ class StartupError(DsapiError):
 
 class ModelError(DsapiError):
     """A model gave no usable scores for a crop."""
+
+
+class WorkersLost(DsapiError):
+    """Prediction workers hang and will not be replaced: the process is to be started anew."""
 
 
 class RequestError(DsapiError):

@@ -119,6 +119,15 @@ class Reloader:
         self._one_at_a_time = threading.Lock()
         # Held by a reload in the background that has yet to begin.
         self._waiting = threading.Lock()
+        self._permitted = threading.Event()
+
+    def permit(self) -> None:
+        """Let reloads begin: the models of the start are in service.
+
+        One that was asked for by a signal before waits until then; what it had put into service
+        would be replaced by what the start had read before.
+        """
+        self._permitted.set()
 
     def reload(self) -> ReloadReport:
         """Read, load, warm up, check and change over; a second caller waits for the first.
@@ -138,6 +147,7 @@ class Reloader:
             threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
 
     def _reload_quietly(self) -> None:
+        self._permitted.wait()
         with self._one_at_a_time:
             self._waiting.release()
             try:

@@ -6,6 +6,7 @@ that watches over several of those.
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class ServiceBus(Bus):  # type: ignore[misc]
         self._leaving_since_s: float | None = None
 
     def handle_signals(self, reload: Callable[[], None]) -> None:
-        """Leave on SIGTERM and SIGINT, reload on SIGHUP."""
+        """Leave on SIGTERM and SIGINT, reload on SIGHUP, one that was held back included."""
         signals = plugins.SignalHandler(self)
         signals.handlers = {
             "SIGTERM": partial(self.exit_once, "SIGTERM"),
@@ -39,13 +40,14 @@ class ServiceBus(Bus):  # type: ignore[misc]
             "SIGHUP": reload,
         }
         signals.subscribe()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
-    def exit_once(self, signal: str) -> None:
+    def exit_once(self, reason: str) -> None:
         """Stop everything and leave; a second signal does not disturb that."""
         if self._leaving_since_s is not None:
             return
         self._leaving_since_s = time.monotonic()
-        _LOGGER.info("process %d stops on %s", os.getpid(), signal)
+        _LOGGER.info("process %d stops on %s", os.getpid(), reason)
         if self.state is self.states.STARTING:
             # exit() would end the process on the spot too, with a code that means failure.
             _LOGGER.warning("stopped while it started")

@@ -4,19 +4,21 @@ CherryPy's daemonizer lets its parent leave with 0 whatever becomes of the child
 the end of a pipe until the daemon writes that it is ready, or why not.
 """
 
+import logging
 import os
 import signal
 import time
 import traceback
 from pathlib import Path
 
-from dsapi.errors import StartupError
+from dsapi.errors import StartupError, WorkersLost
 from dsapi.operation.logs import SERVICE_LOG, configure_logs
 from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
 from dsapi.process.pidfile import running_pid, write_address
 from dsapi.process.server import serve
 from dsapi.settings import Settings
 
+_LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.05
 
 
@@ -85,6 +87,9 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
     except StartupError as error:
         tell_failure(writer, str(error))
         code = 2
+    except WorkersLost as error:
+        _LOGGER.critical("%s", error)
+        code = 1
     except Exception:
         traceback.print_exc()
         code = 1

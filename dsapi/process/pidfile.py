@@ -121,12 +121,20 @@ def _address_file(path: Path) -> Path:
 
 
 def running_pid(path: Path) -> int | None:
-    """Find the process that serves with a PID file, ``None`` if none does (a stale file too)."""
+    """Find the process that serves with a PID file, ``None`` if none does (a stale file too).
+
+    Raises:
+        StartupError: the file is another user's and cannot be read.
+    """
     try:
         with path.open(encoding="ascii") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return read_pid(path)
+    except PermissionError as error:
+        raise StartupError(
+            f"cannot tell whether dsapi runs: {path} may not be read; ask as its user"
+        ) from error
     except OSError:
         return None
     return None

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from cherrypy.process.wspbus import Bus
 
 from dsapi import __version__
+from dsapi.errors import WorkersLost
 from dsapi.memory import limit_arenas, map_large_blocks, settle, uncollected
 from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
 from dsapi.process.notify import notify
@@ -27,11 +28,12 @@ from dsapi.process.service import Service, build_service, load_models
 from dsapi.process.supervisor import supervise
 from dsapi.settings import Settings
 from dsapi.web.http_server import HTTPServer
-from dsapi.workers.pool import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
 # Below Pillow's blocks of 16 MiB, above what a picture of the usual working_side takes.
 _LARGE_BLOCK_BYTES = 15 * 1024 * 1024
+# Connections that are served, log files, pipes, and what the engines open.
+_OTHER_FILES = 256
 # How long workers may go on at a stop after the requests in flight have ended.
 _LEAVING_S = 0.5
 
@@ -49,6 +51,7 @@ def serve(
 
     Raises:
         StartupError: it cannot start; what had started is stopped.
+        WorkersLost: it cannot go on.
     """
     if settings.processes > 1:
         supervise(settings, serve_one, on_ready=on_ready, daemonize_to=daemonize_to)
@@ -69,6 +72,7 @@ def serve_one(
 
     Raises:
         StartupError: it cannot start.
+        WorkersLost: it cannot go on.
     """
     _serve(settings, build_service(settings, on_reload=on_reload), on_ready=on_ready)
 
@@ -84,22 +88,37 @@ def _serve(
     if daemonize_to is not None:
         Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
         OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
-    _Predictions(bus, settings, service.workers).subscribe()
+    predictions = _Predictions(bus, settings, service)
+    predictions.subscribe()
     _Listener(bus, service.http_server).subscribe()
     _Announcer(bus, service.http_server, on_ready).subscribe()
     bus.handle_signals(service.reloader.reload_in_background)
     bus.run()
+    if predictions.lost:
+        raise WorkersLost("too many prediction workers hang; see the log for what they worked on")
 
 
 class _Predictions(Plugin):
-    """Loads the models and starts the workers; stops them when the server has stopped."""
+    """Loads the models and starts the workers; stops them when the server has stopped.
+
+    Attributes:
+        lost: whether the process ended because workers hang for good. Its supervisor starts it
+            again: dsapi's own, systemd or Kubernetes.
+    """
 
     start_priority = 72
 
-    def __init__(self, bus: Bus, settings: Settings, workers: PredictionWorkers) -> None:
+    def __init__(self, bus: Bus, settings: Settings, service: Service) -> None:
         super().__init__(bus)
         self._settings = settings
-        self._workers = workers
+        self._workers = service.workers
+        self._reloader = service.reloader
+        self.lost = False
+
+    def subscribe(self) -> None:
+        super().subscribe()
+        # The bus calls this ten times a second while it waits.
+        self.bus.subscribe("main", self._leave_if_lost)
 
     def begin(self) -> None:
         if self._settings.processes == 1:
@@ -110,6 +129,12 @@ class _Predictions(Plugin):
         with uncollected():
             self._workers.start(load_models(self._settings))
         settle()
+        self._reloader.permit()
+
+    def _leave_if_lost(self) -> None:
+        if self._workers.lost and not self.lost:
+            self.lost = True
+            self.bus.exit_once("too many prediction workers that hang")
 
     def stop(self) -> None:
         if unfinished := self._workers.stop(_LEAVING_S):
@@ -128,7 +153,7 @@ class _Listener(Plugin):
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        _raise_file_limit()
+        _raise_file_limit(self._http_server.max_connections)
         try:
             self._http_server.prepare()
         except OSError as error:
@@ -164,7 +189,7 @@ class _Announcer(Plugin):
         notify("STOPPING=1")
 
 
-def _raise_file_limit() -> None:
+def _raise_file_limit(max_connections: int) -> None:
     """Open as many files as the system permits: each connection is one, and 1024 is a common limit.
 
     Whoever needs select(2), which fails beyond that, is not here: waiting uses epoll.
@@ -172,3 +197,11 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < max_connections + _OTHER_FILES:
+        _LOGGER.warning(
+            "this process may open %d files, too few for max_connections = %d: raise the limit "
+            "(ulimit -Hn, LimitNOFILE) or set max_connections = %d",
+            hard,
+            max_connections,
+            max(1, hard - _OTHER_FILES),
+        )

@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 
 from cherrypy.process.wspbus import Bus
 
-from dsapi.errors import StartupError
+from dsapi.errors import StartupError, WorkersLost
 from dsapi.operation.reload import reread
 from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
 from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
@@ -34,6 +34,7 @@ _MIN_LIFE_S = 2.0
 # Beside its shutdown_timeout, for a process that is to leave.
 _LEAVING_S = 3.0
 _POLL_S = 0.05
+_HELD_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 # All that a pipe holds at a time.
 _PIPE_BYTES = 65536
 
@@ -189,8 +190,11 @@ class _Children(Plugin):
 
     def _start_child(self) -> _Child:
         reader, writer = os.pipe()
+        # Or a signal would find the supervisor's handlers in the child, or none yet.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_SIGNALS)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_SIGNALS)
             os.close(writer)
             return _Child(pid, time.monotonic(), reader)
         os.close(reader)
@@ -201,9 +205,10 @@ class _Children(Plugin):
         """Serve in the forked process, and never return."""
         code = 0
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _HELD_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            # A reload waits for the handler that `ServiceBus.handle_signals` sets.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_SIGNALS - {signal.SIGHUP})
             leave_to_parent()
             _leave_with_parent(self._lifeline[0])
             self._serve_one(
@@ -215,6 +220,9 @@ class _Children(Plugin):
             _LOGGER.error("process %d cannot start: %s", os.getpid(), error)
             tell_failure(writer, str(error))
             code = 2
+        except WorkersLost as error:
+            _LOGGER.critical("process %d: %s", os.getpid(), error)
+            code = 1
         except BaseException:
             traceback.print_exc()
             code = 1

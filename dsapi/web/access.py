@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from dsapi.errors import Forbidden, RateLimited, Unauthorized
+from dsapi.errors import Forbidden, RateLimited, Unauthorized, first_line
 from dsapi.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ _ADMIN = frozenset({"/v1/models/reload"})
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
 # Whoever has an IPv6 address has a network of them: RFC 6177.
 _IPV6_CLIENT_BITS = 64
+
+# A store that hangs would hold every request thread; the counter is not worth a caller's time.
+_STORE_TIMEOUT_S = 0.25
+# For so long it is not asked again: each request would wait for it.
+_STORE_PAUSE_S = 5.0
 
 # 192.0.2.1:4711, [2001:db8::1]:4711 or [2001:db8::1]
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")
@@ -116,8 +121,15 @@ class _Limiter:
             from limits.strategies import MovingWindowRateLimiter
 
             self._limits = tuple(parse_many(settings.rate_limit))
-            storage: Any = storage_from_string(settings.rate_limit_storage)
+            uri = settings.rate_limit_storage
+            timeouts = {
+                "socket_timeout": _STORE_TIMEOUT_S,
+                "socket_connect_timeout": _STORE_TIMEOUT_S,
+            }
+            storage: Any = storage_from_string(uri, **(timeouts if "redis" in uri else {}))
             self._window = MovingWindowRateLimiter(storage)
+            self._back_s = 0.0
+            self._away = False
 
     def is_for(self, settings: Settings) -> bool:
         """Tell whether settings ask for the same limits."""
@@ -129,18 +141,29 @@ class _Limiter:
         Raises:
             RateLimited: it is one too many.
         """
+        if not self._limits or time.monotonic() < self._back_s:
+            return
         for limit in self._limits:
             try:
                 permitted = self._window.hit(limit, who)
                 reset_s = 0.0 if permitted else self._window.get_window_stats(limit, who).reset_time
-            except Exception:  # of the store: its absence must not stop the service
-                _LOGGER.exception("rate_limit_storage does not answer: nobody is limited")
+            except Exception as error:  # of the store: its absence must not stop the service
+                self._leave_alone(error)
                 return
+            self._away = False
             if not permitted:
                 raise RateLimited(
                     f"more than {limit} for {who}",
                     retry_after_s=max(1, math.ceil(reset_s - time.time())),
                 )
+
+    def _leave_alone(self, error: Exception) -> None:
+        """Ask the store no more for a while; said once for as long as it is away."""
+        self._back_s = time.monotonic() + _STORE_PAUSE_S
+        if not self._away:
+            self._away = True
+            reason = first_line(error)
+            _LOGGER.error("rate_limit_storage does not answer (%s): nobody is limited", reason)
 
 
 def find_client(environ: dict[str, Any], *, trusted: tuple[str, ...]) -> str:

@@ -86,7 +86,7 @@ class HTTPServer(wsgi.Server):
             keep=self.put_conn,
             hang_up=self._hang_up,
         )
-        self._max_connections = max_connections
+        self.max_connections = max_connections
         self._request_timeout_s = request_timeout_s
         self._refusal = refusal
         self._journal = journal
@@ -105,7 +105,7 @@ class HTTPServer(wsgi.Server):
             make=self._make_connection,
             process=self.admit,
             silence_s=self.timeout,
-            limit=self._max_connections,
+            limit=self.max_connections,
         )
 
     def serve(self) -> None:

@@ -91,6 +91,11 @@ class PredictionWorkers:
         return self._accepting and all(self._healthy(worker) for worker in self._workers)
 
     @property
+    def lost(self) -> bool:
+        """Whether a worker is missing for good: so many hang that no other takes their place."""
+        return len(self._left_behind) >= _MAX_LEFT_BEHIND and not self.ready and self._accepting
+
+    @property
     def status(self) -> WorkerStatus:
         """What the workers do now."""
         workers = list(self._workers)
@@ -271,7 +276,7 @@ class PredictionWorkers:
 
     def _replace_worker(self, index: int, worker: Worker) -> None:
         if len(self._left_behind) >= _MAX_LEFT_BEHIND:
-            return  # not ready until the service is restarted: something is wrong for good
+            return  # `lost`: something is wrong for good
         reason = "stalled" if worker.is_alive() else "died"
         worker.retired = True
         try:
@@ -281,8 +286,6 @@ class PredictionWorkers:
             return
         _LOGGER.error("worker %s %s and is replaced", worker.name, reason)
         self._left_behind.append(worker)
-        if len(self._left_behind) == _MAX_LEFT_BEHIND:
-            _LOGGER.critical("%d workers are left behind: restart the service", _MAX_LEFT_BEHIND)
         replacement.start()
         self._workers[index] = replacement
         self._tally.replaced[reason] += 1

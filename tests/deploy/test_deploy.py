@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,23 @@ def test_killing_one_of_three_instances_under_load_fails_no_request(
     # What nginx itself refuses has the form of our own errors.
     status, body = ask(proxy, "GET", "/metrics")
     assert (status, yaml.safe_load(body)["code"]) == (404, "not_found")
+
+
+def test_a_machine_that_does_not_answer_fails_no_request(
+    tmp_path: Path, instances: list[subprocess.Popen[bytes]], proxy: int
+) -> None:
+    instances[1].kill()
+    instances[1].wait()
+    port = int((tmp_path / "ports").read_text().split()[1])
+    with ExitStack() as stack:
+        # The kernel drops who wants to connect to a listener whose backlog is full.
+        stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=0))
+        callers = [stack.enter_context(socket.socket()) for _ in range(4)]
+        for caller in callers:
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        statuses = {ask(proxy)[0] for _ in range(20)}
+    assert statuses == {200}
 
 
 @pytest.mark.parametrize("instances", [1], indirect=True)

@@ -214,6 +214,8 @@ def test_many_signals_at_a_time_are_one_more_reload(tiny_config: Path) -> None:
     workers = PredictionWorkers(settings.limits, count=1)
     reloader = Reloader(settings, workers, load=load, prepare=lambda _: lambda: None)
     reloader.reload_in_background()
+    assert not begun.wait(0.2), "the start is still loading"
+    reloader.permit()
     assert begun.wait(30)
     for _ in range(20):
         reloader.reload_in_background()

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,9 +45,13 @@ class Installation:
         assert old in text
         self.config.write_text(text.replace(old, new), encoding="utf-8")
 
-    def run(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: str, *options: str, within: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command, by another one if `within` names it."""
+        dsapi = [sys.executable, "-m", "dsapi", command, "--config", str(self.config), *options]
         return subprocess.run(
-            [sys.executable, "-m", "dsapi", command, "--config", str(self.config), *options],
+            [*within, *dsapi],
             capture_output=True,
             text=True,
             timeout=120,

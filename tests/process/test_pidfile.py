@@ -1,7 +1,10 @@
 """The PID file's lock, at the moments when it changes hands."""
 
+import multiprocessing
+import os
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,24 @@ def test_an_address_is_that_of_the_process_which_holds_the_file_now(tmp_path: Pa
     assert read_address(path) == ("::1", 9001)
     file.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def _ask_as_another_user(path: Path) -> str:
+    """Ask without the rights of root, who may read everything."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    try:
+        return str(running_pid(path))
+    except StartupError as error:
+        return str(error)
+
+
+def test_a_file_that_may_not_be_read_does_not_mean_that_nobody_serves(tmp_path: Path) -> None:
+    path = tmp_path / "dsapi.pid"
+    file = PidFile(path)
+    file.acquire()
+    path.chmod(0)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        told = pool.submit(_ask_as_another_user, path).result()
+    assert told == f"cannot tell whether dsapi runs: {path} may not be read; ask as its user"
+    file.release()

@@ -92,3 +92,15 @@ def test_a_missing_volume_does_not_keep_the_service_down_but_is_told(
     told = log.read_text(encoding="utf-8").count("is no folder")
     assert installation.run("reload").returncode == 0
     assert log.read_text(encoding="utf-8").count("is no folder") == told
+
+
+def test_a_limit_of_files_that_is_too_low_for_the_connections_is_told(
+    installation: Installation,
+) -> None:
+    command = ["bash", "-c", 'ulimit -n 400; exec "$@"', "bash"]
+    started = installation.run("start", within=command)
+    assert started.returncode == 0, started.stderr
+    log = (installation.folder / "log/dsapi.log").read_text()
+    assert "this process may open 400 files, too few for max_connections = 4096" in log
+    assert "set max_connections = 144" in log
+    assert installation.predict() == "green"

@@ -1,5 +1,6 @@
 """Keys, rates, networks, proxies and origins: who is let in, and who is told why not."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -134,6 +135,21 @@ def test_a_rate_store_that_does_not_answer_stops_nobody(
         load_settings(tiny_config, rate_limit="1/hour", rate_limit_storage="redis://127.0.0.1:1")
     )
     assert [predict(server, {}).status for _ in range(3)] == [200] * 3
+
+
+def test_a_rate_store_that_hangs_holds_no_thread_and_is_told_of_once(
+    tiny_config: Path, start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        storage = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        server = start_server(
+            load_settings(tiny_config, rate_limit="1/hour", rate_limit_storage=storage)
+        )
+        assert [predict(server, {}).status for _ in range(20)] == [200] * 20
+    told = [each.getMessage() for each in caplog.records if "rate_limit_storage" in each.message]
+    assert len(told) == 1
+    assert "Timeout" in told[0]
+    assert told[0].endswith("nobody is limited")
 
 
 def test_a_rate_is_free_again_when_its_time_has_passed(
