@@ -7,9 +7,24 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"```sh\n([^`]*curl[^`]*)\n```\n\n```json\n.*?\n```", re.S)
+WIDTH = 92
+
+
+def write_json(value: Any, depth: int = 0) -> str:
+    """Write what fits into one line, and an item a line of what does not."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(flat) + 2 * depth <= WIDTH or not isinstance(value, dict | list):
+        return flat
+    if isinstance(value, dict):
+        items = [f"{json.dumps(k)}: {write_json(v, depth + 1)}" for k, v in value.items()]
+    else:
+        items = [write_json(item, depth + 1) for item in value]
+    lines = ",\n".join(f"{'  ' * (depth + 1)}{item}" for item in items)
+    return f"{flat[0]}\n{lines}\n{'  ' * depth}{flat[-1]}"
 
 
 def run(match: re.Match[str]) -> str:
@@ -18,11 +33,7 @@ def run(match: re.Match[str]) -> str:
     answer = subprocess.run(
         ["bash", "-c", command], cwd=README.parent, capture_output=True, text=True, check=True
     ).stdout
-    fields = ",\n".join(
-        f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
-        for key, value in json.loads(answer).items()
-    )
-    return f"```sh\n{command}\n```\n\n```json\n{{{fields[1:]}\n}}\n```"
+    return f"```sh\n{command}\n```\n\n```json\n{write_json(json.loads(answer))}\n```"
 
 
 if __name__ == "__main__":
