@@ -54,7 +54,7 @@ bench-peers:  ## Install the peers that `make bench` compares with (some 10 GB)
 	done
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) build dist *.egg-info .coverage*
+	rm -rf $(VENV) benchmarks/peers/*/.venv build dist *.egg-info .coverage*
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -16,12 +16,12 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 def limit_arenas(count: int) -> bool:
     """Let glibc's malloc spread over at most `count` arenas.
 
-    By itself it makes up to eight for each core, each thread gets one, and what one has freed no
-    other can use: a server with a hundred threads that reloads its graphs keeps each arena's most.
-    How much that is depends on the load; `give_back` returns what is free in any of them.
+    By default it makes up to eight for each core and gives each thread one. What is freed in one
+    arena cannot be used by another, so a server with a hundred threads that reloads its graphs
+    keeps the peak of each. `give_back` returns what is free in any of them.
 
     Returns:
-        Whether there is a glibc that took it; elsewhere nothing happens.
+        True if glibc accepted the setting; elsewhere False, without effect.
     """
     return _call_glibc("mallopt", _ARENA_MAX, count)
 
@@ -34,7 +34,7 @@ def map_large_blocks(size: int) -> bool:
     Smaller blocks stay in the heap, as mapping one costs a page fault for every 4 KiB.
 
     Returns:
-        Whether there is a glibc that took it; elsewhere nothing happens.
+        True if glibc accepted the setting; elsewhere False, without effect.
     """
     # Setting either stops glibc from adapting both.
     return _call_glibc("mallopt", _MMAP_THRESHOLD, size) and _call_glibc(

@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of what reads pictures: see docs/pictures.md, "Fuzzing"."""
+"""Coverage-guided fuzzing of what reads pictures: see docs/pictures.md, "Corpus and fuzzing"."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dsapi.errors import StartupError
-from dsapi.settings.config_file import check_key_name
+from dsapi.settings.values import check_key_name
 from dsapi.web.access import hash_key
 
 _KEY_BYTES = 32

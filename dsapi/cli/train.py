@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dsapi.cli.folders import require_folder
-from dsapi.settings.config_file import check_model_names
+from dsapi.settings.values import check_model_names
 
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
 

@@ -3,7 +3,7 @@
 It needs urllib3 and nothing else, and imports nothing else of dsapi: it also works where no
 TensorFlow is. `Client.predict_or_empty` is what an upload calls: it always returns, in time.
 
-- ``service``: the client itself.
+- ``client``: the client itself.
 - ``breaker``: when not to ask at all.
 - ``result``, ``errors``: what comes back.
 """

@@ -24,19 +24,18 @@ from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
-from dsapi.settings.config_file import (
+from dsapi.settings.config_file import find_state_dir, read_config
+from dsapi.settings.problems import check_variables, explain_problems
+from dsapi.settings.values import (
     check_keys,
     check_model_names,
     check_networks,
     check_origins,
     check_rate_limit,
     check_rate_limit_storage,
-    find_state_dir,
-    read_config,
     split_folders,
     split_words,
 )
-from dsapi.settings.problems import check_variables, explain_problems
 
 _ENV_PREFIX = "DSAPI_"
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
@@ -85,7 +84,7 @@ class Settings(BaseSettings):
         "that waits or is predicted",
     )
     max_connections: int = Field(
-        4096, ge=16, description="Connections that may be idle; for one more, the oldest is closed"
+        4096, ge=16, description="Connections that may be idle; one more closes the longest idle"
     )
     processes: int = Field(
         1, ge=1, le=256, description="Processes that share the port, each with models of its own"
@@ -247,10 +246,12 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
 def read_settings(config: Path | None = None, **flags: Any) -> tuple[Settings, list[str]]:
     """Read all settings; what is wrong with some, which then have their defaults, is told.
 
-    For who speaks to a service that runs, whatever has been written into the file since.
+    For commands that talk to a running service: they must work even if the file has been broken
+    since it started.
 
     Raises:
-        StartupError: the file cannot be read, or a flag or pid_file is wrong: no default is meant.
+        StartupError: the file cannot be read, an environment variable is misspelt, or a flag or
+            pid_file is wrong: no default is meant.
     """
     path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
     given = {name: value for name, value in flags.items() if value is not None}
