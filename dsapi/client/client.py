@@ -104,13 +104,7 @@ class Client:
         headers = dict(self._headers)
         if request_id and _REQUEST_ID.fullmatch(request_id):
             headers["X-Request-ID"] = request_id
-        if isinstance(image, str):
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            # A name that is no UTF-8 goes as the bytes that it is, for the service to judge.
-            body = urlencode({"path": image}, errors="surrogateescape").encode()
-        else:
-            headers["Content-Type"] = "application/octet-stream"
-            body = image.read_bytes() if isinstance(image, Path) else image
+        headers["Content-Type"], body = _encode_picture(image)
         with self._breaker:
             try:
                 return self._ask(f"{self._url}?{query}", body, headers)
@@ -204,6 +198,15 @@ class Client:
         retry_after = response.headers.get("Retry-After", "")
         wait_s = float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else 0.05
         return response.status, wait_s, answer
+
+
+def _encode_picture(image: bytes | Path | str) -> tuple[str, bytes]:
+    """Write a picture, or its path on the server, as a request's body, with its media type."""
+    if isinstance(image, str):
+        # A name that is no UTF-8 goes as the bytes that it is, for the service to judge.
+        form = urlencode({"path": image}, errors="surrogateescape")
+        return "application/x-www-form-urlencoded", form.encode()
+    return "application/octet-stream", image.read_bytes() if isinstance(image, Path) else image
 
 
 def _read_body(response: urllib3.BaseHTTPResponse, ends_s: float) -> bytes:

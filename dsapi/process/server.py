@@ -35,7 +35,7 @@ _LARGE_BLOCK_BYTES = 15 * 1024 * 1024
 # Connections that are served, log files, pipes, and what the engines open.
 _OTHER_FILES = 256
 # How long workers may go on at a stop after the requests in flight have ended.
-_LEAVING_S = 0.5
+_WORKERS_GRACE_S = 0.5
 
 
 def serve(
@@ -137,7 +137,7 @@ class _Predictions(Plugin):
             self.bus.exit_once("too many prediction workers that hang")
 
     def stop(self) -> None:
-        if unfinished := self._workers.stop(_LEAVING_S):
+        if unfinished := self._workers.stop(_WORKERS_GRACE_S):
             _LOGGER.warning("%d predictions were not finished at the stop", unfinished)
 
 

@@ -25,7 +25,7 @@ from dsapi.workers.pool import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
 # Part of a stop's time that is for hanging up on callers who are not done.
-_LEAVING_S = 1.0
+_HANG_UP_S = 1.0
 
 
 def load_models(settings: Settings) -> dict[str, Model]:
@@ -178,4 +178,4 @@ def _gauges(http_server: Callable[[], HTTPServer]) -> dict[str, tuple[str, Calla
 
 def _share_of_stop(shutdown_timeout_s: float) -> float:
     """Tell how much of a stop's time is for requests in flight; the rest is for hanging up."""
-    return max(shutdown_timeout_s / 2, shutdown_timeout_s - _LEAVING_S)
+    return max(shutdown_timeout_s / 2, shutdown_timeout_s - _HANG_UP_S)

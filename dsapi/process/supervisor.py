@@ -32,7 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 # A process that dies at once is not started again more often than this.
 _MIN_LIFE_S = 2.0
 # Beside its shutdown_timeout, for a process that is to leave.
-_LEAVING_S = 3.0
+_CHILD_GRACE_S = 3.0
 _POLL_S = 0.05
 _HELD_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 # All that a pipe holds at a time.
@@ -149,7 +149,7 @@ class _Children(Plugin):
         notify("STOPPING=1")
         children, self._children = self._children, []
         self._signal(children, signal.SIGTERM)
-        give_up_s = time.monotonic() + self._settings.shutdown_timeout + _LEAVING_S
+        give_up_s = time.monotonic() + self._settings.shutdown_timeout + _CHILD_GRACE_S
         while children and time.monotonic() < give_up_s:
             children = [child for child in children if not _has_ended(child.pid)]
             time.sleep(_POLL_S)
