@@ -145,7 +145,7 @@ def _ask(
         )
     if not evaluation.figures:
         raise StartupError(
-            f"none of the {len(photos)} photos could be read; the first: "
+            f"none of the {evaluation.photo_count} photos could be read; the first: "
             f"{evaluation.unreadable[0].reason}"
         )
     return evaluation
@@ -185,6 +185,7 @@ def _format_json(evaluation: Evaluation) -> str:
 
 def _print_tables(evaluation: Evaluation, console: Console) -> None:
     from dsapi.evaluation.tables import (
+        count_photos,
         tabulate_comparison,
         tabulate_confusions,
         tabulate_labels,
@@ -192,8 +193,7 @@ def _print_tables(evaluation: Evaluation, console: Console) -> None:
     )
 
     model = evaluation.model
-    asked = len(evaluation.photos) - len(evaluation.unreadable)
-    console.print(f"{model.name} {model.version}, {asked} photos")
+    console.print(f"{model.name} {model.version}, {count_photos(evaluation)}")
     tables = [tabulate_overview(evaluation)]
     if evaluation.comparisons:
         tables.append(tabulate_comparison(evaluation))
@@ -204,10 +204,12 @@ def _print_tables(evaluation: Evaluation, console: Console) -> None:
     for table in tables:
         console.print(_draw_table(table))
     if evaluation.unreadable:
-        console.print(f"{len(evaluation.unreadable)} more photos count nowhere:")
+        console.print("These count nowhere:")
         for each in evaluation.unreadable[:_WORST]:
-            path = evaluation.photos[each.photo].path
+            path = evaluation.photos[each.entry].path
             console.print(f"  {path}: {each.reason}", soft_wrap=True)
+        if (more := len(evaluation.unreadable) - _WORST) > 0:
+            console.print(f"  … and {more} more; --json lists all")
 
 
 def _draw_table(table: Table) -> rich.table.Table:

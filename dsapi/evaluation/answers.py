@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.errors import RequestError
-from dsapi.evaluation.photos import LabeledPhoto
+from dsapi.evaluation.photos import LabeledPhoto, number_photos
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
@@ -39,7 +39,9 @@ class Answers:
         said: which labels count as answered, ``bool [n, labels]``; one a row where each photo has
             one label.
         truth: which labels are right, ``bool [n, labels]``.
-        photo: index of the photo, ``int64 [n]``; a photo has several rows at random points.
+        photo: which photo, ``int64 [n]``, as `number_photos` numbers them; a photo has several rows
+            at random points, and where a table names several points of it.
+        entry: index of what was asked about, ``int64 [n]``: of a photo, or a photo with a point.
         points: x and y in pixels of the upright photo, ``int64 [n, 2]``.
     """
 
@@ -48,6 +50,7 @@ class Answers:
     said: NDArray[np.bool_]
     truth: NDArray[np.bool_]
     photo: NDArray[np.int64]
+    entry: NDArray[np.int64]
     points: NDArray[np.int64]
 
     @property
@@ -72,9 +75,9 @@ class Questions:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A photo that the core refused, and why."""
+    """An entry, a photo or one of its points, that the core refused, and why."""
 
-    photo: int
+    entry: int
     reason: str
 
 
@@ -109,7 +112,7 @@ def ask_model(
         on_photo: called after every photo, from any thread.
 
     Returns:
-        Answers by place, and the photos that could not be read.
+        Answers by place, and the entries that got none.
     """
     bare = replace(model, spec=model.spec.model_copy(update={"min_probability": 0.0}))
     asker = _Asker(bare, limits)
@@ -142,17 +145,18 @@ def _gather(
         for row, each in enumerate(answer.places)
         if each == place
     ]
-    photo = np.array([index for index, _ in chosen], np.int64)
+    entry = np.array([index for index, _ in chosen], np.int64)
     probabilities = np.stack([answers[index].rows[row] for index, row in chosen])
     truth = np.zeros(probabilities.shape, bool)
-    for row, index in enumerate(photo):
+    for row, index in enumerate(entry):
         truth[row, photos[index].labels] = True
     return Answers(
         place,
         probabilities,
         said=_choose_labels(probabilities, threshold),
         truth=truth,
-        photo=photo,
+        photo=number_photos(photos)[entry],
+        entry=entry,
         points=np.stack([answers[index].points[row] for index, row in chosen]),
     )
 
@@ -166,11 +170,11 @@ def _choose_labels(
     return np.asarray(one_of_each[probabilities.argmax(axis=1)])
 
 
-def leave_out(answers: dict[Place, Answers], photos: Collection[int]) -> dict[Place, Answers]:
-    """Give the answers about all other photos; a place without any is left out too."""
+def leave_out(answers: dict[Place, Answers], entries: Collection[int]) -> dict[Place, Answers]:
+    """Give the answers about all other entries; a place without any is left out too."""
     kept = {}
     for place, each in answers.items():
-        rows = ~np.isin(each.photo, list(photos))
+        rows = ~np.isin(each.entry, list(entries))
         if rows.any():
             kept[place] = Answers(
                 place,
@@ -178,6 +182,7 @@ def leave_out(answers: dict[Place, Answers], photos: Collection[int]) -> dict[Pl
                 said=each.said[rows],
                 truth=each.truth[rows],
                 photo=each.photo[rows],
+                entry=each.entry[rows],
                 points=each.points[rows],
             )
     return kept

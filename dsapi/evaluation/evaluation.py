@@ -7,6 +7,8 @@ Enters: a loaded model, or two, and labeled photos. Leaves: an `Evaluation`. Cal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dsapi.evaluation.answers import (
     Answers,
     Place,
@@ -17,7 +19,7 @@ from dsapi.evaluation.answers import (
 )
 from dsapi.evaluation.comparison import Comparison, compare_answers
 from dsapi.evaluation.figures import AnyFigures, measure_multi_label, measure_single_label
-from dsapi.evaluation.photos import LabeledPhoto
+from dsapi.evaluation.photos import LabeledPhoto, number_photos
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
 
@@ -33,9 +35,9 @@ class Evaluation:
     Attributes:
         model: as loaded.
         other: the model it was compared with, if any.
-        photos: what was asked about.
-        unreadable: photos that the core refused, or on which one of the models failed; they count
-            nowhere.
+        photos: what was asked about: photos, or points of photos.
+        unreadable: those of them that the core refused, or on which one of the models failed; they
+            count nowhere.
         threshold: from which probability a label counts as answered, where a photo may have several
             labels or none; ``None`` where each has one, and the top label is the answer.
         answers: of the model, by place.
@@ -53,6 +55,17 @@ class Evaluation:
     figures: tuple[AnyFigures, ...]
     other_figures: tuple[AnyFigures, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def photo_count(self) -> int:
+        """How many photos were asked about; several points of one count once."""
+        return len(np.unique(number_photos(self.photos)))
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many of these photos got no answer at any point."""
+        answered = {int(photo) for each in self.answers.values() for photo in each.photo}
+        return self.photo_count - len(answered)
 
 
 def evaluate_model(
@@ -89,8 +102,8 @@ def evaluate_model(
     if against is not None:
         other_answers, unanswered = ask(against)
         # Both are measured on the same photos, or one could win by failing on the hard ones.
-        missing = {each.photo: each for each in (*unanswered, *unreadable)}
-        unreadable = tuple(missing[photo] for photo in sorted(missing))
+        missing = {each.entry: each for each in (*unanswered, *unreadable)}
+        unreadable = tuple(missing[entry] for entry in sorted(missing))
         answers = leave_out(answers, missing)
         other_answers = leave_out(other_answers, missing)
     return Evaluation(

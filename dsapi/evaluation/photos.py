@@ -4,9 +4,13 @@ Called by ``dsapi evaluate``.
 """
 
 import math
+import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dsapi.photos.files import PhotosError, list_folders, list_photos
 from dsapi.photos.label_names import LabelNames, split_names
@@ -51,6 +55,16 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     if not photos:
         raise PhotosError(f"{data}: no labeled photo in it")
     return photos
+
+
+def number_photos(photos: Sequence[LabeledPhoto]) -> NDArray[np.int64]:
+    """Give each entry the index of the first one of the same file, ``int64 [n]``.
+
+    A table may have a line for each of several points of a photo.
+    """
+    first: dict[str, int] = {}
+    paths = (os.path.normpath(photo.path) for photo in photos)
+    return np.array([first.setdefault(path, at) for at, path in enumerate(paths)], np.int64)
 
 
 def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:

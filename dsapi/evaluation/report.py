@@ -19,6 +19,7 @@ from dsapi.evaluation.figures import AnyFigures, count_confusions
 from dsapi.evaluation.plots import plot_confusions, plot_labels, plot_reliability
 from dsapi.evaluation.tables import (
     Table,
+    count_photos,
     percent,
     tabulate_comparison,
     tabulate_confusions,
@@ -78,6 +79,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, limits: Limits) -> Pat
     page = environment.get_template("report.html.jinja").render(
         evaluation=evaluation,
         model=evaluation.model,
+        counts=count_photos(evaluation),
         overview=tabulate_overview(evaluation),
         comparison=tabulate_comparison(evaluation) if evaluation.comparisons else None,
         sections=[
@@ -125,7 +127,7 @@ def _collect_mistakes(
 
 def _show_mistake(evaluation: Evaluation, answers: Answers, row: int, *, limits: Limits) -> Mistake:
     model = evaluation.model
-    path = evaluation.photos[int(answers.photo[row])].path
+    path = evaluation.photos[int(answers.entry[row])].path
     point = Point(*(int(each) for each in answers.points[row]))
     thumbnail, where, crop = _draw_thumbnail(path, point, model, limits=limits)
     return Mistake(

@@ -11,18 +11,23 @@ from dsapi.evaluation.figures import AnyFigures
 
 
 class UnreadablePhoto(BaseModel):
-    """A photo that was left out, and why."""
+    """A photo, or a point of one, that was left out, and why."""
 
     file: str
     reason: str
 
 
 class Summary(BaseModel):
-    """What ``dsapi evaluate --json`` prints; shares are 0 to 1."""
+    """What ``dsapi evaluate --json`` prints; shares are 0 to 1.
+
+    `photos` were asked about, of which `unreadable_photos` got no answer; `unreadable` names what
+    counts nowhere, a line for each point where a table names several of a photo.
+    """
 
     model: str
     version: str
     photos: int
+    unreadable_photos: int
     unreadable: list[UnreadablePhoto]
     threshold: float | None
     figures: list[AnyFigures]
@@ -36,9 +41,10 @@ def summarize(evaluation: Evaluation) -> Summary:
     return Summary(
         model=evaluation.model.name,
         version=evaluation.model.version,
-        photos=len(evaluation.photos),
+        photos=evaluation.photo_count,
+        unreadable_photos=evaluation.unreadable_count,
         unreadable=[
-            UnreadablePhoto(file=str(evaluation.photos[each.photo].path), reason=each.reason)
+            UnreadablePhoto(file=str(evaluation.photos[each.entry].path), reason=each.reason)
             for each in evaluation.unreadable
         ],
         threshold=evaluation.threshold,

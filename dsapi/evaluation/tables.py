@@ -18,6 +18,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+def count_photos(evaluation: Evaluation) -> str:
+    """Say how many photos were asked about, and of how many nothing is known."""
+    return f"{evaluation.photo_count} photos, {evaluation.unreadable_count} of them unreadable"
+
+
 def tabulate_overview(evaluation: Evaluation) -> Table:
     """One line a place: the figures that sum up all labels."""
     if evaluation.threshold is None:

@@ -85,16 +85,32 @@ def test_photos_of_which_none_can_be_read_are_an_error(tmp_path: Path, tiny_conf
 
 
 def test_a_photo_that_cannot_be_asked_about_is_listed_and_counts_nowhere(
-    photos: Path, tiny_config: Path
+    photos: Path, tiny_config: Path, tmp_path: Path
 ) -> None:
     (photos / "00-red" / "b.png").write_bytes(b"nothing")
     table = photos / "photos.csv"
     table.write_text("file,label,x,y\n00-red/a.png,red,1,1\n02-blue/a.png,blue,900,1\n")
-    for data, asked, reason in ((photos, 3, "b.png: "), (table, 1, "x must be")):
-        output = run("evaluate", "colors", "--data", data, "--config", tiny_config)
-        assert f", {asked} photos\n" in output
-        assert "1 more photos count nowhere:" in output
+    for data, asked, reason in ((photos, 4, "b.png: "), (table, 2, "x must be")):
+        command = ("evaluate", "colors", "--data", data, "--config", tiny_config)
+        output = run(*command, "--report", tmp_path / "report")
+        assert f", {asked} photos, 1 of them unreadable\n" in output
+        assert "These count nowhere:" in output
         assert reason in output
+        page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
+        assert f"<p>{asked} photos, 1 of them unreadable;" in page
+        summary = json.loads(run(*command, "--json"))
+        assert (summary["photos"], summary["unreadable_photos"]) == (asked, 1)
+
+
+def test_of_many_photos_that_cannot_be_read_the_first_ten_are_listed(
+    photos: Path, tiny_config: Path
+) -> None:
+    for number in range(12):
+        (photos / "00-red" / f"broken{number}.png").write_bytes(b"nothing")
+    output = run("evaluate", "colors", "--data", photos, "--config", tiny_config)
+    assert ", 15 photos, 12 of them unreadable\n" in output
+    assert output.count("broken") == 10
+    assert "… and 2 more; --json lists all" in output
 
 
 def test_a_report_that_cannot_be_written_is_said_before_the_work(

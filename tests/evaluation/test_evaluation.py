@@ -28,13 +28,15 @@ def answers_of(
     count = len(truth)
     rows = np.array(probabilities, np.float32)
     one_of_each = np.eye(rows.shape[1], dtype=bool)
+    numbers = np.array(photo if photo is not None else range(count))
     return Answers(
         "random",
         rows,
         one_of_each[rows.argmax(axis=1)],
         one_of_each[truth],
-        np.array(photo if photo is not None else range(count)),
-        np.zeros((count, 2), np.int64),
+        photo=numbers,
+        entry=numbers,
+        points=np.zeros((count, 2), np.int64),
     )
 
 
@@ -101,7 +103,7 @@ def test_a_photo_labeled_at_a_point_is_asked_about_there(tmp_path: Path, load_ti
         limits=LIMITS,
     )
     (given,) = evaluation.figures
-    assert (given.place, given.count, given.top1) == ("given", 2, 1.0)
+    assert (given.place, given.count, given.photos, given.top1) == ("given", 2, 1, 1.0)
     assert evaluation.answers["given"].points.tolist() == [[5, 20], [55, 20]]
 
 
@@ -117,7 +119,7 @@ def test_an_unreadable_photo_is_named_and_counts_nowhere(photos: Path, load_tiny
     (center,) = evaluation.figures
     assert center.count == 12
     (unreadable,) = evaluation.unreadable
-    assert evaluation.photos[unreadable.photo].path.name == "broken.png"
+    assert evaluation.photos[unreadable.entry].path.name == "broken.png"
 
 
 def test_calibration_error_is_the_mean_distance_of_sureness_and_accuracy() -> None:
@@ -156,6 +158,34 @@ def test_points_of_one_photo_are_one_case_for_the_test() -> None:
     other = answers_of([right] * 30, [0] * 30, photo=[0] * 15 + [1] * 15)
     found = compare_answers(first, other, seed=1)
     assert (found.only_other_right, found.p_value) == (2, 0.5)
+
+
+def test_the_points_that_a_table_names_of_one_photo_are_one_case_for_the_test(
+    photos: Path, load_tiny: Loader, tmp_path: Path
+) -> None:
+    table = photos / "points.csv"
+    lines = [f"{name}.png,green,{x},2" for name in ("green/1", "green/2") for x in range(10)]
+    table.write_text("\n".join(["file,label,x,y", *lines, "green/1.png,green,900,2"]))
+    model = load_tiny("colors")
+    graph = freeze_constant(tmp_path / "always-red.pb", [0.8, 0.1, 0.1])
+    other = load_model(
+        "colors", model.spec.model_copy(update={"graph": graph}), engine=model.engine
+    )
+    evaluation = evaluate_model(
+        model,
+        read_photos(table, model.labels),
+        Questions(random_points=0, seed=1),
+        limits=LIMITS,
+        against=other,
+    )
+    (found,) = evaluation.comparisons
+    assert (found.only_first_right, found.only_other_right, found.p_value) == (2, 0, 0.5)
+    assert (evaluation.figures[0].count, evaluation.figures[0].photos) == (20, 2)
+    # The point outside is left out, and the photo with it is not.
+    assert (evaluation.photo_count, evaluation.unreadable_count) == (2, 0)
+    assert len(evaluation.unreadable) == 1
+    page = write_report(evaluation, tmp_path / "out", limits=LIMITS).read_text(encoding="utf-8")
+    assert "2 photos, 0 of them unreadable; 3 labels" in page
 
 
 def test_two_graphs_are_asked_at_the_same_points(

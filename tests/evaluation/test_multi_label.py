@@ -82,7 +82,13 @@ def test_the_average_precision_is_the_area_under_precision_over_recall() -> None
     probabilities = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
     truth = np.array([[True], [False], [True], [False]])
     answers = Answers(
-        "center", probabilities, probabilities > 0.5, truth, np.arange(4), np.zeros((4, 2), int)
+        "center",
+        probabilities,
+        probabilities > 0.5,
+        truth,
+        photo=np.arange(4),
+        entry=np.arange(4),
+        points=np.zeros((4, 2), int),
     )
     figures = measure_multi_label(answers, ("a",))
     assert figures.labels[0].average_precision == pytest.approx((1 / 1 + 2 / 3) / 2)
