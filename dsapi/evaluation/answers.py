@@ -5,6 +5,7 @@ by ``dsapi evaluate``. Every answer comes from `dsapi.prediction.predictor.predi
 behind the HTTP endpoint and ``dsapi predict``.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,8 +66,8 @@ class Questions:
 
     Attributes:
         random_points: per photo, drawn evenly over the picture; 0: none.
-        seed: of the random points. Photo and seed alone decide them, so that two models are
-            asked at the same ones.
+        seed: of the random points. It and the photo's name alone decide them, so that two models
+            are asked at the same ones, whichever other photos there are.
     """
 
     random_points: int
@@ -202,7 +203,7 @@ class _Asker:
         self, photo: LabeledPhoto, index: int, questions: Questions
     ) -> _PhotoAnswer | Unreadable:
         """Ask about one photo: one decode, one run of the model."""
-        places, points, unit = _choose_points(photo, index, questions)
+        places, points, unit = _choose_points(photo, questions)
         try:
             prediction = predict(
                 PredictionRequest(
@@ -239,12 +240,14 @@ class _Asker:
 
 
 def _choose_points(
-    photo: LabeledPhoto, index: int, questions: Questions
+    photo: LabeledPhoto, questions: Questions
 ) -> tuple[tuple[Place, ...], tuple[tuple[float, float] | None, ...], Unit]:
     """Where to ask about a photo: kinds, points and their unit."""
     if photo.point is not None:
         return ("given",), (photo.point,), "px"
-    rng = np.random.default_rng([questions.seed, index])
+    name = photo.name or photo.path.as_posix()
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    rng = np.random.default_rng([questions.seed, *digest])
     drawn = rng.uniform(0, 100, (questions.random_points, 2)).tolist()
     random: Place = "random"
     return ("center", *(random for _ in drawn)), (None, *((x, y) for x, y in drawn)), "percent"

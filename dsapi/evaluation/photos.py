@@ -26,11 +26,14 @@ class LabeledPhoto:
         labels: indices of the right labels; one each, unless the model is a multi-label one.
         point: x and y in pixels of the upright picture that the labels are about; ``None``: the
             whole photo shows them.
+        name: its path relative to the data, with slashes; it tells photos apart when random points
+            are drawn, wherever the data lies. Without one the whole path does.
     """
 
     path: Path
     labels: tuple[int, ...]
     point: tuple[float, float] | None = None
+    name: str = ""
 
 
 def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
@@ -72,7 +75,7 @@ def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
         if label is None:
             raise _refuse_label(name, where=str(folder))
         for path in list_photos(folder / name):
-            yield LabeledPhoto(path, (label,))
+            yield LabeledPhoto(path, (label,), name=path.relative_to(folder).as_posix())
 
 
 def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
@@ -83,7 +86,9 @@ def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
             raise PhotosError(f"{row.where}: file is empty")
         labels = _find_labels(row.values["labels"], names, where=row.where)
         point = _read_point(row.values.get("x"), row.values.get("y"), where=row.where)
-        yield LabeledPhoto(table.parent / row.values["file"], labels, point)
+        path = table.parent / row.values["file"]
+        name = Path(os.path.relpath(path, table.parent)).as_posix()
+        yield LabeledPhoto(path, labels, point, name)
 
 
 def _find_labels(text: str, names: LabelNames, *, where: str) -> tuple[int, ...]:

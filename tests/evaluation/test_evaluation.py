@@ -1,5 +1,6 @@
 """From photos to figures through the core, on a graph whose answers are known."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,28 @@ def test_the_seed_decides_the_random_points(photos: Path, load_tiny: Loader) -> 
         for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+def test_the_random_points_of_a_photo_do_not_depend_on_the_others_nor_on_where_it_lies(
+    photos: Path, load_tiny: Loader, tmp_path: Path
+) -> None:
+    model = load_tiny("colors")
+    table = photos / "photos.csv"
+    table.write_text("file,label\nred/3.png,red\n./green/../blue/0.png,blue\n")
+    moved = shutil.copytree(photos, tmp_path / "moved")
+    shutil.rmtree(moved / "green")
+
+    def ask(data: Path) -> dict[str, list[int]]:
+        found = read_photos(data, model.labels)
+        questions = Questions(random_points=1, seed=1)
+        asked = evaluate_model(model, found, questions, limits=LIMITS).answers["random"]
+        points = asked.points.tolist()
+        return {found[at].name: points[row] for row, at in enumerate(asked.entry)}
+
+    everywhere = ask(photos)
+    assert ask(moved).items() <= everywhere.items()
+    assert ask(table) == {name: everywhere[name] for name in ("red/3.png", "blue/0.png")}
+    assert len({tuple(point) for point in everywhere.values()}) > 6
 
 
 def test_a_photo_labeled_at_a_point_is_asked_about_there(tmp_path: Path, load_tiny: Loader) -> None:
