@@ -24,7 +24,8 @@ class Comparison:
             or, of a multi-label model, exactly the right labels.
         other_accuracy: of the other one.
         difference: other minus first.
-        interval: 95 % confidence interval of `difference`, by bootstrap over photos.
+        interval: 95 % confidence interval of `difference`, by bootstrap over photos; ``None`` where
+            the photos cannot tell: there is one only, or they all have the same difference.
         only_first_right: photos that only the first got right (one answer a photo).
         only_other_right: photos that only the other got right.
         p_value: exact McNemar test of these two, two-sided.
@@ -34,7 +35,7 @@ class Comparison:
     accuracy: float
     other_accuracy: float
     difference: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     only_first_right: int
     only_other_right: int
     p_value: float
@@ -67,15 +68,15 @@ def compare_answers(first: Answers, other: Answers, *, seed: int) -> Comparison:
 
 def _estimate_interval(
     difference: NDArray[np.floating], photo: NDArray[np.int64], *, seed: int
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Percentile bootstrap over photos of the mean difference."""
     from scipy.stats import bootstrap
 
     _, place = np.unique(photo, return_inverse=True)
     sums, counts = np.bincount(place, difference), np.bincount(place)
-    if len(sums) < 2 or not difference.any():
-        mean = float(difference.mean())
-        return mean, mean
+    if np.ptp(sums / counts) == 0:
+        # However often they are drawn, their mean stays: that is no certainty.
+        return None
     found = bootstrap(
         (sums, counts),
         lambda total, number, axis: total.sum(axis=axis) / number.sum(axis=axis),

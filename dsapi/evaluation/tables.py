@@ -55,7 +55,7 @@ def tabulate_comparison(evaluation: Evaluation) -> Table:
             percent(each.accuracy),
             percent(each.other_accuracy),
             f"{100 * each.difference:+.1f}",
-            f"{100 * each.interval[0]:+.1f} to {100 * each.interval[1]:+.1f}",
+            _format_interval(each.interval),
             f"{each.only_first_right} : {each.only_other_right}",
             f"{each.p_value:.4f}",
         )
@@ -74,6 +74,10 @@ def tabulate_comparison(evaluation: Evaluation) -> Table:
         ),
         rows,
     )
+
+
+def _format_interval(interval: tuple[float, float] | None) -> str:
+    return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}" if interval else "–"
 
 
 def tabulate_labels(figures: Figures) -> Table:

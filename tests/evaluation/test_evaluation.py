@@ -169,10 +169,21 @@ def test_a_clearly_better_model_is_significant_and_a_lucky_one_is_not() -> None:
     assert (better.only_first_right, better.only_other_right) == (0, 20)
     # Twenty of twenty by a fair coin, both sides: 2 / 2**20.
     assert better.p_value == pytest.approx(2 / 2**20)
+    assert better.interval is not None
     assert better.interval[0] > 0.3
     lucky = compare_answers(half, answers_of([right, wrong] * 19 + [right, right], truth), seed=1)
     assert lucky.p_value == 1.0
+    assert lucky.interval is not None
     assert lucky.interval[0] <= 0 < lucky.difference
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_photos_that_all_differ_alike_give_no_interval(count: int) -> None:
+    wrong, right = [0.4, 0.6], [0.6, 0.4]
+    first = answers_of([wrong] * count, [0] * count)
+    for other, difference in ((wrong, 0.0), (right, 1.0)):
+        found = compare_answers(first, answers_of([other] * count, [0] * count), seed=1)
+        assert (found.difference, found.interval) == (difference, None)
 
 
 def test_points_of_one_photo_are_one_case_for_the_test() -> None:
@@ -229,6 +240,7 @@ def test_two_graphs_are_asked_at_the_same_points(
     assert center.accuracy == pytest.approx(11 / 12)
     assert center.other_accuracy == random.other_accuracy == pytest.approx(4 / 12)
     assert (center.only_first_right, center.only_other_right) == (7, 0)
+    assert center.interval is not None
     assert center.interval[1] < 0
 
 
