@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsapi.cli.folders import require_folder
+from dsapi.cli.options import warn
 from dsapi.settings.values import check_model_names
+
+if TYPE_CHECKING:
+    from dsapi.training.photos import Collection
 
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
 
@@ -103,6 +107,15 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _warn_of_unmeasured(collection: Collection) -> None:
+    """Tell before hours of work of which labels the figures will say nothing."""
+    if collection.unmeasured:
+        warn(
+            f"no held-out photo shows {', '.join(collection.unmeasured)}: the figures say nothing "
+            "of them; add photos"
+        )
+
+
 def _require_folders(output: Path, work_dir: Path) -> None:
     """See before hours of work that what comes out can be written."""
     require_folder(output / "models", option="--output")
@@ -143,8 +156,10 @@ def image(
 
     settings = read_config(config)
     _require_folders(output, work_dir)
+    collection = read_photos(data, seed=settings.seed)
+    _warn_of_unmeasured(collection)
     trained = training.train_images(
-        read_photos(data, seed=settings.seed),
+        collection,
         settings,
         name=name,
         weights=weights,
@@ -153,7 +168,7 @@ def image(
         console=Console(markup=False, soft_wrap=True),
     )
     accuracy = card.describe_accuracy(trained.figures, trained.activation)
-    typer.echo(f"{trained.graph.path}, on held-out photos: {accuracy}")
+    typer.echo(f"{trained.graph.path}, on {len(collection.val)} held-out photos: {accuracy}")
     # Paths in dsapi.conf are relative to it, which may lie elsewhere than this output.
     section = card.write_section(name, folder=None if output == Path(".") else output.absolute())
     typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{section}")

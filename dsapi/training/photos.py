@@ -27,8 +27,7 @@ from dsapi.photos.files import PhotosError, is_file, list_folders, list_photos
 from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import read_rows
 from dsapi.prediction.labels import check_labels, read_labels
-
-HELD_OUT_FRACTION = 0.15
+from dsapi.training.splitting import split_photos
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,12 @@ class Collection:
     labels: tuple[str, ...]
     train: tuple[Photo, ...]
     val: tuple[Photo, ...]
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Labels that no photo to measure with shows: nothing will be known of them."""
+        shown = {label for photo in self.val for label in photo.labels}
+        return tuple(name for index, name in enumerate(self.labels) if index not in shown)
 
     @property
     def identity(self) -> list[list[tuple[str, int, tuple[int, ...], str]]]:
@@ -165,19 +170,8 @@ def _read_csv(path: Path, seed: int) -> Collection:
 
 
 def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Collection:
-    """Hold out a part of the photos of every label (of every set of labels), at least one."""
-    rng = np.random.default_rng(seed)
-    groups: dict[tuple[int, ...], list[Photo]] = {}
-    for photo in photos:
-        groups.setdefault(photo.labels, []).append(photo)
-    train: list[Photo] = []
-    val: list[Photo] = []
-    for key in sorted(groups):
-        group = [groups[key][int(i)] for i in rng.permutation(len(groups[key]))]
-        held = max(1, round(len(group) * HELD_OUT_FRACTION)) if len(group) > 1 else 0
-        val += group[:held]
-        train += group[held:]
-    return Collection(labels, tuple(train), tuple(val))
+    train, val = split_photos([photo.labels for photo in photos], seed=seed)
+    return Collection(labels, tuple(photos[i] for i in train), tuple(photos[i] for i in val))
 
 
 def require_one_label(collection: Collection) -> None:

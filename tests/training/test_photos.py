@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from dsapi.photos.files import PhotosError, read_upright
 from dsapi.training.photos import read_photos
+from dsapi.training.splitting import split_photos
 from tests.corpus.heif import encode_heic
 
 
@@ -22,6 +24,41 @@ def test_a_folder_per_label_is_split_by_seed_alone(tmp_path: Path) -> None:
     assert first.labels == ("cat", "dog")
     assert [sum(p.labels == (i,) for p in first.val) for i in (0, 1)] == [3, 3]
     assert not {p.path for p in first.train} & {p.path for p in first.val}
+
+
+def test_of_photos_with_several_labels_each_label_is_held_out(tmp_path: Path) -> None:
+    """Nearly every set of labels is the only one of its kind."""
+    rng = np.random.default_rng(2)
+    names = [f"label{number}" for number in range(12)]
+    lines = ["file,labels"]
+    for number in range(300):
+        save(tmp_path / f"{number}.png")
+        chosen = [name for name in names if rng.random() < 0.3]
+        lines.append(f"{number}.png,{'|'.join(chosen)}")
+    # Two photos of a rare label, and one of a label that must stay to be learned from.
+    for number, labels in enumerate(("rare|label1", "rare|label2", "single|label3")):
+        save(tmp_path / f"rare{number}.png")
+        lines.append(f"rare{number}.png,{labels}")
+    (tmp_path / "photos.csv").write_text("\n".join(lines))
+    first = read_photos(tmp_path / "photos.csv", seed=4)
+    assert first == read_photos(tmp_path / "photos.csv", seed=4)
+    assert first != read_photos(tmp_path / "photos.csv", seed=5)
+    assert len(first.train) + len(first.val) == 303
+    for index, name in enumerate(first.labels):
+        held = sum(index in photo.labels for photo in first.val)
+        total = held + sum(index in photo.labels for photo in first.train)
+        if name.startswith("label"):
+            assert 0.13 < held / total < 0.2
+        else:
+            assert (name, held, total) in (("rare", 1, 2), ("single", 0, 1))
+    assert first.unmeasured == ("single",)
+
+
+def test_one_label_a_photo_is_split_as_ever(tmp_path: Path) -> None:
+    """A changed split would change what a training gives, and what goes on from a checkpoint."""
+    train, held = split_photos([(number % 3,) for number in range(24)], seed=4)
+    assert held == [3, 4, 2]
+    assert train[:5] == [6, 0, 21, 12, 15]
 
 
 def test_numbered_folders_take_their_names_from_the_list(tmp_path: Path) -> None:
