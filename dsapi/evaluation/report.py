@@ -16,7 +16,7 @@ from dsapi.errors import RequestError
 from dsapi.evaluation.answers import Answers
 from dsapi.evaluation.evaluation import Evaluation
 from dsapi.evaluation.figures import AnyFigures, count_confusions
-from dsapi.evaluation.plots import plot_confusions, plot_labels, plot_reliability
+from dsapi.evaluation.plots import Plot, plot_confusions, plot_labels, plot_reliability
 from dsapi.evaluation.tables import (
     Table,
     count_photos,
@@ -53,10 +53,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class _Section:
-    """What the page shows about one place; plots are SVG, by what they show."""
+    """What the page shows about one place."""
 
     place: str
-    plots: dict[str, str]
+    plots: tuple[Plot, ...]
     tables: tuple[Table, ...]
     mistakes: tuple[Mistake, ...]
 
@@ -94,14 +94,13 @@ def write_report(evaluation: Evaluation, folder: Path, *, limits: Limits) -> Pat
 
 def _build_section(evaluation: Evaluation, figures: AnyFigures, *, limits: Limits) -> _Section:
     answers = evaluation.answers[figures.place]
-    plots = {"Reliability": plot_reliability(figures), "Per label": plot_labels(figures.labels)}
+    plots = [plot_reliability(figures), plot_labels(figures.labels)]
     if evaluation.threshold is None:
-        matrix = plot_confusions(count_confusions(answers), evaluation.model.labels)
-        plots = {"Confusion matrix": matrix, **plots}
+        plots.insert(0, plot_confusions(count_confusions(answers), evaluation.model.labels))
     confusions = tabulate_confusions(figures, most=_CONFUSIONS)
     return _Section(
         figures.place,
-        plots,
+        tuple(plots),
         tables=(*([confusions] if confusions else []), tabulate_labels(figures)),
         mistakes=_collect_mistakes(evaluation, answers, limits=limits),
     )

@@ -28,9 +28,7 @@ def split_photos(
     return _split_iteratively(label_sets, seed)
 
 
-def _split_groups(
-    label_sets: Sequence[tuple[int, ...]], seed: int
-) -> tuple[list[int], list[int]]:
+def _split_groups(label_sets: Sequence[tuple[int, ...]], seed: int) -> tuple[list[int], list[int]]:
     """Split each label's photos by themselves."""
     rng = np.random.default_rng(seed)
     groups: dict[tuple[int, ...], list[int]] = {}

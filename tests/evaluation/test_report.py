@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from PIL import Image
 
 from dsapi.evaluation.answers import Questions
 from dsapi.evaluation.evaluation import evaluate_model
+from dsapi.evaluation.figures import LabelFigures
 from dsapi.evaluation.photos import LabeledPhoto
-from dsapi.evaluation.plots import plot_confusions
+from dsapi.evaluation.plots import plot_confusions, plot_labels
 from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
@@ -36,7 +39,52 @@ def save_phone_photo(path: Path) -> Path:
 
 def test_labels_with_dollars_are_no_formulas() -> None:
     labels = ("a$\\frac$", "b$c$")
-    assert "a$\\frac$" in plot_confusions(np.eye(2, dtype=np.int64), labels)
+    assert "a$\\frac$" in plot_confusions(np.eye(2, dtype=np.int64), labels).svg
+
+
+def test_long_labels_leave_room_for_the_plots() -> None:
+    label = "a label of so many words that nothing but it would be seen"
+    svg = plot_confusions(np.eye(2, dtype=np.int64), (label, "short")).svg
+    assert "a label of so many words that…" in svg
+    assert label not in svg
+    assert "that… (3)" in plot_labels([LabelFigures(label, 3, 1.0, 1.0, 1.0)]).svg
+
+
+def test_of_many_labels_the_most_confused_are_plotted() -> None:
+    matrix = 9 * np.eye(70, dtype=np.int64)
+    matrix[:10, 69] = 5
+    labels = [f"label {number:02}" for number in range(70)]
+    plot = plot_confusions(matrix, labels)
+    assert plot.title == "Confusion matrix of the 60 most confused labels of 70"
+    shown = {name for name in labels if name in plot.svg}
+    assert len(shown) == 60
+    assert {*labels[:10], "label 69"} <= shown
+    assert plot_confusions(matrix[:42, :42], labels[:42]).title == "Confusion matrix"
+    recalls = [LabelFigures(name, 1, 1.0, place / 70, 1.0) for place, name in enumerate(labels)]
+    bars = plot_labels(recalls)
+    assert bars.title == "Per label, the 60 of the worst recall of 70"
+    assert {name for name in labels if name in bars.svg} == set(labels[:60])
+
+
+@pytest.mark.parametrize("count", [60, 500])
+def test_the_memory_of_plots_does_not_grow_with_the_number_of_labels(count: int) -> None:
+    code = f"""
+import resource
+import numpy as np
+from dsapi.evaluation.figures import LabelFigures
+from dsapi.evaluation.plots import plot_confusions, plot_labels
+plot_confusions(np.eye(2, dtype=np.int64), ("a", "b"))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+matrix = np.random.default_rng(0).integers(0, 9, ({count}, {count}))
+print(len(plot_confusions(matrix, [f"label {{n}}" for n in range({count})]).svg))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    svg_bytes, more_kib = map(int, run.stdout.split())
+    assert svg_bytes < 1_000_000
+    assert more_kib < 50 * 1024
 
 
 def test_a_photo_turned_by_exif_is_shown_upright_with_its_point_in_place(

@@ -136,8 +136,9 @@ with
 
 ## Figures
 
-On {len(collection.val)} held-out photos, 80 % crop at a random point: \
-{describe_accuracy(figures, activation)}, expected calibration error {figures.calibration_error:.3f}.
+On {len(collection.val)} held-out photos, 80 % crop at a random point:
+{describe_accuracy(figures, activation)}, expected calibration error
+{figures.calibration_error:.3f}.
 
 | label | recall | precision |
 |---|---|---|
