@@ -43,7 +43,7 @@ def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
     file has a first line with the columns ``file`` and ``labels`` (or ``label``; several separated
     by ``|``, none: empty), and ``x`` and ``y`` if photos are labeled at a point; files are relative
     to the CSV file. Of a table with a column ``split``, as training has it, what is for training is
-    left out.
+    left out; ``val`` and ``test`` are measured with.
 
     Raises:
         PhotosError: nothing there, a label that the model does not have, or a malformed line.
@@ -79,9 +79,13 @@ def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
 
 
 def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
-    for row in read_rows(table, "file", "labels"):
-        if row.values.get("split") == "train":
-            continue
+    rows = read_rows(table, "file", "labels")
+    asked = [row for row in rows if row.split != "train"]
+    if rows and not asked:
+        raise PhotosError(
+            f"{table}: all {len(rows)} rows are split=train; mark some as val or test"
+        )
+    for row in asked:
         if not row.values["file"]:
             raise PhotosError(f"{row.where}: file is empty")
         labels = _find_labels(row.values["labels"], names, where=row.where)

@@ -7,8 +7,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 from dsapi.photos.files import PhotosError
+
+#: What a photo is for: to learn from, to choose by while learning, to measure with.
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,22 @@ class Row:
 
     where: str
     values: Mapping[str, str]
+
+    @property
+    def split(self) -> Split | None:
+        """What the column ``split`` says, ``Train `` like ``train``; ``None`` without one.
+
+        Raises:
+            PhotosError: it says something else.
+        """
+        if "split" not in self.values:
+            return None
+        found = self.values["split"].strip().casefold()
+        if found not in get_args(Split):
+            raise PhotosError(
+                f"{self.where}: split is train, val or test, not {self.values['split']!r}"
+            )
+        return cast(Split, found)
 
 
 def read_rows(path: Path, *columns: str) -> list[Row]:

@@ -8,8 +8,8 @@ image classifiers. Three layouts are understood:
   with the label's number (``07-tattoos``), ``DIR/labels.txt`` then gives the names in order,
   and ``DIR/manifest.csv`` (columns ``file`` and ``source_repo``) tells each photo's source;
 - ``FILE.csv`` with the columns ``file`` and ``labels`` (or ``label``; several separated by ``|``,
-  none: empty) and, where wanted, ``split`` (``train`` or ``val``) and ``source``. Paths are
-  relative to it.
+  none: empty) and, where wanted, ``split`` (``train``, ``val``, or ``test``, which is left out) and
+  ``source``. Paths are relative to it.
 
 Files and folders whose names begin with a dot are left out.
 """
@@ -138,7 +138,7 @@ def _read_split_folders(data: Path, seed: int) -> Collection:
 
 
 def _read_csv(path: Path, seed: int) -> Collection:
-    rows = read_rows(path, "file", "labels")
+    rows = [row for row in read_rows(path, "file", "labels") if row.split != "test"]
     split_labels = [split_names(row.values["labels"]) for row in rows]
     labels = tuple(sorted({name for names in split_labels for name in names}))
     photos = []
@@ -155,18 +155,14 @@ def _read_csv(path: Path, seed: int) -> Collection:
         first_named[file] = row.where
         indices = tuple(sorted(labels.index(name) for name in names))
         photos.append(Photo(file, indices, row.values.get("source", "")))
-    if not rows or "split" not in rows[0].values:
+    splits = [row.split for row in rows]
+    if None in splits or not splits:
         return _hold_out(labels, photos, seed)
-    for row in rows:
-        if row.values["split"] not in ("train", "val"):
-            raise PhotosError(f"{row.where}: split is train or val, not {row.values['split']!r}")
-    chosen = {
-        name: tuple(
-            photo for photo, row in zip(photos, rows, strict=True) if row.values["split"] == name
-        )
+    train, val = (
+        tuple(photo for photo, split in zip(photos, splits, strict=True) if split == name)
         for name in ("train", "val")
-    }
-    return Collection(labels, chosen["train"], chosen["val"])
+    )
+    return Collection(labels, train, val)
 
 
 def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Collection:

@@ -138,6 +138,24 @@ def test_what_was_trained_on_is_not_measured_with(tmp_path: Path) -> None:
     assert [photo.path.name for photo in read_photos(tmp_path / "photos.csv", LABELS)] == ["b.png"]
 
 
+def test_the_split_is_understood_as_people_write_it_or_refused(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("file,label,split\na.png,shoes,Train\nb.png,shoes, val \nc.png,shoes,TEST\n")
+    assert [photo.path.name for photo in read_photos(table, LABELS)] == ["b.png", "c.png"]
+    for wrong in ("training", ""):
+        table.write_text(f"file,label,split\na.png,shoes,val\nb.png,shoes,{wrong}\n")
+        told = f"line 3: split is train, val or test, not '{wrong}'"
+        with pytest.raises(StartupError, match=told):
+            read_photos(table, LABELS)
+
+
+def test_a_table_for_training_alone_is_told_so(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("file,label,split\na.png,shoes,train\nb.png,shoes,train\n")
+    with pytest.raises(StartupError, match="all 2 rows are split=train"):
+        read_photos(table, LABELS)
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="nowhere"):
         read_photos(tmp_path / "nowhere", LABELS)

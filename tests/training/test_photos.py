@@ -87,6 +87,20 @@ def test_a_table_may_give_several_labels_or_none(tmp_path: Path) -> None:
     assert [p.labels for p in collection.val] == [(1,)]
 
 
+def test_rows_for_testing_are_not_trained_with(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "photos.csv").write_text(
+        "file,labels,split\na.png,cat,train\nb.png,dog,Train\nc.png,dog,val \nd.png,cow,test\n"
+    )
+    collection = read_photos(tmp_path / "photos.csv")
+    assert collection.labels == ("cat", "dog")
+    assert [p.path.name for p in collection.train + collection.val] == ["a.png", "b.png", "c.png"]
+    (tmp_path / "photos.csv").write_text("file,labels,split\na.png,cat,train\nb.png,dog,dev\n")
+    with pytest.raises(PhotosError, match="line 3: split is train, val or test, not 'dev'"):
+        read_photos(tmp_path / "photos.csv")
+
+
 def test_blanks_around_labels_and_repetitions_count_for_nothing(tmp_path: Path) -> None:
     for name in "abcd":
         save(tmp_path / f"{name}.png")
