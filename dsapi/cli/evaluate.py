@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsapi.cli.folders import naming_folder, require_folder
-from dsapi.cli.options import Config, choose_configured
+from dsapi.cli.options import Config, choose_configured, tell_skipped
 from dsapi.cores import count_cores
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import fetch_graphs
+from dsapi.photos.files import count_skipped
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.spec import ModelSpec
@@ -69,6 +70,7 @@ def evaluate(
     if report is not None:
         require_folder(report, option="--report")
     photos = read_photos(data, read_labels(specs[model].labels))
+    tell_skipped(count_skipped(data) if data.is_dir() else 0)
     fetch_graphs(specs)
     first = _load(settings, model, specs[model])
     other = _load_other(settings, model, against)

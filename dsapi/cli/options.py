@@ -79,6 +79,12 @@ def warn(problem: str) -> None:
     typer.echo(f"dsapi: warning: {problem}", err=True)
 
 
+def tell_skipped(count: int) -> None:
+    """Tell of files that no one may notice to be missing."""
+    if count:
+        typer.echo(f"{count} files skipped (no picture suffix)", err=True)
+
+
 def choose_configured(names: list[str] | None, settings: Settings) -> dict[str, ModelSpec]:
     """Take the configured models that a command names, or the default ones.
 

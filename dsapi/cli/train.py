@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsapi.cli.folders import require_folder
-from dsapi.cli.options import warn
+from dsapi.cli.options import tell_skipped, warn
 from dsapi.settings.values import check_model_names
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ def themes(
 
     Example: dsapi train themes --data ../shared/themes
     """
+    from dsapi.training.photos import count_skipped_files
     from dsapi.training.themes import command, efficientnet
 
     _require_folders(output, work_dir)
+    tell_skipped(count_skipped_files(data))
     command.run(
         data=data,
         weights=weights or efficientnet.find_weights(),
@@ -152,11 +154,12 @@ def image(
 
     from dsapi.training.images import card, training
     from dsapi.training.images.config import read_config
-    from dsapi.training.photos import read_photos
+    from dsapi.training.photos import count_skipped_files, read_photos
 
     settings = read_config(config)
     _require_folders(output, work_dir)
     collection = read_photos(data, seed=settings.seed)
+    tell_skipped(count_skipped_files(data))
     _warn_of_unmeasured(collection)
     trained = training.train_images(
         collection,

@@ -72,6 +72,8 @@ def number_photos(photos: Sequence[LabeledPhoto]) -> NDArray[np.int64]:
 
 def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
     for name, label in names.find_folders(list_folders(folder)).items():
+        if label is None and name in ("train", "val") and (folder / "val").is_dir():
+            raise PhotosError(f"{folder} is split into train and val; give {folder / 'val'}")
         if label is None:
             raise _refuse_label(name, where=str(folder))
         for path in list_photos(folder / name):
@@ -82,9 +84,7 @@ def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
     rows = read_rows(table, "file", "labels")
     asked = [row for row in rows if row.split != "train"]
     if rows and not asked:
-        raise PhotosError(
-            f"{table}: all {len(rows)} rows are split=train; mark some as val or test"
-        )
+        raise PhotosError(f"{table}: all {len(rows)} rows are split=train; mark some as val")
     for row in asked:
         if not row.values["file"]:
             raise PhotosError(f"{row.where}: file is empty")

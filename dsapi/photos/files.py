@@ -12,12 +12,13 @@ from dsapi.errors import RequestError, StartupError
 from dsapi.prediction.picture import Limits, Picture, read_picture
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
 )
 """How files are named that are evaluated and trained on."""
 
-# Whoever has the photo on disk may look at it whole, up to 100 megapixels as by default in serving.
-_LIMITS = Limits(max_pixels=100_000_000, working_side=0)
+# As by default in serving: what is refused there is not learned from, and what is reduced there is
+# seen as small.
+_LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
 
 
 class PhotosError(StartupError):
@@ -31,9 +32,22 @@ def list_folders(parent: Path) -> list[str]:
 
 def list_photos(folder: Path) -> Iterable[Path]:
     """Find the photos in a folder and below in the order of their paths, without hidden ones."""
+    return (path for path in _list_shown(folder) if path.suffix.lower() in SUFFIXES)
+
+
+def count_skipped(parent: Path) -> int:
+    """Count the files that are no photos by their names, in the folders of a folder and below."""
+    return sum(
+        path.suffix.lower() not in SUFFIXES and path.is_file()
+        for name in list_folders(parent)
+        for path in _list_shown(parent / name)
+    )
+
+
+def _list_shown(folder: Path) -> Iterable[Path]:
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in inner):
+        if not any(part.startswith(".") for part in inner):
             yield path
 
 
@@ -46,7 +60,7 @@ def is_file(path: Path) -> bool:
 
 
 def open_photo(path: Path) -> Picture:
-    """Decode a photo at its full size as the server does.
+    """Decode a photo as the server does by default.
 
     Raises:
         PhotosError: it cannot be read, or not within the limits of a server.

@@ -59,16 +59,26 @@ def read_rows(path: Path, *columns: str) -> list[Row]:
         reader = csv.DictReader(stream)
         try:
             reader.fieldnames = found = _rename_labels(reader.fieldnames or (), columns)
-            if missing := [each for each in columns if each not in found]:
-                raise PhotosError(
-                    f"{path}: the first line must name the columns {' and '.join(columns)}, "
-                    f"it lacks {', '.join(missing)}"
-                )
+            _check_columns(found, columns, path)
             return [
                 _read_row(values, f"{path}, line {reader.line_num}", columns) for values in reader
             ]
         except (UnicodeDecodeError, csv.Error) as error:
             raise PhotosError(f"{path}: is no table; save it as CSV in UTF-8 ({error})") from error
+
+
+def _check_columns(found: Sequence[str], columns: Sequence[str], path: Path) -> None:
+    named = " and ".join(columns)
+    if not found:
+        raise PhotosError(f"{path} is empty; its first line must name the columns {named}")
+    if len(found) == 1 and any(sign in found[0] for sign in ";\t"):
+        raise PhotosError(
+            f"{path}: the first line is {found[0]!r}; separate columns by commas, as CSV has them"
+        )
+    if missing := [each for each in columns if each not in found]:
+        raise PhotosError(
+            f"{path}: the first line must name the columns {named}, it lacks {', '.join(missing)}"
+        )
 
 
 def _rename_labels(found: Sequence[str], asked: Sequence[str]) -> list[str]:

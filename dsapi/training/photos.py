@@ -23,7 +23,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.photos.files import PhotosError, is_file, list_folders, list_photos
+from dsapi.photos.files import (
+    PhotosError,
+    count_skipped,
+    is_file,
+    list_folders,
+    list_photos,
+)
 from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import read_rows
 from dsapi.prediction.labels import check_labels, read_labels
@@ -80,6 +86,14 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
         raise PhotosError(f"{data} is neither a folder nor a CSV file")
     _check(collection, data)
     return collection
+
+
+def count_skipped_files(data: Path) -> int:
+    """Count the files among photos of a folder that are none by their names."""
+    if (data / "train").is_dir() and list_folders(data / "train"):
+        parts = [data / name for name in ("train", "val") if (data / name).is_dir()]
+        return sum(count_skipped(part) for part in parts)
+    return count_skipped(data) if data.is_dir() else 0
 
 
 def _check(collection: Collection, data: Path) -> None:

@@ -33,6 +33,15 @@ def test_tables_name_places_labels_and_confusions(photos: Path, tiny_config: Pat
         assert expected in output
 
 
+def test_files_that_are_no_pictures_by_name_are_told_of(photos: Path, tiny_config: Path) -> None:
+    command = ["evaluate", "colors", "--data", str(photos), "--config", str(tiny_config), "--json"]
+    assert "skipped" not in CliRunner().invoke(app, command).stderr
+    shutil.copy(photos / "00-red" / "a.png", photos / "00-red" / "b.picture")
+    result = CliRunner().invoke(app, command)
+    assert "1 files skipped (no picture suffix)" in result.stderr
+    assert json.loads(result.stdout)["photos"] == 3
+
+
 def test_json_has_every_figure(photos: Path, tiny_config: Path) -> None:
     output = run("evaluate", "themes", "--data", photos, "--config", tiny_config, "--json")
     summary = json.loads(output)

@@ -156,6 +156,13 @@ def test_a_table_for_training_alone_is_told_so(tmp_path: Path) -> None:
         read_photos(table, LABELS)
 
 
+def test_of_a_folder_for_training_the_part_to_measure_with_is_named(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        save_plain(tmp_path / part / "shoes" / "a.png", "red")
+    with pytest.raises(StartupError, match=f"give {tmp_path / 'val'}"):
+        read_photos(tmp_path, LABELS)
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="nowhere"):
         read_photos(tmp_path / "nowhere", LABELS)

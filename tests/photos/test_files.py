@@ -1,12 +1,14 @@
 """Photos are seen in training and evaluation as the server sees them."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dsapi.photos.files import PhotosError, list_photos, read_upright
+from dsapi.photos.files import PhotosError, count_skipped, list_photos, open_photo, read_upright
+from dsapi.settings import default_config, load_settings
 
 
 def test_a_photo_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -34,8 +36,28 @@ def test_a_photo_held_sideways_is_turned(tmp_path: Path) -> None:
 
 
 def test_photos_are_found_below_a_folder_but_not_hidden_ones(tmp_path: Path) -> None:
-    for name in ("b.jpg", "inner/a.JPEG", "._b.jpg", ".thumbnails/c.jpg", "notes.txt"):
+    for name in ("b.jpg", "inner/a.JPEG", "c.jfif", "._b.jpg", ".thumbnails/c.jpg", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in list_photos(tmp_path)]
-    assert found == ["b.jpg", "inner/a.JPEG"]
+    assert found == ["b.jpg", "c.jfif", "inner/a.JPEG"]
+
+
+def test_files_that_are_skipped_are_counted_but_not_hidden_ones_nor_those_beside(
+    tmp_path: Path,
+) -> None:
+    for name in ("cat/a.jpg", "cat/b.webp2", "dog/deep/c", "cat/.DS_Store", ".x/d", "labels.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert count_skipped(tmp_path) == 2
+
+
+def test_photos_are_decoded_within_the_limits_of_a_server(tmp_path: Path) -> None:
+    limits = load_settings(default_config()).limits
+    side = math.isqrt(limits.max_pixels)
+    Image.new("RGB", (side, side)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (side, side + 2)).save(tmp_path / "b.jpg")
+    assert open_photo(tmp_path / "a.jpg").width == side
+    assert max(read_upright(tmp_path / "a.jpg").size) <= limits.working_side
+    with pytest.raises(PhotosError, match=f"max_pixels is {limits.max_pixels}"):
+        open_photo(tmp_path / "b.jpg")

@@ -35,7 +35,8 @@ def test_of_both_columns_of_labels_the_one_asked_for_is_taken(tmp_path: Path) ->
     ("text", "told"),
     [
         ("path,label\na.png,cat\n", "must name the columns file and label, it lacks file"),
-        ("", "it lacks file, label"),
+        ("", "is empty; its first line must name the columns file and label"),
+        ("file;label\na.png;cat\n", "the first line is 'file;label'; separate columns by commas"),
         ("file,label\na.png\n", "line 2: the column label is missing"),
         ("file,labels\na.png,beach,sunset\n", "line 2: more values than columns"),
         ("file,label\n" + "x" * 200_000 + ",cat\n", "is no table"),

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dsapi.photos.files import PhotosError, read_upright
-from dsapi.training.photos import read_photos
+from dsapi.training.photos import count_skipped_files, read_photos
 from dsapi.training.splitting import split_photos
 from tests.corpus.heif import encode_heic
 
@@ -154,6 +154,15 @@ def test_a_folder_that_would_not_be_measured_with_is_named(tmp_path: Path) -> No
         save(tmp_path / folder / "a.png")
     with pytest.raises(PhotosError, match=r"rename .*validation to val"):
         read_photos(tmp_path)
+
+
+def test_skipped_files_are_counted_in_every_layout(tmp_path: Path) -> None:
+    for folder in ("plain/cat", "split/train/cat", "split/val/cat"):
+        save(tmp_path / folder / "a.png")
+        (tmp_path / folder / "a.txt").touch()
+    (tmp_path / "photos.csv").touch()
+    names = ("plain", "split", "photos.csv")
+    assert [count_skipped_files(tmp_path / name) for name in names] == [1, 2, 0]
 
 
 def test_another_size_of_a_photo_is_another_collection(tmp_path: Path) -> None:
