@@ -9,10 +9,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +57,15 @@ class Model:
         """Open a session for the calling thread and run it, so that no caller waits for it.
 
         Raises:
-            StartupError: the graph does not run, gives another number of scores than labels, or
-                scores that are no probabilities.
+            StartupError: the graph does not run, gives another number of scores than labels,
+                scores that are no probabilities, or such as are before they are made some.
         """
         model = OpenModel(self, self.graph.open_session())
+        bare = self.spec.model_copy(update={"activation": "none"})
+        unactivated = OpenModel(replace(self, spec=bare), model.session)
         try:
-            for crops in _warm_up_crops(*self.size):
-                _check_probabilities(model.score(crops), self.spec.graph)
+            scores = [unactivated.score(crops) for crops in warm_up_crops(*self.size)]
+            _check_scores(np.concatenate(scores), self.spec)
         except (ModelError, StartupError) as error:
             model.session.close()
             raise StartupError(f"[models.{self.name}] {error}") from error
@@ -131,7 +132,7 @@ def _naming_failures() -> Iterator[None]:
         raise ModelError(f"the graph failed: {first_line(error)}") from error
 
 
-def _warm_up_crops(height: int, width: int) -> list[NDArray[np.uint8]]:
+def warm_up_crops(height: int, width: int) -> list[NDArray[np.uint8]]:
     """Black, white and noise.
 
     One by one, as most callers ask: sessions of TensorFlow that have run two at a time are slower
@@ -141,14 +142,30 @@ def _warm_up_crops(height: int, width: int) -> list[NDArray[np.uint8]]:
     return [np.zeros_like(noise), np.full_like(noise, 255), noise]
 
 
-def _check_probabilities(scores: NDArray[np.float32], graph: Path) -> None:
-    # NaN compares false with everything.
-    if not np.all((scores >= -_TOLERANCE) & (scores <= 1 + _TOLERANCE)):
+def _check_scores(scores: NDArray[np.float32], spec: ModelSpec) -> None:
+    """See that scores, ``float32 [n, labels]``, are probabilities or are made some, but not both.
+
+    A softmax of probabilities gives all labels nearly the same, in the right order: no answer
+    looks wrong, but none is sure. Logits that happen to be from 0 to 1 do not sum to 1 each time.
+    """
+    if not _are_shares(activate(scores, spec.activation)):
         raise StartupError(
-            f"{graph} gives scores that are no probabilities "
+            f"{spec.graph} gives scores that are no probabilities "
             f"(from {scores.min():.4g} to {scores.max():.4g}); "
             "set activation to softmax or sigmoid, or freeze the graph again"
         )
+    summed = scores.shape[1] > 1 and np.allclose(scores.sum(axis=1), 1, rtol=0, atol=_TOLERANCE)
+    if spec.activation != "none" and summed and _are_shares(scores):
+        raise StartupError(
+            f"{spec.graph} gives probabilities already (from {scores.min():.4g} to "
+            f"{scores.max():.4g}, they sum to 1), but activation = {spec.activation!r}; "
+            'set it to "none"'
+        )
+
+
+def _are_shares(scores: NDArray[np.float32]) -> bool:
+    # NaN compares false with everything.
+    return bool(np.all((scores >= -_TOLERANCE) & (scores <= 1 + _TOLERANCE)))
 
 
 def load_model(

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,12 +27,32 @@ from dsapi.prediction.ranking import Activation
 Dtype = Literal["float32", "uint8"]
 
 
+# Fewer steps than this between black and white are no picture.
+_LEAST_STEPS = 2
+
+
 def _read_crop(value: Any) -> Crop:
     if isinstance(value, Crop):
         return value
     if not isinstance(value, str):
         raise ValueError("a crop is text: a share such as '80%' or a size such as '9px'")
     return parse_crop(value)
+
+
+def _refuse_channels(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        raise ValueError(
+            "one number for all channels; put per-channel normalization into the graph"
+        )
+    return value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+#: One number for all three channels.
+_Number = Annotated[float, BeforeValidator(_refuse_channels)]
 
 
 class ModelSpec(BaseModel):
@@ -51,10 +72,10 @@ class ModelSpec(BaseModel):
         None, ge=1, description="Side of the input in pixels; needed if the graph leaves it open"
     )
     dtype: Dtype = Field("float32", description="Type of the input: float32 or uint8")
-    scale: float = Field(
+    scale: _Number = Field(
         1.0, allow_inf_nan=False, description="The graph is fed pixel × scale + offset …"
     )
-    offset: float = Field(
+    offset: _Number = Field(
         0.0,
         allow_inf_nan=False,
         description="… of RGB 0–255; for a mean m and a std s: scale = 1/s, offset = -m/s",
@@ -79,7 +100,7 @@ class ModelSpec(BaseModel):
         "others is not put into service",
     )
     default: bool = Field(True, description="Whether requests that name no models get this one")
-    sha256: str | None = Field(
+    sha256: Annotated[str | None, BeforeValidator(_lower)] = Field(
         None,
         pattern="^[0-9a-f]{64}$",
         description="Expected hash of the graph file; another file stops the start",
@@ -89,6 +110,18 @@ class ModelSpec(BaseModel):
         pattern=r"^https?://\S+$",
         description="Where the graph is downloaded from if it is missing; needs sha256",
     )
+
+    @field_validator("scale")
+    @classmethod
+    def _check_steps(cls, scale: float, info: ValidationInfo) -> float:
+        """Refuse what rounding would make black and white of, or black alone."""
+        if info.data.get("dtype") == "uint8" and abs(255 * scale) < _LEAST_STEPS:
+            raise PydanticCustomError(
+                "steps",
+                "leaves nothing of a picture that is rounded to whole numbers; a graph with "
+                "dtype = 'uint8' takes 0-255 and scales inside: leave scale out",
+            )
+        return scale
 
     @field_validator("url")
     @classmethod

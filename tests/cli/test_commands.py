@@ -123,7 +123,7 @@ def expect_another_label(folder: Path) -> None:
     ("spoil", "told", "commands"),
     [
         (spoil_scores, "no probabilities", ("check", "predict", "evaluate")),
-        (expect_another_label, "golden check, .*sample 0: golden.png must get 'green'", ("check",)),
+        (expect_another_label, "golden check, .*sample 1: golden.png must get 'green'", ("check",)),
     ],
 )
 def test_a_graph_that_serve_would_refuse_is_refused_by(

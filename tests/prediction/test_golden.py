@@ -55,12 +55,28 @@ def test_a_graph_that_takes_one_picture_only_without_saying_so_is_refused(tmp_pa
 
 def test_the_sample_that_is_wrong_is_named(tmp_path: Path) -> None:
     for wrong, told in (
-        ({"label": "zebra"}, r"golden\.json sample 0: 'zebra' is no label of .*labels\.txt"),
-        ({"label": "red", "x": 900, "y": 5}, r"golden\.json sample 0: x must be between 0 and 63"),
-        ({"label": "red", "image": "no\0.png"}, r"sample 0: cannot read the image 'no\\x00\.png'"),
+        ({"label": "zebra"}, r"golden\.json sample 1: 'zebra' is no label of .*labels\.txt"),
+        ({"label": "red", "x": 900, "y": 5}, r"golden\.json sample 1: x must be between 0 and 63"),
+        ({"label": "red", "image": "no\0.png"}, r"sample 1: cannot read the image 'no\\x00\.png'"),
     ):
         with pytest.raises(StartupError, match=told):
             check_golden(open_model(tmp_path, **wrong), LIMITS)
+
+
+def test_a_model_that_tells_nothing_apart_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_golden(open_model(tmp_path, x=5, y=5, label="red"), LIMITS)
+    assert not caplog.messages
+    spec = ModelSpec(
+        graph=freeze_brightest_channel(tmp_path / "g.pb", side=9),
+        labels=write_labels(tmp_path / "labels.txt"),
+        crop="9px",
+        scale=1 / 255 / 255,
+    )
+    check_golden(load_model("colors", spec, engine="tensorflow").open(), LIMITS)
+    (told,) = caplog.messages
+    assert "[models.colors] black, white and noise get nearly the same answer" in told
 
 
 def test_a_golden_file_of_an_editor_that_marks_utf8_is_read(tmp_path: Path) -> None:
@@ -74,5 +90,5 @@ def test_a_golden_file_of_an_editor_that_marks_utf8_is_read(tmp_path: Path) -> N
 def test_half_a_point_is_refused_and_not_taken_for_the_center(tmp_path: Path, half: str) -> None:
     # The center is in the blue half: without the refusal this sample would pass.
     model = open_model(tmp_path, label="blue", **{half: 40})
-    with pytest.raises(StartupError, match=r"golden\.json: 0: x and y go together"):
+    with pytest.raises(StartupError, match=r"golden\.json: sample 1: x and y go together"):
         check_golden(model, LIMITS)

@@ -1,9 +1,11 @@
 """Models by configuration alone, graphs of the TensorFlow 1 era among them."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from dsapi.engines import EngineName
 from dsapi.errors import ModelError, StartupError
@@ -41,8 +43,6 @@ def test_a_plain_graph_needs_no_settings(tmp_path: Path) -> None:
 
 
 def test_the_version_is_the_start_of_the_hash_of_the_graph_file(tmp_path: Path) -> None:
-    import hashlib
-
     path = freeze_brightest_channel(tmp_path / "g.pb")
     assert load(tmp_path, path).version == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
@@ -168,6 +168,40 @@ def test_scores_that_are_no_probabilities_stop_the_start(
     model = load(tmp_path, freeze_constant(tmp_path / "g.pb", scores))
     with pytest.raises(StartupError, match=r"no probabilities .*set activation to softmax"):
         model.open()
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_are_not_made_probabilities_once_more(
+    tmp_path: Path, activation: str
+) -> None:
+    model = load(tmp_path, freeze_brightest_channel(tmp_path / "g.pb"), activation=activation)
+    told = rf"gives probabilities already .*activation = '{activation}'; set it to \"none\""
+    with pytest.raises(StartupError, match=told):
+        model.open()
+    # Small logits, and a graph that ends in a sigmoid for each label, could be either.
+    for scores in ([0.1, 0.2, 0.3], [0.9, 0.8, 0.7]):
+        other = freeze_constant(tmp_path / "other.pb", scores)
+        load(tmp_path, other, activation=activation).open()
+
+
+def test_a_scale_that_rounding_makes_nothing_of_is_refused(tmp_path: Path) -> None:
+    path = freeze_shape(tmp_path / "g.pb", batch=None, dtype="uint8")
+    for scale in (1 / 255, -1 / 128):
+        with pytest.raises(ValidationError, match=r"leave scale out"):
+            load(tmp_path, path, dtype="uint8", scale=scale)
+    load(tmp_path, path, dtype="uint8", scale=0.5)
+
+
+def test_one_scale_for_each_channel_goes_into_the_graph(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(tmp_path / "g.pb")
+    with pytest.raises(ValidationError, match="put per-channel normalization into the graph"):
+        load(tmp_path, path, scale=[0.1, 0.2, 0.3])
+
+
+def test_a_hash_is_the_same_in_capitals(tmp_path: Path) -> None:
+    path = freeze_brightest_channel(tmp_path / "g.pb")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest().upper()
+    assert load(tmp_path, path, sha256=digest).spec.sha256 == digest.lower()
 
 
 @pytest.mark.parametrize(
