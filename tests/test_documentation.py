@@ -7,14 +7,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from dsapi.cli import app
 from dsapi.cli.settings import describe_settings
 from dsapi.errors import RequestError
+from dsapi.prediction.model import load_model
+from dsapi.prediction.spec import ModelSpec
 from dsapi.settings import default_config, load_settings
 from tests.conftest import RunningServer, StartServer
+from tests.graphs import write_labels
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -95,6 +99,36 @@ def test_the_examples_of_dsapi_predict_work(capfd: pytest.CaptureFixture[str]) -
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line)[1:])
         assert result.exit_code == 0, result.output
+
+
+def test_the_examples_of_freezing_make_graphs_that_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    layers = [
+        keras.Input((224, 224, 3)),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Softmax(),
+    ]
+    network = keras.Sequential(layers)
+    network.save(tmp_path / "scenes.keras")
+    network.export(tmp_path / "scenes", verbose=False)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(examples) == 2
+    spec = ModelSpec(
+        graph=tmp_path / "models/sceneClassifier.pb",
+        labels=write_labels(tmp_path / "labels.txt"),
+        crop="50%",
+    )
+    crop = np.full((1, 224, 224, 3), (10, 250, 20), np.uint8)
+    for example in examples:
+        exec(compile(example, "docs/models.md", "exec"), {})
+        model = load_model("scenes", spec, engine="tensorflow").open()
+        assert model.score(crop).argmax() == 1
+        spec.graph.unlink()
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])

@@ -4,17 +4,32 @@ A graph file is loaded once per process (`load_graph`); every prediction worker 
 of its own on it. Called by `dsapi.prediction.model`.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.errors import StartupError
+
 EngineName = Literal["tensorflow", "openvino"]
 Precision = Literal["f32", "bf16", "f16"]
 Batching = Literal["auto", "on", "off"]
+_End = TypeVar("_End")
+
+# How files begin that people take for frozen graphs. A GraphDef begins with its first node, 0x0a.
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a Keras model (.keras) or another archive",
+    b"\x89HDF\r\n\x1a\n": "a Keras model (.h5)",
+    b"\x08\x01\x12": "a SavedModel",
+}
+# What the placeholders are called that only training feeds.
+_OF_TRAINING = re.compile(
+    r"keep_?prob|drop_?out|is_?training|train_?phase|learning_", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,49 @@ def load_graph(
     if options.batching == "on" or (options.batching == "auto" and graph.gains_from_batches):
         return BatchingGraph(graph)
     return graph
+
+
+def refuse_other_formats(path: Path) -> None:
+    """Tell whoever names another kind of model as a graph how to make one of it.
+
+    Raises:
+        StartupError: it is a Keras model, a SavedModel or a folder.
+    """
+    found = None
+    if path.is_dir():
+        found = "a SavedModel" if (path / "saved_model.pb").exists() else "a folder"
+    elif path.is_file():
+        with path.open("rb") as stream:
+            head = stream.read(8)
+        found = next(
+            (kind for start, kind in _OTHER_FORMATS.items() if head.startswith(start)), None
+        )
+    if found is not None:
+        raise StartupError(
+            f"{path} is {found}, not a frozen graph (.pb); freeze it as docs/models.md shows, "
+            "with dsapi.training.freezing.freeze_network"
+        )
+
+
+def take_only(found: Sequence[_End], path: Path, *, end: str, names: Sequence[str]) -> _End:
+    """Take the one end of a graph that there is.
+
+    Args:
+        found: all that there are.
+        path: the graph file.
+        end: ``input`` or ``output``.
+        names: what they are called.
+
+    Raises:
+        StartupError: there are several, or none.
+    """
+    if len(found) == 1:
+        return found[0]
+    advice = f"set {end}_tensor in the model's section"
+    if end == "input" and (extra := [name for name in names if _OF_TRAINING.search(name)]):
+        advice = f"{', '.join(extra)} is for training: freeze the inference graph, without it"
+    candidates = ", ".join(sorted(names)) or "none"
+    raise StartupError(f"the {end} of {path} is ambiguous (candidates: {candidates}); {advice}")
 
 
 def _loader(engine: EngineName) -> Callable[..., Graph]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session
+from dsapi.engines import EngineOptions, Session, take_only
 from dsapi.errors import StartupError
 
 _CONVERTER = "openvino.tools.ovc"
@@ -197,6 +197,7 @@ def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) ->
         fetch = fetch or _only(source.get_outputs(), path, end="output")
         source.extract_subgraph([feed], [fetch])
     model = frontend.convert(source)
+    _only(model.inputs, path)  # one that is named may not be all that the output needs
     _only(model.outputs, path, end="output")
     return model
 
@@ -248,16 +249,6 @@ def _named(source: Any, name: str | None, setting: str) -> Any:
 
 
 def _only(found: list[Any], path: Path, *, end: str = "input") -> Any:
-    """Take the one end of a graph that there is."""
-    if len(found) != 1:
-        names = ", ".join(sorted(name for one in found for name in _names(one))) or "none"
-        raise StartupError(
-            f"the {end} of {path} is ambiguous (candidates: {names}); "
-            f"set {end}_tensor in the model's section"
-        )
-    return found[0]
-
-
-def _names(end: Any) -> list[str]:
-    """Name a place of the frontend or an output of a model."""
-    return list(end.get_names())
+    """Take the one end of a graph, a place of the frontend or an output of a model."""
+    names = [name for one in found for name in one.get_names()]
+    return take_only(found, path, end=end, names=names)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session
+from dsapi.engines import EngineOptions, Session, take_only
 from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
 
@@ -196,7 +196,10 @@ def _reason(message: str) -> str:
     """Find what matters in a message of many lines: the last that names no place in the graph."""
     lines = [line.strip() for line in message.splitlines()]
     told = [line for line in lines if line and not line.startswith(("[[", "Original stack trace"))]
-    return told[-1] if told else message
+    reason = told[-1] if told else message
+    if "must feed a value for placeholder" in reason:
+        reason += "; freeze the inference graph, which has one input"
+    return reason
 
 
 def _fixed_batch(tensor: Any) -> int | None:
@@ -226,7 +229,7 @@ def _named(graph: Any, name: str, setting: str) -> Any:
 def _only_input(graph: Any, path: Path) -> Any:
     """Find the single placeholder."""
     found = [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
-    return _only(found, path, "input")
+    return take_only(found, path, end="input", names=[tensor.name for tensor in found])
 
 
 def _only_output(graph: Any, path: Path) -> Any:
@@ -239,14 +242,4 @@ def _only_output(graph: Any, path: Path) -> Any:
         and op.inputs
         and op.outputs[0].dtype.is_floating
     ]
-    return _only(found, path, "output")
-
-
-def _only(found: list[Any], path: Path, end: str) -> Any:
-    if len(found) != 1:
-        names = ", ".join(sorted(tensor.name for tensor in found)) or "none"
-        raise StartupError(
-            f"the {end} of {path} is ambiguous (candidates: {names}); "
-            f"set {end}_tensor in the model's section"
-        )
-    return found[0]
+    return take_only(found, path, end="output", names=[tensor.name for tensor in found])

@@ -12,15 +12,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
+from dsapi.engines import (
+    EngineName,
+    EngineOptions,
+    Graph,
+    Session,
+    load_graph,
+    refuse_other_formats,
+)
 from dsapi.errors import ModelError, StartupError, first_line
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.ranking import activate
-from dsapi.prediction.spec import ModelSpec
+from dsapi.prediction.spec import Dtype, ModelSpec
 
 # Probabilities computed in float32, or lower precision by setting, may end a little outside.
 _TOLERANCE = 0.01
@@ -191,6 +199,7 @@ def load_model(
     started = time.perf_counter()
     try:
         labels = read_labels(spec.labels)
+        refuse_other_formats(spec.graph)
         digest = _hash(spec)
         graph = load_graph(
             spec.graph,
@@ -241,9 +250,15 @@ def _hash(spec: ModelSpec) -> str:
 def _input_layout(graph: Graph, spec: ModelSpec) -> tuple[tuple[int, int], bool]:
     """Find height and width of the input, and whether the graph takes it flat."""
     if graph.input_dtype != spec.dtype:
+        possible = graph.input_dtype in get_args(Dtype)
         raise StartupError(
-            f"{spec.graph} takes {graph.input_dtype}, but dtype = {spec.dtype!r}; set dtype to "
-            "float32 or uint8, whichever the graph takes"
+            f"{spec.graph} takes {graph.input_dtype}, but dtype = {spec.dtype!r}; "
+            + (
+                f"set dtype to {graph.input_dtype!r}"
+                if possible
+                else f"a graph can be fed {' or '.join(get_args(Dtype))}: freeze it with such an "
+                "input, which it may cast itself"
+            )
         )
     shape, asked = graph.input_shape, spec.input_size
     if shape is not None and len(shape) == 1 and shape[0] is not None:
@@ -257,7 +272,11 @@ def _input_layout(graph: Graph, spec: ModelSpec) -> tuple[tuple[int, int], bool]
     if shape is not None and len(shape) == 3:
         height, width, channels = shape
         if channels not in (3, None):
-            raise StartupError(f"the graph takes {channels} channels, not RGB")
+            raise StartupError(
+                f"the graph takes [n, {', '.join(str(each or 'any') for each in shape)}], not "
+                "[n, height, width, 3]"
+                + ("; freeze it with a transposition before it" if shape[0] == 3 else ", RGB")
+            )
         fixed = (height or asked, width or asked)
         if asked and fixed != (asked, asked):
             raise StartupError(f"input_size = {asked}, but the graph takes {height} × {width}")

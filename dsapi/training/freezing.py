@@ -65,7 +65,7 @@ class FrozenGraph:
 
 def freeze_network(
     network: Callable[..., Any],
-    path: Path,
+    path: Path | str,
     *,
     input_shape: Sequence[int | None],
     input_name: str = "input",
@@ -92,9 +92,10 @@ def freeze_network(
         network, input_shape=input_shape, input_name=input_name, output_name=output_name
     )
     content: bytes = definition.SerializeToString(deterministic=True)
-    write_atomically(path, content)
+    file = Path(path)
+    write_atomically(file, content)
     return FrozenGraph(
-        path=path,
+        path=file,
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )

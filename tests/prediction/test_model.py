@@ -149,7 +149,9 @@ def test_another_type_than_configured_stops_the_start(
     tmp_path: Path, engine: EngineName, taken: str, configured: str
 ) -> None:
     path = freeze_shape(tmp_path / "g.pb", batch=None, dtype=taken)
-    told = f"takes {taken}, but dtype = '{configured}'"
+    told = f"takes {taken}, but dtype = '{configured}'; "
+    fed = taken in ("float32", "uint8")
+    told += f"set dtype to '{taken}'" if fed else "a graph can be fed float32 or uint8"
     with pytest.raises(StartupError, match=told):
         load(tmp_path, path, engine=engine, dtype=configured)
 
@@ -168,6 +170,66 @@ def test_scores_that_are_no_probabilities_stop_the_start(
     model = load(tmp_path, freeze_constant(tmp_path / "g.pb", scores))
     with pytest.raises(StartupError, match=r"no probabilities .*set activation to softmax"):
         model.open()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04 and a zip archive", r"a Keras model \(\.keras\)"),
+        (b"\x89HDF\r\n\x1a\n and so on", r"a Keras model \(\.h5\)"),
+        (b"\x08\x01\x12\xec\xb7\x01", "a SavedModel"),
+    ],
+)
+def test_a_model_of_another_kind_is_told_how_to_become_a_graph(
+    tmp_path: Path, content: bytes, kind: str
+) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(content)
+    told = f"is {kind}.*, not a frozen graph .*docs/models.md"
+    with pytest.raises(StartupError, match=told):
+        load(tmp_path, tmp_path / "saved_model.pb")
+    with pytest.raises(StartupError, match="is a SavedModel, not a frozen graph"):
+        load(tmp_path, tmp_path)
+    (tmp_path / "saved_model.pb").unlink()
+    with pytest.raises(StartupError, match="is a folder, not a frozen graph"):
+        load(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        (
+            [None, 3, 48, 48],
+            r"\[n, 3, 48, 48\], not \[n, height, width, 3\]; .*transposition",
+        ),
+        ([None, 48, 48, 1], r"\[n, 48, 48, 1\], not \[n, height, width, 3\], RGB"),
+    ],
+)
+def test_a_graph_whose_input_is_no_rgb_picture_is_told_its_shape(
+    tmp_path: Path, shape: list[int | None], told: str
+) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, shape, name="image")
+        tf.nn.softmax(tf.reduce_mean(pixels, axis=[2, 3]), name="probabilities")
+    with pytest.raises(StartupError, match=told):
+        load(tmp_path, write_graph(tmp_path / "g.pb", graph.as_graph_def()))
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_a_graph_for_training_is_told_to_be_frozen_for_inference(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
+        kept = tf.compat.v1.placeholder(tf.float32, [], name="keep_prob")
+        tf.nn.softmax(tf.reduce_mean(pixels, axis=[1, 2]) * kept, name="probabilities")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    for options in ({}, {"input_tensor": "image:0"}):
+        with pytest.raises(StartupError, match=r"keep_prob.*; .*freeze the inference graph"):
+            load(tmp_path, path, engine=engine, **options).open()
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
