@@ -42,7 +42,8 @@ def evaluate(
         Path, typer.Option(help="Photos: a folder per label, or a CSV of file,labels[,x,y].")
     ],
     against: Annotated[
-        Path | None, typer.Option(help="Another graph of the same labels, to compare with.")
+        str | None,
+        typer.Option(help="Another configured model, or graph file, of the same labels."),
     ] = None,
     points: Annotated[
         int, typer.Option(min=0, max=64, help="Random points per photo, beside the center.")
@@ -62,35 +63,44 @@ def evaluate(
     from rich.console import Console
 
     from dsapi.evaluation.answers import Questions
-    from dsapi.evaluation.photos import read_photos
 
     settings = load_settings(config)
     specs = choose_configured([model], settings)
     _check_extras(against=against is not None, report=report is not None)
     if report is not None:
         require_folder(report, option="--report")
-    photos = read_photos(data, read_labels(specs[model].labels))
-    tell_skipped(count_skipped(data) if data.is_dir() else 0)
-    fetch_graphs(specs)
-    first = _load(settings, model, specs[model])
-    other = _load_other(settings, model, against)
+    photos = _read_photos(data, specs[model])
+    models = _load_models(model, against, settings=settings)
     console = Console(stderr=True, markup=False)
     evaluation = _ask(
-        first,
-        photos,
-        Questions(random_points=points, seed=seed),
-        against=other,
+        *models,
+        photos=photos,
+        questions=Questions(random_points=points, seed=seed),
         settings=settings,
         threads=threads or count_cores(),
         console=console,
     )
     _show(evaluation, as_json=as_json)
     if report is not None:
-        from dsapi.evaluation.report import write_report
+        _write_report(evaluation, report, settings=settings, console=console)
 
-        with naming_folder(report, option="--report"):
-            page = write_report(evaluation, report, limits=settings.limits)
-            console.print(f"report: {page}", soft_wrap=True)
+
+def _read_photos(data: Path, spec: ModelSpec) -> tuple[LabeledPhoto, ...]:
+    from dsapi.evaluation.photos import read_photos
+
+    photos = read_photos(data, read_labels(spec.labels))
+    tell_skipped(count_skipped(data) if data.is_dir() else 0)
+    return photos
+
+
+def _write_report(
+    evaluation: Evaluation, folder: Path, *, settings: Settings, console: Console
+) -> None:
+    from dsapi.evaluation.report import write_report
+
+    with naming_folder(folder, option="--report"):
+        page = write_report(evaluation, folder, limits=settings.limits)
+        console.print(f"report: {page}", soft_wrap=True)
 
 
 def _show(evaluation: Evaluation, *, as_json: bool) -> None:
@@ -104,10 +114,10 @@ def _show(evaluation: Evaluation, *, as_json: bool) -> None:
 
 def _ask(
     model: Model,
+    against: Model | None,
+    *,
     photos: Sequence[LabeledPhoto],
     questions: Questions,
-    *,
-    against: Model | None,
     settings: Settings,
     threads: int,
     console: Console,
@@ -163,16 +173,46 @@ def _check_extras(*, against: bool, report: bool) -> None:
         raise StartupError(f"this needs {' and '.join(missing)}: pip install -e '.[evaluate]'")
 
 
-def _load_other(settings: Settings, name: str, graph: Path | None) -> Model | None:
-    """The same configuration with another graph file."""
-    if graph is None:
-        return None
-    if not graph.is_file():
-        raise StartupError(f"--against {graph}: there is no such file")
-    spec = settings.models[name].model_copy(
-        update={"graph": graph.absolute(), "sha256": None, "url": None}
-    )
-    return _load(settings, name, spec)
+def _load_models(
+    name: str, against: str | None, *, settings: Settings
+) -> tuple[Model, Model | None]:
+    """Load the model and, if there is one, what it is compared with.
+
+    Raises:
+        StartupError: one cannot be loaded, or they have other labels.
+    """
+    spec = settings.models[name]
+    if against is None:
+        fetch_graphs({name: spec})
+        return _load(settings, name, spec), None
+    other, other_spec = _find_other(name, against, settings=settings)
+    fetch_graphs({name: spec})
+    fetch_graphs({other: other_spec})
+    first, second = _load(settings, name, spec), _load(settings, other, other_spec)
+    if second.labels != first.labels:
+        raise StartupError(
+            f"--against {against}: its labels ({second.spec.labels}) are others than those of "
+            f"{name} ({first.spec.labels}), or in another order; there is nothing to compare"
+        )
+    return first, second
+
+
+def _find_other(name: str, against: str, *, settings: Settings) -> tuple[str, ModelSpec]:
+    """Take a configured model, or a graph file with the configuration of the first.
+
+    Raises:
+        StartupError: there is neither.
+    """
+    if against in settings.models:
+        return against, settings.models[against]
+    graph = Path(against)
+    if not graph.exists():
+        raise StartupError(
+            f"--against {against}: there is no such file, and no model of this name "
+            f"({', '.join(settings.models)})"
+        )
+    update = {"graph": graph.absolute(), "sha256": None, "url": None}
+    return name, settings.models[name].model_copy(update=update)
 
 
 def _load(settings: Settings, name: str, spec: ModelSpec) -> Model:

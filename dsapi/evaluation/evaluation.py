@@ -39,7 +39,8 @@ class Evaluation:
         unreadable: those of them that the core refused, or on which one of the models failed; they
             count nowhere.
         threshold: from which probability a label counts as answered, where a photo may have several
-            labels or none; ``None`` where each has one, and the top label is the answer.
+            labels or none; ``None`` where each has one, and the top label is the answer. The other
+            model's own `min_probability` decides of its answers.
         answers: of the model, by place.
         figures: of the model, one per place.
         other_figures: of the other model, likewise.
@@ -91,7 +92,7 @@ def evaluate_model(
             asked,
             photos,
             questions,
-            threshold=threshold,
+            threshold=_find_threshold(asked, photos),
             limits=limits,
             threads=threads,
             on_photo=on_photo,

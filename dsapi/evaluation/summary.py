@@ -32,6 +32,7 @@ class Summary(BaseModel):
     threshold: float | None
     figures: list[AnyFigures]
     against: str | None
+    against_model: str | None
     against_figures: list[AnyFigures]
     comparisons: list[Comparison]
 
@@ -50,6 +51,7 @@ def summarize(evaluation: Evaluation) -> Summary:
         threshold=evaluation.threshold,
         figures=list(evaluation.figures),
         against=evaluation.other.version if evaluation.other else None,
+        against_model=evaluation.other.name if evaluation.other else None,
         against_figures=list(evaluation.other_figures),
         comparisons=list(evaluation.comparisons),
     )

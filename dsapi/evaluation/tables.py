@@ -48,7 +48,7 @@ def _sum_up(each: AnyFigures) -> tuple[str, ...]:
 
 def tabulate_comparison(evaluation: Evaluation) -> Table:
     """One line a place: both models' shares of right answers, and how surely they differ."""
-    other = evaluation.other.version if evaluation.other else ""
+    other = f"{evaluation.other.name} {evaluation.other.version}" if evaluation.other else ""
     rows = tuple(
         (
             each.place,

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from dsapi.cli import app
 from dsapi.errors import DsapiError
 from tests.evaluation.conftest import save_plain
+from tests.graphs import write_labels
 
 
 @pytest.fixture
@@ -70,6 +71,33 @@ def test_a_graph_against_itself_differs_by_nothing(
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+def test_a_model_is_compared_with_another_that_is_configured(
+    photos: Path, tiny_config: Path
+) -> None:
+    command = ("evaluate", "themes", "--data", photos, "--config", tiny_config, "--against")
+    summary = json.loads(run(*command, "colors", "--json"))
+    assert (summary["model"], summary["against_model"]) == ("themes", "colors")
+    assert "Against colors" in run(*command, "colors")
+
+
+def test_models_of_other_labels_are_not_compared(
+    photos: Path, tiny_config: Path, tmp_path: Path
+) -> None:
+    write_labels(tmp_path / "turned.txt", ("blue", "green", "red"))
+    models = tiny_config.parent / "models"
+    config = tmp_path / "dsapi.conf"
+    config.write_text(
+        f'[models.themes]\ngraph = "{models}/themes.pb"\ncrop = "80%"\n'
+        f'labels = "{tiny_config.parent}/labels/three.txt"\n'
+        f'[models.other]\ngraph = "{models}/colors.pb"\ncrop = "9px"\nlabels = "turned.txt"\n'
+    )
+    command = ("evaluate", "themes", "--data", photos, "--config", config, "--against")
+    with pytest.raises(DsapiError, match=r"--against other: its labels .*turned\.txt.* are others"):
+        run(*command, "other")
+    with pytest.raises(DsapiError, match=r"no model of this name \(themes, other\)"):
+        run(*command, "colors")
+
+
 def test_tables_fit_a_plain_terminal(photos: Path, tiny_config: Path, tmp_path: Path) -> None:
     other = shutil.copy(tiny_config.parent / "models/themes.pb", tmp_path / "other.pb")
     output = run(
@@ -127,7 +155,7 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(
 ) -> None:
     (tmp_path / "report").write_text("a file, not a folder")
     command = ("evaluate", "colors", "--data", photos, "--config", tiny_config, "--report")
-    with pytest.raises(DsapiError, match=r"--against .*none\.pb: there is no such file"):
+    with pytest.raises(DsapiError, match=r"--against .*none\.pb: there is no such file, and"):
         run(*command, tmp_path / "other", "--against", tmp_path / "none.pb")
     with pytest.raises(DsapiError, match=r"--report .*report: cannot write there \(File exists\)"):
         run(*command, tmp_path / "report")
