@@ -5,6 +5,7 @@ Called by `dsapi.settings`.
 
 import difflib
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from dsapi.settings.config_file import NoLiteral
 # A variable that resembles a setting this much is meant as one: PROT is PORT, and API_KEY is
 # API_KEYS. Others with the prefix are somebody else's, such as those of a container's links.
 _RESEMBLANCE = 0.75
+# In the file nothing is somebody else's, and a wrong guess leads astray.
+_LIKENESS = 0.6
+# How people write a scale, which is no literal.
+_QUOTIENT = re.compile(r"\s*(-?[\d.]+)\s*/\s*([\d.]+)\s*")
 
 
 def check_variables(known: Collection[str], *, prefix: str) -> None:
@@ -68,14 +73,31 @@ def explain_problems(
             source = str(config)
         if problem["type"] == "extra_forbidden":
             names = known_of_models if of_model else known
-            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
-            lines.append(f"{source}: {where} is no setting; did you mean {nearest}?")
+            lines.append(f"{source}: {where} is no setting; {_suggest(key, names)}")
         elif problem["type"] == "missing":
             lines.append(f"{source}: {where} is missing")
         elif isinstance(problem["input"], NoLiteral):
-            told = f"{where} = {problem['input']}: is no Python literal; text is quoted"
-            lines.append(f'{source}: {told}, such as {key} = "…"')
+            advice = _explain_literal(key, problem["input"].text)
+            lines.append(f"{source}: {where} = {problem['input']}: is no Python literal; {advice}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{source}: {where} = {problem['input']!r}: {message}")
     return lines
+
+
+def _suggest(key: str, names: Collection[str]) -> str:
+    """Name the setting that was meant, or all, where none is like it."""
+    if nearest := difflib.get_close_matches(key, names, n=1, cutoff=_LIKENESS):
+        return f"did you mean {nearest[0]}?"
+    return f"the settings are {', '.join(sorted(names))}"
+
+
+def _explain_literal(key: str, text: str) -> str:
+    match = _QUOTIENT.fullmatch(text)
+    try:
+        value = float(match[1]) / float(match[2]) if match else None
+    except (ValueError, ZeroDivisionError):
+        value = None
+    if value is not None:
+        return f"write the number: {key} = {value:.9g}"
+    return f'text is quoted, such as {key} = "…"'

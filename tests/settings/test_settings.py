@@ -142,6 +142,12 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (MODEL.replace("themes]", "total]"), "'total' cannot name a model"),
         (MODEL.replace("themes]", "a,b]"), "'a,b' cannot name a model"),
         (MODEL + 'labls = "x"\n', "[models.themes] labls is no setting; did you mean labels?"),
+        (MODEL + "threshold = 0.5\n", "[models.themes] threshold is no setting; the settings are"),
+        ("[global]\nthresh = 1\n", "thresh is no setting; the settings are admin_keys, "),
+        (MODEL + "scale = 1/255\n", "write the number: scale = 0.00392156863"),
+        (MODEL + "scale = 1/0\n", 'text is quoted, such as scale = "…"'),
+        (MODEL + "scale = [0.1, 0.2, 0.3]\n", "put per-channel normalization into the graph"),
+        (MODEL + 'dtype = "uint8"\nscale = 0.004\n', "[models.themes] scale = 0.004: leaves"),
         (MODEL + 'sha256 = "abc"\n', "[models.themes] sha256 = 'abc'"),
     ],
 )
