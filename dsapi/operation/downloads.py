@@ -51,7 +51,21 @@ class Patience:
 
 
 class _CutError(Exception):
-    """The connection brought less than it promised, or none came about."""
+    """The connection brought less than it promised; `advice` is for who has tried often enough."""
+
+    advice = "start again to go on from there"
+
+
+class _UnreachableError(_CutError):
+    """No connection came about."""
+
+    advice = "check url, and that this machine can connect to it"
+
+
+class _RestartError(_CutError):
+    """The connection was cut, and the server always begins anew."""
+
+    advice = "the server does not resume: fetch the file by other means, or from another url"
 
 
 def fetch_graphs(models: Mapping[str, ModelSpec], *, patience: Patience | None = None) -> None:
@@ -157,13 +171,16 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
                 failures, pause_s = 0, patience.pause_s
             failures += 1
             if failures >= patience.attempts:
-                raise StartupError(
-                    f"the download of {url} was cut after {there} bytes ({error}); "
-                    "start again to go on from there"
-                ) from error
-            _tell(f"{url}: cut after {there} bytes ({error}); once more in {pause_s:g} s")
+                raise StartupError(f"{_describe(error, url, there)}; {error.advice}") from error
+            _tell(f"{_describe(error, url, there)}; once more in {pause_s:g} s")
         time.sleep(pause_s)
         pause_s *= 2
+
+
+def _describe(error: _CutError, url: str, there: int) -> str:
+    if isinstance(error, _UnreachableError):
+        return f"cannot connect to {url} ({error})"
+    return f"the download of {url} was cut after {there} bytes ({error})"
 
 
 def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: OnBytes) -> None:
@@ -179,15 +196,27 @@ def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: On
             return  # All of it was there already; the hash tells whether it is right.
         if error.code >= 500:
             raise _CutError(f"the server answers {error.code}") from error
-        raise StartupError(f"{url}: the server answers {error.code} {error.reason}") from error
+        raise StartupError(
+            f"{url}: the server answers {error.code} {error.reason}; check url"
+        ) from error
+    except urllib.error.URLError as error:
+        kind = _CutError if start else _UnreachableError
+        raise kind(str(error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
         raise _CutError(str(error) or type(error).__name__) from error
     with response:
         total = _measure_total(response, start)
-        if response.status != http.client.PARTIAL_CONTENT:
-            # The server does not do ranges: it sends the whole file again.
-            stream.truncate(0)
-        _copy(response, stream, total=total, on_bytes=on_bytes)
+        if response.status == http.client.PARTIAL_CONTENT:
+            _copy(response, stream, total=total, on_bytes=on_bytes)
+            return
+        # What the server does not do by ranges it sends anew as a whole.
+        stream.truncate(0)
+        try:
+            _copy(response, stream, total=total, on_bytes=on_bytes)
+        except _CutError as error:
+            if start:
+                raise _RestartError(str(error)) from error
+            raise
 
 
 def _measure_total(response: http.client.HTTPResponse, start: int) -> int | None:

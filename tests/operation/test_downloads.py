@@ -174,7 +174,7 @@ def test_a_file_that_was_complete_but_not_renamed_is_only_verified(
 
 def test_a_missing_file_on_the_server_is_said_at_once(serve: Serve, tmp_path: Path) -> None:
     behavior = Behavior(status=404)
-    with pytest.raises(StartupError, match="answers 404"):
+    with pytest.raises(StartupError, match=r"answers 404 .*; check url"):
         download(serve(behavior), tmp_path / "graph.pb")
     assert len(behavior.asked) == 1
 
@@ -187,8 +187,20 @@ def test_a_server_in_trouble_is_asked_again_and_then_given_up(serve: Serve, tmp_
 
 
 def test_nobody_listening_is_said_with_the_url(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match=r"127\.0\.0\.1:9/graph"):
+    told = r"cannot connect to http://127\.0\.0\.1:9/graph\.pb \(.*refused\); check url"
+    with pytest.raises(StartupError, match=told):
         download("http://127.0.0.1:9/graph.pb", tmp_path / "graph.pb")
+
+
+def test_a_host_that_is_unknown_is_said_with_the_url(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"cannot connect to http://nowhere\.invalid/g\.pb"):
+        download("http://nowhere.invalid/g.pb", tmp_path / "graph.pb")
+
+
+def test_a_server_that_never_goes_on_is_told_to_be_one(serve: Serve, tmp_path: Path) -> None:
+    url = serve(Behavior(cuts=[70_000] * HASTE.attempts, ranges=False))
+    with pytest.raises(StartupError, match=r"cut after 70000 bytes .*the server does not resume"):
+        download(url, tmp_path / "graph.pb")
 
 
 def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> None:
