@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dsapi.cli.folders import require_folder
 from dsapi.cli.options import tell_skipped, warn
 from dsapi.settings.values import check_model_names
-
-if TYPE_CHECKING:
-    from dsapi.training.photos import Collection
 
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
 
@@ -109,15 +106,6 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _warn_of_unmeasured(collection: Collection) -> None:
-    """Tell before hours of work of which labels the figures will say nothing."""
-    if collection.unmeasured:
-        warn(
-            f"no held-out photo shows {', '.join(collection.unmeasured)}: the figures say nothing "
-            "of them; add photos"
-        )
-
-
 def _require_folders(output: Path, work_dir: Path) -> None:
     """See before hours of work that what comes out can be written."""
     require_folder(output / "models", option="--output")
@@ -154,13 +142,14 @@ def image(
 
     from dsapi.training.images import card, training
     from dsapi.training.images.config import read_config
-    from dsapi.training.photos import count_skipped_files, read_photos
+    from dsapi.training.photos import count_skipped_files, describe_unmeasured, read_photos
 
     settings = read_config(config)
     _require_folders(output, work_dir)
     collection = read_photos(data, seed=settings.seed)
     tell_skipped(count_skipped_files(data))
-    _warn_of_unmeasured(collection)
+    if gap := describe_unmeasured(collection):
+        warn(gap)
     trained = training.train_images(
         collection,
         settings,

@@ -96,6 +96,16 @@ def count_skipped_files(data: Path) -> int:
     return count_skipped(data) if data.is_dir() else 0
 
 
+def describe_unmeasured(collection: Collection) -> str | None:
+    """Tell, before hours of work, of which labels the figures will say nothing."""
+    if not collection.unmeasured:
+        return None
+    return (
+        f"no held-out photo shows {', '.join(collection.unmeasured)}: the figures say nothing of "
+        "them; add photos"
+    )
+
+
 def _check(collection: Collection, data: Path) -> None:
     check_labels(collection.labels, where=str(data))
     seen = {label for photo in collection.train for label in photo.labels}

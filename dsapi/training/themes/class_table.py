@@ -45,6 +45,19 @@ def read_class_table(labels: Sequence[str], path: Path = TABLE) -> NDArray[np.fl
     return table
 
 
+def describe_gaps(labels: Sequence[str], path: Path = TABLE) -> str | None:
+    """Tell if the table knows too few of the labels to be of use; each is a theme by its name."""
+    known = read_class_table(labels, path).sum(axis=0).tolist()
+    missing = [label for label, found in zip(labels, known, strict=True) if not found]
+    if len(missing) <= len(labels) / 2:
+        return None
+    return (
+        f"{len(missing)} of {len(labels)} labels are no theme of {path.name}, such as "
+        f"{missing[0]!r}: ImageNet's classes say nothing of them; name labels as there, or use "
+        "`dsapi train image`"
+    )
+
+
 def learn_shares(
     table: NDArray[np.float32],
     groups: NDArray[np.float32],

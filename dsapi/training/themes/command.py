@@ -15,9 +15,10 @@ from rich.table import Table as TextTable
 
 from dsapi.prediction.labels import format_labels
 from dsapi.training.freezing import write_atomically
-from dsapi.training.photos import read_photos
+from dsapi.training.photos import describe_unmeasured, read_photos
 from dsapi.training.themes import card as cards
 from dsapi.training.themes import training
+from dsapi.training.themes.class_table import describe_gaps
 from dsapi.training.themes.fits import Plan
 from dsapi.training.themes.sources import mean_of_pairs
 
@@ -31,12 +32,14 @@ def run(
     if only_measure:
         plan = replace(plan, last_recipe=replace(plan.last_recipe, epochs=0))
     collection = read_photos(data)
+    console = Console(markup=False, soft_wrap=True)
+    for gap in filter(None, (describe_unmeasured(collection), describe_gaps(collection.labels))):
+        console.print(f"warning: {gap}")
     graph = (work_dir if only_measure else output / "models") / "themeClassifier.pb"
     trained = training.train_themes(
         collection, weights=weights, work_dir=work_dir, graph=graph, plan=plan
     )
     minutes = (time.monotonic() - started) / 60
-    console = Console(markup=False, soft_wrap=True)
     show_figures(trained.measured, collection.labels, console)
     if only_measure:
         return

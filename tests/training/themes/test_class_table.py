@@ -7,7 +7,12 @@ from dsapi.training.calibration import (
     fit_temperature,
     softmax,
 )
-from dsapi.training.themes.class_table import learn_shares, read_class_table, score_themes
+from dsapi.training.themes.class_table import (
+    describe_gaps,
+    learn_shares,
+    read_class_table,
+    score_themes,
+)
 
 TEDDY, TABBY = 850, 281
 LABELS = Path(__file__).parents[3] / "labels" / "themes.txt"
@@ -20,6 +25,14 @@ def test_the_table_names_only_labels_there_are() -> None:
     assert table[TEDDY].nonzero()[0].tolist() == [labels.index("Toys")]
     assert table[TABBY].nonzero()[0].tolist() == [labels.index("Pets")]
     assert (table.sum(axis=1) > 0).sum() > 850
+
+
+def test_labels_that_the_table_does_not_know_are_warned_of_where_they_are_most() -> None:
+    assert describe_gaps(LABELS.read_text("utf-8").splitlines()) is None
+    assert describe_gaps(("Toys", "Pets", "toys")) is None
+    told = describe_gaps(("Toys", "pets", "shoes"))
+    assert told is not None
+    assert "2 of 3 labels are no theme of imagenet_themes.yaml, such as 'pets'" in told
 
 
 def test_photos_correct_the_table() -> None:
