@@ -120,7 +120,7 @@ AnyFigures = SingleLabelFigures | MultiLabelFigures
 def measure_single_label(answers: Answers, labels: Sequence[str]) -> SingleLabelFigures:
     """Count everything about one kind of place; each photo has one label."""
     probabilities, truth = answers.probabilities, answers.truth.argmax(axis=1)
-    ranking = np.argsort(-probabilities, axis=1, kind="stable")
+    _, among_five = find_hits(probabilities, truth)
     bins = measure_calibration(probabilities.max(axis=1), answers.right)
     by_label = _measure_labels(answers, labels)
     return SingleLabelFigures(
@@ -131,7 +131,7 @@ def measure_single_label(answers: Answers, labels: Sequence[str]) -> SingleLabel
         labels=by_label,
         bins=bins,
         top1=float(answers.right.mean()),
-        top5=float((ranking[:, :5] == truth[:, None]).any(axis=1).mean()),
+        top5=float(among_five.mean()),
         balanced_top1=_average(each.recall for each in by_label),
         mean_probability=float(probabilities.max(axis=1).mean()),
         confusions=_rank_confusions(count_confusions(answers), labels),
@@ -159,6 +159,25 @@ def measure_multi_label(answers: Answers, labels: Sequence[str]) -> MultiLabelFi
         macro_f1=_average(_measure_f1(said[:, shown], truth[:, shown])),
         mean_average_precision=_average(each.average_precision for each in by_label),
     )
+
+
+def find_hits(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell where the one right label comes first, and where it is among the first five.
+
+    Ties are ranked as in serving, by the labels' order.
+
+    Args:
+        probabilities: ``float32 [n, labels]``, or logits.
+        labels: the right ones, ``int64 [n]``.
+
+    Returns:
+        Two of ``bool [n]``.
+    """
+    ranking = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+    hits = ranking == labels[:, None]
+    return hits[:, 0], hits.any(axis=1)
 
 
 def count_confusions(answers: Answers) -> NDArray[np.int64]:

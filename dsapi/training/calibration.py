@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.evaluation.figures import measure_calibration, sum_up_calibration
+from dsapi.prediction.ranking import activate
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn logits ``[n, labels]`` into probabilities of the same shape."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    """Turn logits ``[n, labels]`` into probabilities of the same shape, as serving does."""
+    return activate(logits, "softmax")
 
 
 def fit_temperature(

@@ -12,7 +12,7 @@ from PIL import Image
 from dsapi.evaluation.answers import Answers, Questions
 from dsapi.evaluation.comparison import compare_answers
 from dsapi.evaluation.evaluation import evaluate_model
-from dsapi.evaluation.figures import measure_single_label
+from dsapi.evaluation.figures import find_hits, measure_single_label
 from dsapi.evaluation.photos import LabeledPhoto, read_photos
 from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model, load_model
@@ -159,6 +159,13 @@ def test_a_label_without_photos_has_no_recall_and_does_not_count_in_the_mean() -
     assert [each.recall for each in figures.labels] == [1.0, None, None]
     assert [each.precision for each in figures.labels] == [1.0, None, None]
     assert figures.balanced_top1 == 1.0
+
+
+def test_labels_of_the_same_probability_are_ranked_in_their_order() -> None:
+    probabilities = np.full((3, 7), 0.1, np.float32)
+    first, among_five = find_hits(probabilities, np.array([0, 4, 5]))
+    assert first.tolist() == [True, False, False]
+    assert among_five.tolist() == [True, True, False]
 
 
 def test_a_clearly_better_model_is_significant_and_a_lucky_one_is_not() -> None:

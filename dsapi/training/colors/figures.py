@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.evaluation.figures import find_hits
 from dsapi.training.calibration import expected_calibration_error
 from dsapi.training.colors.camera import PATCH_PX
 from dsapi.training.colors.names import COLOR_LABELS, ColorSurvey, mark_held_out
@@ -70,7 +71,7 @@ def measure_figures(
         recall=recall,
         whitened=count_whitened(namer, patches) + count_whitened(namer, draw_swatches(survey.lab)),
         jpeg_kept=float((namer(compressed).argmax(axis=1) == answers).mean()),
-        calibration_error=measure_calibration(namer, fresh, seed=seed),
+        calibration_error=measure_calibration_error(namer, fresh, seed=seed),
     )
 
 
@@ -86,12 +87,10 @@ def measure_plain_agreement(namer: Namer, survey: ColorSurvey) -> tuple[float, f
     clear = survey.select(majority >= 0.5)
     weights = majority[majority >= 0.5]
     wanted = clear.shares.argmax(axis=1)
-    ranking = (-namer(draw_swatches(clear.lab))).argsort(axis=1, kind="stable")
-    first = ranking[:, 0] == wanted
-    fifth = (ranking[:, :5] == wanted[:, None]).any(axis=1)
+    first, among_five = find_hits(namer(draw_swatches(clear.lab)), wanted)
     return (
         float(np.average(first, weights=weights)),
-        float(np.average(fifth, weights=weights)),
+        float(np.average(among_five, weights=weights)),
         len(wanted),
     )
 
@@ -106,7 +105,7 @@ def count_whitened(namer: Namer, patches: NDArray[np.uint8]) -> int:
     return int(turned.sum())
 
 
-def measure_calibration(namer: Namer, fresh: PatchSet, *, seed: int) -> float:
+def measure_calibration_error(namer: Namer, fresh: PatchSet, *, seed: int) -> float:
     """Expected calibration error of the top label against answers drawn from the shares."""
     rng = np.random.default_rng(seed)
     draws = rng.random((len(fresh.shares), 1))

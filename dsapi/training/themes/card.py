@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
-
+from dsapi.evaluation.figures import find_hits
 from dsapi.training.calibration import expected_calibration_error
 from dsapi.training.photos import Collection
 from dsapi.training.themes.fits import Plan
@@ -28,11 +27,10 @@ class Figures:
 
 def summarize(measured: Measured) -> Figures:
     """Compute the val figures."""
-    order = np.argsort(-measured.val_probabilities, axis=1)[:, :5]
-    hits = order == measured.val_labels[:, None]
+    first, among_five = find_hits(measured.val_probabilities, measured.val_labels)
     return Figures(
-        float(hits[:, 0].mean()),
-        float(hits.any(axis=1).mean()),
+        float(first.mean()),
+        float(among_five.mean()),
         expected_calibration_error(measured.val_probabilities, measured.val_labels),
     )
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.evaluation.figures import find_hits
+
 LEAST_OF_SOURCE = 25
 """Photos of a theme that a source must have to count as a theme-source pair."""
 
@@ -81,9 +83,7 @@ def score_pairs(
     ``probabilities`` is float32 ``[n, labels]``, row by row what a network said that had not
     seen the row's source. Worst pair first.
     """
-    order = np.argsort(-probabilities, axis=1)[:, :5]
-    first = order[:, 0] == labels
-    five = (order == labels[:, None]).any(axis=1)
+    first, five = find_hits(probabilities, labels)
     totals = Counter(labels.tolist())
     counts = Counter(zip(labels.tolist(), sources, strict=True))
     names = np.array(sources)
