@@ -210,11 +210,7 @@ def load_model(
             options=options,
         )
         size, flat = _input_layout(graph, spec)
-        if graph.output_size is not None and graph.output_size != len(labels):
-            raise StartupError(
-                f"{spec.graph} gives {graph.output_size} scores, {spec.labels} has {len(labels)} "
-                "labels; use the labels that the graph was trained with"
-            )
+        _check_output(graph, spec, labels=len(labels))
     except StartupError as error:
         raise StartupError(f"[models.{name}] {error}") from error
     return Model(
@@ -245,6 +241,14 @@ def _hash(spec: ModelSpec) -> str:
             "put the expected file there, or correct the setting"
         )
     return digest
+
+
+def _check_output(graph: Graph, spec: ModelSpec, *, labels: int) -> None:
+    if graph.output_size not in (None, labels):
+        raise StartupError(
+            f"{spec.graph} gives {graph.output_size} scores, {spec.labels} has {labels} "
+            "labels; use the labels that the graph was trained with"
+        )
 
 
 def _input_layout(graph: Graph, spec: ModelSpec) -> tuple[tuple[int, int], bool]:

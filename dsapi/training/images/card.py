@@ -114,19 +114,37 @@ def write_card(
         )
     )
     settings = "\n".join(f"    {key}: {value}" for key, value in config.model_dump().items())
-    return f"""\
+    return _CARD.format(
+        name=name,
+        graph=graph,
+        size_mb=graph.size_bytes / 1e6,
+        labels=len(collection.labels),
+        config=config,
+        weights=weights,
+        activation=activation,
+        train=len(collection.train),
+        held_out=len(collection.val),
+        epochs=epochs,
+        settings=settings,
+        accuracy=describe_accuracy(figures, activation),
+        figures=figures,
+        rows=rows,
+        section=_indent(write_section(name).splitlines()),
+    )
+
+
+_CARD = """\
 # {graph.path.name}
 
-Tells {len(collection.labels)} labels apart. Version `{graph.version}`, \
-{graph.size_bytes / 1e6:.1f} MB, float32.
+Tells {labels} labels apart. Version `{graph.version}`, {size_mb:.1f} MB, float32.
 
 - Input `image`: float32 `[n, {config.size}, {config.size}, 3]`, RGB 0-255; scaling is inside.
-- Output `probabilities`: float32 `[n, {len(collection.labels)}]`, order of `labels/{name}.txt`.
+- Output `probabilities`: float32 `[n, {labels}]`, order of `labels/{name}.txt`.
 - Network: {config.backbone}, starting weights: {weights}; ends in {activation}.
 
 ## Data and command
 
-{len(collection.train)} photos to learn from, {len(collection.val)} held out; {epochs} epochs.
+{train} photos to learn from, {held_out} held out; {epochs} epochs.
 
     dsapi train image {name} --data DATA --weights {weights} --config FILE.yaml
 
@@ -136,9 +154,8 @@ with
 
 ## Figures
 
-On {len(collection.val)} held-out photos, 80 % crop at a random point:
-{describe_accuracy(figures, activation)}, expected calibration error
-{figures.calibration_error:.3f}.
+On {held_out} held-out photos, 80 % crop at a random point: {accuracy}, \
+expected calibration error {figures.calibration_error:.3f}.
 
 | label | recall | precision |
 |---|---|---|
@@ -149,7 +166,7 @@ others: expect less on photos from elsewhere, and measure it with `dsapi evaluat
 
 ## Serving
 
-{_indent(write_section(name).splitlines())}
+{section}
 """
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from dsapi.errors import StartupError
 from dsapi.prediction.labels import format_labels
 from dsapi.training.calibration import fit_temperature
 from dsapi.training.checkpoint import Checkpoint
-from dsapi.training.epochs import plot_curves
+from dsapi.training.epochs import EpochFigures, plot_curves
 from dsapi.training.freezing import (
     FrozenGraph,
     check_freezable,
@@ -67,9 +68,7 @@ def train_images(
     import keras
 
     keras.utils.set_random_seed(config.seed)
-    if weights == "none":  # nothing is known that has to be kept
-        update = {"frozen_epochs": 0, "backbone_rate": config.learning_rate}
-        config = config.model_copy(update=update)
+    config = _settle(config, weights)
     activation = choose_activation(collection, config)
     classifier = build_classifier(config, weights=weights, labels=len(collection.labels))
     run = _describe_run(collection, config, weights)
@@ -88,22 +87,46 @@ def train_images(
         input_name="image",
     )
     figures = cards.measure(logits / np.float32(temperature), targets, activation)
-    card = output / "models" / f"{name}.md"
+    trained = TrainedImages(graph, output / "models" / f"{name}.md", activation, figures)
+    _write_results(
+        trained, history, name=name, collection=collection, config=config, weights=weights
+    )
+    checkpoint.remove()
+    return trained
+
+
+def _settle(config: ImageConfig, weights: str) -> ImageConfig:
+    if weights != "none":
+        return config
+    # Nothing is known that has to be kept.
+    update = {"frozen_epochs": 0, "backbone_rate": config.learning_rate}
+    return config.model_copy(update=update)
+
+
+def _write_results(
+    trained: TrainedImages,
+    history: Sequence[EpochFigures],
+    *,
+    name: str,
+    collection: Collection,
+    config: ImageConfig,
+    weights: str,
+) -> None:
+    """Write what stands beside the graph: card, curves and labels."""
+    models = trained.card.parent
     text = cards.write_card(
         name=name,
-        graph=graph,
+        graph=trained.graph,
         collection=collection,
         config=config,
         weights=weights,
         epochs=len(history),
-        activation=activation,
-        figures=figures,
+        activation=trained.activation,
+        figures=trained.figures,
     )
-    write_atomically(card, text.encode())
-    plot_curves(history, output / "models" / f"{name}-curves.png", title=name)
-    write_atomically(output / "labels" / f"{name}.txt", format_labels(collection.labels))
-    checkpoint.remove()
-    return TrainedImages(graph, card, activation, figures)
+    write_atomically(trained.card, text.encode())
+    plot_curves(history, models / f"{name}-curves.png", title=name)
+    write_atomically(models.parent / "labels" / f"{name}.txt", format_labels(collection.labels))
 
 
 def _describe_run(collection: Collection, config: ImageConfig, weights: str) -> str:
