@@ -1,7 +1,7 @@
-"""The checkpoint of a training by epochs: one file from which it goes on when it was cut.
+"""The checkpoint of a training: one file from which it goes on when it was cut.
 
-Enters: a network's and its optimizers' variables, and a few arrays. Leaves: the same, in a run
-that agrees on data and settings. Called by ``dsapi train colors`` and ``train image``.
+Enters: a network's and its optimizers' variables, or only arrays. Leaves: the same, in a run that
+agrees on data and settings. Called by every ``dsapi train``.
 """
 
 from __future__ import annotations

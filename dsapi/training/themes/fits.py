@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training.freezing import write_atomically
+from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.photos import Collection, label_indices
 from dsapi.training.themes import efficientnet
 from dsapi.training.themes.activations import Activations, Cache, Variants
@@ -197,6 +197,16 @@ def _fit(
     return fitting.run(table, report)
 
 
+def _fit_once(fit: Callable[[], Fitted], checkpoint: Checkpoint) -> Fitted:
+    """Fit, or give what was fitted before."""
+    saved = checkpoint.restore(())
+    if saved is not None:
+        return Fitted.unpack(saved)
+    fitted = fit()
+    checkpoint.save((), **fitted.pack())
+    return fitted
+
+
 def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> list[Fold]:
     """Fit one network per fold without its sources; finished ones are read from disk."""
     plan = material.plan
@@ -204,22 +214,20 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
     name = f"folds-{_digest_fits(plan, without=('last_fits', 'last_recipe', 'last_variants'))}"
     folds = []
     for number in range(plan.folds):
-        saved = checkpoints / name / f"{number}.pickle"
         seen = np.flatnonzero(fold_of != number)
         chosen = np.random.default_rng(plan.seed + number).random(len(seen)) < plan.held_out
         kept, known = seen[~chosen], seen[chosen]
-        if not saved.is_file():
-            fitted = _fit(
-                material,
-                kept,
-                recipe=replace(plan.recipe, seed=plan.seed + number),
-                counts=plan.fold_variants,
-                start=None,
-                progress=progress,
-                name=f"fold {number + 1} of {plan.folds}",
-            )
-            write_atomically(saved, pickle.dumps(fitted))
-        fitted = pickle.loads(saved.read_bytes())
+        fit = partial(
+            _fit,
+            material,
+            kept,
+            recipe=replace(plan.recipe, seed=plan.seed + number),
+            counts=plan.fold_variants,
+            start=None,
+            progress=progress,
+            name=f"fold {number + 1} of {plan.folds}",
+        )
+        fitted = _fit_once(fit, Checkpoint(checkpoints / name / f"{number}.npz", run=name))
         folds.append(Fold(fitted, kept, np.flatnonzero(fold_of == number), known))
     return folds
 
@@ -266,19 +274,17 @@ def fit_last(
     name = f"last-{_digest_fits(plan, without=('last_fits',))}"
     fits = []
     for number in range(plan.last_fits):
-        saved = checkpoints / name / f"{number}.pickle"
-        if not saved.is_file():
-            fitted = _fit(
-                material,
-                np.arange(len(material.labels)),
-                recipe=replace(plan.last_recipe, seed=plan.seed + 99 + number),
-                counts=plan.last_variants,
-                start=start,
-                progress=progress,
-                name=f"all sources, {number + 1} of {plan.last_fits}",
-            )
-            write_atomically(saved, pickle.dumps(fitted))
-        fits.append(pickle.loads(saved.read_bytes()))
+        fit = partial(
+            _fit,
+            material,
+            np.arange(len(material.labels)),
+            recipe=replace(plan.last_recipe, seed=plan.seed + 99 + number),
+            counts=plan.last_variants,
+            start=start,
+            progress=progress,
+            name=f"all sources, {number + 1} of {plan.last_fits}",
+        )
+        fits.append(_fit_once(fit, Checkpoint(checkpoints / name / f"{number}.npz", run=name)))
     return average(fits)
 
 

@@ -10,7 +10,7 @@ the running average of the weights, not the last ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.training.themes import efficientnet
+
+_BLOCKS = "blocks/"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,25 @@ class Fitted:
     blocks: efficientnet.Folded
     head: efficientnet.Layer
     groups: efficientnet.Layer
+
+    def pack(self) -> dict[str, NDArray[np.float32]]:
+        """Give all arrays by name, for a checkpoint."""
+        layers = {f"{_BLOCKS}{name}": layer for name, layer in self.blocks.items()}
+        layers |= {"head": self.head, "groups": self.groups}
+        parts = {f"{name}/kernel": kernel for name, (kernel, _) in layers.items()}
+        return parts | {f"{name}/bias": bias for name, (_, bias) in layers.items()}
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Fitted:
+        """Put together again what `pack` gave."""
+        names = [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]
+        layers = {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in names}
+        blocks = {name: layer for name, layer in layers.items() if name.startswith(_BLOCKS)}
+        return cls(
+            {name.removeprefix(_BLOCKS): layer for name, layer in blocks.items()},
+            head=layers["head"],
+            groups=layers["groups"],
+        )
 
 
 Report = Callable[[int, float, float], None]

@@ -92,15 +92,15 @@ def test_an_interrupted_training_goes_on_from_its_checkpoints(
 ) -> None:
     work = tmp_path / "work"
     shutil.copytree(trained.graph.path.parents[1] / "work", work)
-    for saved in work.rglob("1.pickle"):
+    for saved in work.rglob("1.npz"):
         saved.unlink()
-    kept = next(work.rglob("folds-*/0.pickle"))
+    kept = next(work.rglob("folds-*/0.npz"))
     before = kept.stat().st_mtime_ns
     resumed = train_themes(
         read_photos(data), weights=weights, work_dir=work, graph=tmp_path / "a.pb", plan=PLAN
     )
     assert kept.stat().st_mtime_ns == before
-    assert len(list(work.rglob("*.pickle"))) == 4
+    assert len([*work.rglob("folds-*/*.npz"), *work.rglob("last-*/*.npz")]) == 4
     np.testing.assert_allclose(
         resumed.measured.val_probabilities, trained.measured.val_probabilities, atol=1e-3
     )
