@@ -200,6 +200,12 @@ class DeadlineExceeded(RequestError):
     code = "deadline_exceeded"
 
 
+def quote(value: object, *, most: int = 60) -> str:
+    """Show a value in a message, cut where a caller sent too much of it."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def first_line(error: BaseException) -> str:
     """Give the first line of a library's message; the name of its kind where there is none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

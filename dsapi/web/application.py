@@ -10,7 +10,7 @@ from typing import Any
 import cherrypy
 from cherrypy._cpwsgi import ExceptionTrapper
 
-from dsapi.errors import BadParameter, MethodNotAllowed, NotFound, NotReady
+from dsapi.errors import BadParameter, MethodNotAllowed, NotFound, NotReady, quote
 from dsapi.operation.metrics import CONTENT_TYPE
 from dsapi.operation.reload import ReloadReport
 from dsapi.web.access import Access
@@ -175,7 +175,7 @@ def build_application(
 
 def _find_nothing() -> bytes:
     """Say that there is no such path; CherryPy's own exception would keep the request alive."""
-    raise NotFound(f"there is no {cherrypy.serving.request.path_info}")
+    raise NotFound(f"there is no {quote(cherrypy.serving.request.path_info)}")
 
 
 def _refuse_method() -> bytes:
@@ -183,14 +183,16 @@ def _refuse_method() -> bytes:
     request = cherrypy.serving.request
     permitted = ", ".join(_FILE_METHODS)
     cherrypy.serving.response.headers["Allow"] = permitted
-    raise MethodNotAllowed(f"{request.path_info} takes {permitted}, not {request.method}")
+    raise MethodNotAllowed(
+        f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}"
+    )
 
 
 def _refuse_parameters() -> bytes:
     """Say that a path takes no parameters: a misspelt one must not be passed over."""
     request = cherrypy.serving.request
     raise BadParameter(
-        f"{request.path_info} takes no parameters, got {request.query_string[:60]!r}"
+        f"{request.path_info} takes no parameters, got {quote(request.query_string)}"
     )
 
 

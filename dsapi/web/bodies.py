@@ -22,6 +22,7 @@ from dsapi.errors import (
     LengthRequired,
     MissingImage,
     TooLarge,
+    quote,
 )
 from dsapi.prediction.deadline import Deadline
 
@@ -273,7 +274,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for name, value in pairs:
         if _SURROGATE.search(name):
-            raise BadParameter(f"the name {name[:40]!a} is no text")
+            raise BadParameter(f"the name {quote(name)} is no text")
         if name in mapping:
             raise _twice(name)
         mapping[name] = value
@@ -282,11 +283,11 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _twice(name: str, where: str = "") -> BadRequest:
     kind = MissingImage if name in _PICTURE_FIELDS else BadParameter
-    return kind(f"{name[:40]} came twice{where}")
+    return kind(f"{quote(name)} came twice{where}")
 
 
 def _check_name(name: str, known: Collection[str]) -> None:
     """Refuse a parameter that there is not: a misspelt one must not be passed over."""
     if name not in _PICTURE_FIELDS and name not in known:
         there = ", ".join((*_PICTURE_FIELDS, *known))
-        raise BadParameter(f"unknown parameter {name[:40]!r}; there are {there}")
+        raise BadParameter(f"unknown parameter {quote(name)}; there are {there}")

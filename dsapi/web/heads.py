@@ -7,6 +7,8 @@ body. Used by `dsapi.web.http_server`.
 import re
 from typing import Any
 
+from dsapi.errors import quote
+
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, section 5.5: in a value, what reads them differently is deceived.
 _FORBIDDEN = re.compile(rb"[\0\r\n]")
@@ -43,8 +45,8 @@ class HeadReader:
             hdict[name] = hdict[name] + b", " + value if name in hdict else value
         length = hdict.get(b"Content-Length")
         if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
-            shown = length[:40].decode("latin-1")
-            raise ValueError(f"Content-Length must be a number of bytes, got {shown!r}")
+            shown = quote(length.decode("latin-1"))
+            raise ValueError(f"Content-Length must be a number of bytes, got {shown}")
         if length is not None and b"Transfer-Encoding" in hdict:
             raise ValueError("Content-Length and Transfer-Encoding came both")
         return hdict

@@ -8,7 +8,14 @@ from typing import Any
 import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
 
-from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError, Unauthorized
+from dsapi.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    Unauthorized,
+    quote,
+)
 
 _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -85,11 +92,11 @@ def respond_to_status(status: str, message: str, **_: Any) -> bytes:
     number = int(status.split()[0])
     code, detail = "bad_request", message
     if number == http.HTTPStatus.NOT_FOUND:
-        code, detail = NotFound.code, f"there is no {request.path_info}"
+        code, detail = NotFound.code, f"there is no {quote(request.path_info)}"
     elif number == http.HTTPStatus.METHOD_NOT_ALLOWED:
         permitted = response.headers.get("Allow", "")
         code = MethodNotAllowed.code
-        detail = f"{request.path_info} takes {permitted}, not {request.method}"
+        detail = f"{request.path_info} takes {permitted}, not {quote(request.method)}"
     elif number >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         code, detail = InternalError.code, "the service failed on this request"
     response.headers["Content-Type"] = CONTENT_TYPE

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from queue import Empty
 
-from dsapi.errors import BadParameter, CallerGone, InternalError, StartupError
+from dsapi.errors import BadParameter, CallerGone, InternalError, StartupError, quote
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
@@ -191,7 +191,7 @@ class Worker(threading.Thread):
         if missing := [name for name in request.models if name not in self._sessions]:
             # It was configured when the request came, and a reload has taken it away since.
             known = ", ".join(self._sessions)
-            raise BadParameter(f"models must be among {known}; got {missing[0]!r}")
+            raise BadParameter(f"models must be among {known}; got {quote(missing[0])}")
         prediction = predict(
             request,
             models=self._sessions,

@@ -84,12 +84,12 @@ CASES = {
     "percent": Case(400, "bad_point", "0 and 100 percent", query="x=100.1&y=0&unit=percent"),
     "unknown": Case(400, "bad_parameter", "unknown parameter 'units'", query="units=percent"),
     "unit": Case(400, "bad_parameter", "'px' or 'percent'", query="unit=cm"),
-    "unknown long": Case(400, "bad_parameter", f"'{'u' * 40}'; there are", query="u" * 900 + "=1"),
+    "unknown long": Case(400, "bad_parameter", f"'{'u' * 58}…; there are", query="u" * 900 + "=1"),
     "top 0": Case(400, "bad_parameter", "whole number between 1 and 50, got '0'", query="top=0"),
     "top 51": Case(400, "bad_parameter", "whole number between 1 and 50, got '51'", query="top=51"),
     "top 1.5": Case(400, "bad_parameter", "between 1 and 50, got '1.5'", query="top=1.5"),
     "top long": Case(
-        400, "bad_parameter", f"between 1 and 50, got '{'9' * 56}…", query=f"top={'9' * 5000}"
+        400, "bad_parameter", f"between 1 and 50, got '{'9' * 58}…", query=f"top={'9' * 5000}"
     ),
     "top longer": Case(
         400, "bad_parameter", "and 50, got '999", f'{{"path": "a", "top": {"9" * 5000}}}', "", JSON
@@ -112,8 +112,8 @@ CASES = {
         400, "bad_parameter", "models.0 must be a name, got 1", image_json(models=[1]), "", JSON
     ),
     "no model": Case(400, "bad_parameter", "models must be among", query="models="),
-    "twice": Case(400, "bad_parameter", "x came twice", query="x=1&x=2&y=1"),
-    "both places": Case(400, "bad_parameter", "x came twice", image_json(x=1, y=1), "x=2", JSON),
+    "twice": Case(400, "bad_parameter", "'x' came twice", query="x=1&x=2&y=1"),
+    "both places": Case(400, "bad_parameter", "'x' came twice", image_json(x=1, y=1), "x=2", JSON),
     "no UTF-8": Case(400, "bad_request", "query string is malformed", query="x=%ff&y=1"),
     "empty body": Case(400, "missing_image", "the body is empty", b""),
     "empty JSON": Case(400, "missing_image", "body is empty", b"", "", JSON),
@@ -121,9 +121,9 @@ CASES = {
     "no field": Case(400, "missing_image", "no picture came", "x=1&y=1", "", FORM),
     "two": Case(400, "missing_image", "both image and path", image_json(path="a"), "", JSON),
     "two raw": Case(400, "missing_image", "both image and path", query="path=a.png"),
-    "two raw images": Case(400, "missing_image", "image came twice", query="image=AA=="),
+    "two raw images": Case(400, "missing_image", "'image' came twice", query="image=AA=="),
     "two places": Case(
-        400, "missing_image", "image came twice, in the query", image_json(), "image=AA==", JSON
+        400, "missing_image", "'image' came twice, in the query", image_json(), "image=AA==", JSON
     ),
     "empty base64": Case(400, "missing_image", "0 bytes", '{"image": ""}', "", JSON),
     "base64": Case(400, "bad_request", "no valid base64", '{"image": "?"}', "", JSON),
@@ -134,7 +134,7 @@ CASES = {
     "JSON": Case(400, "bad_request", "no valid JSON", "{", "", JSON),
     "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
     "JSON nested": Case(400, "bad_request", "no valid JSON", "[" * 100_000, "", JSON),
-    "JSON twice": Case(400, "missing_image", "path came twice", '{"path":1,"path":2}', "", JSON),
+    "JSON twice": Case(400, "missing_image", "'path' came twice", '{"path":1,"path":2}', "", JSON),
     "JSON surrogate": Case(
         400, "bad_parameter", "no text", '{"image": "AA==", "\\ud800": 1}', "", JSON
     ),
@@ -158,7 +158,7 @@ CASES = {
     "upload as x": Case(
         400, "bad_request", "x is not UTF-8", UPLOAD_ELSEWHERE.replace(b"%b", b"x"), "", UPLOAD
     ),
-    "two images": Case(400, "missing_image", "image came twice", UPLOAD_TWICE, "", UPLOAD),
+    "two images": Case(400, "missing_image", "'image' came twice", UPLOAD_TWICE, "", UPLOAD),
     "type of mail": Case(
         400, "bad_parameter", "unknown", JPEG, "a=1", {"Content-Type": "=?utf-8?q?=ff?="}
     ),
@@ -181,10 +181,16 @@ CASES = {
     "path folder": Case(404, "path_not_found", "no such picture", '{"path": "."}', "", JSON),
     "path empty": Case(400, "bad_parameter", "path must name", '{"path": ""}', "", JSON),
     "path NUL": Case(400, "bad_parameter", "path must name", '{"path": "a\\u0000"}', "", JSON),
-    "nowhere": Case(404, "not_found", "there is no /v1/nothing", path="/v1/nothing"),
+    "nowhere": Case(404, "not_found", "there is no '/v1/nothing'", path="/v1/nothing"),
+    "nowhere long": Case(404, "not_found", f"'/{'n' * 57}…", path=f"/{'n' * 5000}"),
+    "nowhere among files": Case(
+        404, "not_found", "'/static/nnn", path=f"/static/{'n' * 5000}", method="GET", body=b""
+    ),
+    "method long": Case(405, "method_not_allowed", f"not '{'M' * 58}…", method="M" * 5000),
+    "twice long": Case(400, "bad_parameter", "… came twice", query=f"{'n' * 900}=1&" * 2),
     "below": Case(404, "not_found", "there is no", path="/v1/predictions/more"),
-    "slash": Case(404, "not_found", "there is no /v1/predictions/", path="/v1/predictions/"),
-    "translated": Case(404, "not_found", "no /openapi_json", path="/openapi_json", method="GET"),
+    "slash": Case(404, "not_found", "there is no '/v1/predictions/'", path="/v1/predictions/"),
+    "translated": Case(404, "not_found", "no '/openapi_json'", path="/openapi_json", method="GET"),
     "parameter of health": Case(
         400,
         "bad_parameter",
@@ -206,7 +212,7 @@ CASES = {
         405, "method_not_allowed", "", path="/docs/assets/swagger-ui.css", method="DELETE"
     ),
     "form of the page": Case(400, "bad_request", "its own form", "a=1", "", FORM, path="/"),
-    "strange": Case(405, "method_not_allowed", "not BREW", method="BREW"),
+    "strange": Case(405, "method_not_allowed", "not 'BREW'", method="BREW"),
     "text file": Case(415, "unsupported_media_type", "permitted format", b"hello" * 9),
     "PDF": Case(415, "unsupported_media_type", "permitted format", b"%PDF-1.7\n" + b"x" * 99),
     "ICO": Case(415, "unsupported_media_type", "permitted format", gif_as("ICO")),
@@ -280,6 +286,7 @@ def check_problem(answer: Answer, *, status: int, code: str, told: str) -> None:
     assert answer.status == status, answer.body
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json
+    assert len(problem["detail"]) < 300
     assert set(problem) == {"type", "title", "status", "code", "detail", "request_id"}
     assert problem["type"] == "about:blank"
     assert problem["status"] == status
