@@ -20,11 +20,8 @@ from numpy.typing import NDArray
 from dsapi.engines import EngineName, EngineOptions, Graph, Session, load_graph
 from dsapi.errors import ModelError, StartupError, first_line
 from dsapi.prediction.labels import read_labels
-from dsapi.prediction.ranking import activate
+from dsapi.prediction.ranking import activate, are_probabilities
 from dsapi.prediction.spec import ModelSpec
-
-# Probabilities computed in float32, or lower precision by setting, may end a little outside.
-_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -142,8 +139,7 @@ def _warm_up_crops(height: int, width: int) -> list[NDArray[np.uint8]]:
 
 
 def _check_probabilities(scores: NDArray[np.float32], graph: Path) -> None:
-    # NaN compares false with everything.
-    if not np.all((scores >= -_TOLERANCE) & (scores <= 1 + _TOLERANCE)):
+    if not are_probabilities(scores):
         raise StartupError(
             f"{graph} gives scores that are no probabilities "
             f"(from {scores.min():.4g} to {scores.max():.4g}); "
