@@ -34,6 +34,7 @@ class PredictionRequest:
         models: which to run, in this order.
         top: how many labels each.
         min_probability: labels below this are left out, 0 to 1.
+        listed: whether the points came as a list, of which an error has to name one.
     """
 
     image: bytes
@@ -42,6 +43,7 @@ class PredictionRequest:
     unit: Unit = "px"
     top: int = 5
     min_probability: float = 0.0
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,7 @@ def predict(
     watch = Stopwatch()
     with watch.time("decode"):
         opened = open_picture(request.image, limits)
-        points = tuple(
-            locate_point(asked, unit=request.unit, width=opened.width, height=opened.height)
-            for asked in request.points
-        )
+        points = _locate_points(request, opened)
         factor = _coarsest_factor(opened, [models[name].model for name in request.models])
         picture = opened.decode(factor, deadline)
     running = {}
@@ -159,6 +158,19 @@ def predict(
         results=tuple(_at_point(index, point, answers) for index, point in enumerate(points)),
         versions={name: models[name].model.version for name in request.models},
         timing_ms=watch.timing_ms,
+    )
+
+
+def _locate_points(request: PredictionRequest, picture: OpenPicture) -> tuple[Point, ...]:
+    return tuple(
+        locate_point(
+            asked,
+            unit=request.unit,
+            width=picture.width,
+            height=picture.height,
+            where=f"points.{index}." if request.listed else "",
+        )
+        for index, asked in enumerate(request.points)
     )
 
 

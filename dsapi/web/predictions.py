@@ -120,6 +120,7 @@ def predict_form(
         unit=parameters.unit,
         top=parameters.top,
         min_probability=parameters.min_probability,
+        listed=isinstance(parameters, BatchParameters),
     )
     request = cherrypy.serving.request
     caller_gone = request.wsgi_environ["dsapi.caller_gone"]

@@ -82,6 +82,9 @@ CASES = {
     "x alone": Case(400, "bad_point", "x came without y", query="x=1"),
     "y alone": Case(400, "bad_point", "y came without x", query="y=1"),
     "percent": Case(400, "bad_point", "0 and 100 percent", query="x=100.1&y=0&unit=percent"),
+    "percent by a hair": Case(
+        400, "bad_point", "got 100.00000000001", query="x=100.00000000001&y=0&unit=percent"
+    ),
     "unknown": Case(400, "bad_parameter", "unknown parameter 'units'", query="units=percent"),
     "unit": Case(400, "bad_parameter", "'px' or 'percent'", query="unit=cm"),
     "unknown long": Case(400, "bad_parameter", f"'{'u' * 58}…; there are", query="u" * 900 + "=1"),
@@ -270,7 +273,18 @@ CASES = {
         path="/v1/predictions/batch",
     ),
     "batch outside": Case(
-        400, "bad_point", "got 64", query="points=[[64,0]]", path="/v1/predictions/batch"
+        400,
+        "bad_point",
+        "points.1.x must be between 0 and 63, got 64",
+        query="points=[[63,0],[64,0]]",
+        path="/v1/predictions/batch",
+    ),
+    "batch of one outside": Case(
+        400,
+        "bad_point",
+        "points.0.y must be",
+        query="points=[[5,-1]]",
+        path="/v1/predictions/batch",
     ),
     "batch of x": Case(
         400, "bad_parameter", "unknown", query="points=[[1,1]]&x=1", path="/v1/predictions/batch"
