@@ -52,17 +52,16 @@ def read_image_file(path: str, *, roots: Sequence[Path], max_bytes: int) -> byte
     if not roots:
         raise PathForbidden("server paths are off: no image_roots are configured")
     _check_text(path)
-    inside = [
-        (root, resolved.relative_to(root))
-        for root in roots
-        if (resolved := _resolve(root, path)).is_relative_to(root)
-    ]
-    if not inside:
-        raise PathForbidden(f"path must stay below the image roots, got {_quote(path)}")
-    for root, below in inside:
-        if (data := _read_below(root, below, asked=path, max_bytes=max_bytes)) is not None:
-            return data
-    raise _not_found(path)
+    resolved = [(root, _resolve(root, path)) for root in roots]
+    for root, full in resolved:
+        if full.is_relative_to(root):
+            data = _read_below(root, full.relative_to(root), asked=path, max_bytes=max_bytes)
+            if data is not None:
+                return data
+    # An absolute path is outside of all roots but one, which is no leaving of the roots.
+    if all(any(map(full.is_relative_to, roots)) for _, full in resolved):
+        raise _not_found(path)
+    raise PathForbidden(f"path must stay below the image roots, got {_quote(path)}")
 
 
 def _check_text(path: str) -> None:
