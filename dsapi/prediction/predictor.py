@@ -35,6 +35,7 @@ class PredictionRequest:
         top: how many labels each.
         min_probability: labels below this are left out, 0 to 1.
         listed: whether the points came as a list, of which an error has to name one.
+        id: what the log calls the request.
     """
 
     image: bytes
@@ -44,6 +45,7 @@ class PredictionRequest:
     top: int = 5
     min_probability: float = 0.0
     listed: bool = False
+    id: str = "-"
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def _start_model(
     try:
         probabilities = open_model.start(crops)
     except ModelError as error:
-        failed = _report_failure(model, boxes, error)
+        failed = _report_failure(model, boxes, error, request=request)
         return lambda: failed
     return partial(_rank_labels, model, boxes, probabilities, request=request)
 
@@ -215,12 +217,12 @@ def _rank_labels(
     try:
         rows = probabilities()
     except ModelError as error:
-        return _report_failure(model, boxes, error)
+        return _report_failure(model, boxes, error, request=request)
     outcomes = [_rank_row(row, model, request) for row in rows]
     if reasons := [reason for _, reason in outcomes if reason is not None]:
         _LOGGER.error(
-            "model %s %s failed at %d of %d points: %s",
-            *(model.name, model.version, len(reasons), len(outcomes), reasons[0]),
+            "request %s: model %s %s failed at %d of %d points: %s",
+            *(request.id, model.name, model.version, len(reasons), len(outcomes), reasons[0]),
         )
     return _ModelAnswer(
         boxes,
@@ -243,11 +245,17 @@ def _rank_row(
         return (), str(error)
 
 
-def _report_failure(model: Model, boxes: tuple[Box, ...], error: ModelError) -> _ModelAnswer:
+def _report_failure(
+    model: Model, boxes: tuple[Box, ...], error: ModelError, *, request: PredictionRequest
+) -> _ModelAnswer:
     """Tell the caller that a model failed, and the log the reason, which is ours."""
     # Where in an engine's own code it failed is for debugging only.
     debugging = _LOGGER.isEnabledFor(logging.DEBUG)
-    _LOGGER.error("model %s %s failed: %s", model.name, model.version, error, exc_info=debugging)
+    _LOGGER.error(
+        "request %s: model %s %s failed: %s",
+        *(request.id, model.name, model.version, error),
+        exc_info=debugging,
+    )
     count = len(boxes)
     return _ModelAnswer(boxes, ranked=((),) * count, errors=(_FAILED,) * count)
 

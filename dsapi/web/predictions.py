@@ -111,6 +111,7 @@ def predict_form(
     Raises:
         RequestError: the picture, the point or a model is unusable, or there was no time.
     """
+    request = cherrypy.serving.request
     asked = PredictionRequest(
         _image(form, limits),
         points=parameters.asked_points,
@@ -121,13 +122,11 @@ def predict_form(
         top=parameters.top,
         min_probability=parameters.min_probability,
         listed=isinstance(parameters, BatchParameters),
+        id=str(request.unique_id),
     )
-    request = cherrypy.serving.request
     caller_gone = request.wsgi_environ["dsapi.caller_gone"]
     prediction = workers.predict(asked, deadline, caller_gone=caller_gone)
-    request.prediction = PredictionRecord(
-        prediction, str(request.unique_id), source=form.path or "body"
-    )
+    request.prediction = PredictionRecord(prediction, asked.id, source=form.path or "body")
     return prediction, str(uuid_utils.uuid7())
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from dsapi.settings import load_settings
 from tests.conftest import Answer, RunningServer, StartServer
+from tests.graphs import freeze_failing
 from tests.pictures import BLUE, GREEN, RED, encode, halves, photo, plain
 from tests.waiting import eventually
 
@@ -237,6 +238,21 @@ def test_every_prediction_logs_one_line_with_all_its_steps(
                  "decode_ms=", "themes_ms=", "colors_ms=", "total_ms="):  # fmt: skip
         assert part in line
     assert server.workers.models["themes"].version in line
+
+
+def test_the_log_says_of_which_request_a_model_failed(
+    tiny_config: Path, tmp_path: Path, start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    freeze_failing(tmp_path / "colors.pb")
+    models = tiny_config.parent / "models"
+    text = tiny_config.read_text(encoding="utf-8").replace('"models/themes', f'"{models}/themes')
+    text = text.replace('"models/colors', '"colors').replace('"labels/', f'"{models}/../labels/')
+    config = tmp_path / "dsapi.conf"
+    config.write_text(text, encoding="utf-8")
+    server = start_server(load_settings(config))
+    answer = server.ask("POST", "/v1/predictions", encode(plain(GREEN)), {"X-Request-ID": "find"})
+    assert list(answer.json["errors"]) == ["colors"]
+    assert "request find: model colors" in caplog.text
 
 
 def test_answers_at_many_threads_are_those_of_one_alone(server: RunningServer) -> None:
