@@ -125,6 +125,11 @@ class MethodNotAllowed(RequestError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, detail: str, *, permitted: str) -> None:
+        """Keep what the caller is told, and the methods that are permitted, comma separated."""
+        super().__init__(detail)
+        self.permitted = permitted
+
 
 class LengthRequired(RequestError):
     """A body without a length, neither counted nor chunked."""

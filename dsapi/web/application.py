@@ -182,9 +182,9 @@ def _refuse_method() -> bytes:
     """Say that files are there to be read; whether this one is there at all is not looked up."""
     request = cherrypy.serving.request
     permitted = ", ".join(_FILE_METHODS)
-    cherrypy.serving.response.headers["Allow"] = permitted
     raise MethodNotAllowed(
-        f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}"
+        f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}",
+        permitted=permitted,
     )
 
 

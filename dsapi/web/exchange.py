@@ -64,10 +64,8 @@ class ApiRequest(Request):  # type: ignore[misc]
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
-        if origin := self.app.access.allowed_origin(self.wsgi_environ.get("HTTP_ORIGIN", "")):
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
-            headers["Vary"] = "Origin"
+        if permitted := self.app.access.origin_headers(self.wsgi_environ.get("HTTP_ORIGIN", "")):
+            headers.update(permitted)
             self.preflight = (
                 self.method == "OPTIONS"
                 and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ

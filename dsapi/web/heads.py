@@ -50,3 +50,18 @@ class HeadReader:
         if length is not None and b"Transfer-Encoding" in hdict:
             raise ValueError("Content-Length and Transfer-Encoding came both")
         return hdict
+
+
+def find_header(head: bytes, name: bytes) -> str:
+    """Find a header in the beginning of a request that is not read, empty if it is not there.
+
+    A line that is not there to its end counts for nothing, nor does what looks like a header in
+    the body. Several are one list, as `HeadReader` reads them.
+    """
+    # Nothing in the pattern can be matched in two ways: it would be tried in all of them, in the
+    # one thread that accepts callers.
+    pattern = rb"\r\n%b:([^\r\n]*)(?=\r\n)" % re.escape(name)
+    end = head.find(b"\r\n\r\n")
+    lines = head if end < 0 else head[: end + len(b"\r\n")]
+    found = re.findall(pattern, lines, re.IGNORECASE)
+    return b", ".join(value.strip() for value in found).decode("latin-1")

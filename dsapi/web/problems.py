@@ -3,6 +3,7 @@
 import http
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import cherrypy
@@ -58,8 +59,17 @@ def problem_body(*, status: int, code: str, detail: str, request_id: str) -> byt
     return problem.model_dump_json().encode()
 
 
-def raw_problem(error: RequestError, *, request_id: str) -> bytes:
-    """Write a whole response, for a request that no handler sees; the connection closes."""
+def raw_problem(
+    error: RequestError, *, request_id: str, headers: Mapping[str, str], to_head: bool
+) -> bytes:
+    """Write a whole response, for a request that no handler sees; the connection closes.
+
+    Args:
+        error: what is told.
+        request_id: of the request.
+        headers: further ones.
+        to_head: whether it was a HEAD request, whose answer ends with its head.
+    """
     body = problem_body(
         status=error.status, code=error.code, detail=error.detail, request_id=request_id
     )
@@ -70,10 +80,9 @@ def raw_problem(error: RequestError, *, request_id: str) -> bytes:
         f"X-Request-ID: {request_id}",
         "Server: dsapi",
         "Connection: close",
+        *(f"{name}: {value}" for name, value in {**_headers(error), **headers}.items()),
     ]
-    if error.retry_after_s is not None:
-        head.append(f"Retry-After: {error.retry_after_s}")
-    return "\r\n".join((*head, "", "")).encode("latin-1") + body
+    return "\r\n".join((*head, "", "")).encode("latin-1") + (b"" if to_head else body)
 
 
 def respond_to_exception() -> None:
@@ -109,10 +118,19 @@ def begin_response(error: RequestError) -> None:
     response = cherrypy.serving.response
     cherrypy.serving.request.error_code = error.code
     response.status = f"{error.status} {status_in_words(error.status)}"
+    response.headers.update(_headers(error))
+
+
+def _headers(error: RequestError) -> dict[str, str]:
+    """Give the headers that an error needs beside its body."""
+    headers = {}
     if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.permitted
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
+        headers["Retry-After"] = str(error.retry_after_s)
+    return headers
 
 
 def _respond(error: RequestError) -> None:

@@ -3,6 +3,7 @@
 import gc
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.settings import load_settings
+from dsapi.web.heads import find_header
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, photo, plain
 
@@ -213,6 +215,73 @@ def test_requests_sent_together_are_answered_in_order(caller: Caller) -> None:
             ids.append(headers[b"x-request-id"])
             assert json.loads(stream.read(int(headers[b"content-length"]))) == {"status": "live"}
     assert ids == [b"0", b"1", b"2", b"3", b"4"]
+
+
+@pytest.fixture(scope="module")
+def refusing(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    """A server that refuses predictions before it reads them, as its workers have stopped."""
+    server = start_server(load_settings(tiny_config, cors_origins=("https://example.org",)))
+    server.workers.stop()
+    return server
+
+
+def test_an_early_refusal_has_the_callers_id_wherever_it_stands_in_the_head(
+    refusing: RunningServer, connect: Connect
+) -> None:
+    for padding in (10, 2500, 20_000):
+        caller = connect(refusing)
+        head = HEAD + b"X-A: %b\r\nx-request-id:  far-down \r\n\r\n" % (b"a " * (padding // 2))
+        caller.send(head)
+        status, headers, _ = caller.answer()
+        assert (status, headers["X-Request-ID"]) == (503, "far-down")
+
+
+def test_an_early_refusal_takes_no_id_from_a_body_or_a_line_that_is_cut(
+    refusing: RunningServer, connect: Connect
+) -> None:
+    for sent in (
+        HEAD + b"Content-Length: 99\r\n\r\n\r\nX-Request-ID: of-the-body\r\n",
+        HEAD + b"X-Request-ID: of-the-li",
+        HEAD + b"X-Request-ID: one\r\nX-Request-ID: two\r\n\r\n",
+    ):
+        caller = connect(refusing)
+        caller.send(sent)
+        assert re.fullmatch("[0-9a-f-]{36}", caller.answer()[1]["X-Request-ID"])
+
+
+def test_pages_of_a_permitted_origin_may_read_an_early_refusal(
+    refusing: RunningServer, connect: Connect
+) -> None:
+    overloaded, malformed = HEAD + b"Origin: %b\r\n\r\n", HEAD + b"Origin: %b\r\nno colon\r\n\r\n"
+    malformed = malformed.replace(b"/v1/predictions", b"/v1/models")
+    for request, expected in ((overloaded, 503), (malformed, 400)):
+        for origin, permitted in ((b"https://example.org", True), (b"https://example.net", False)):
+            caller = connect(refusing)
+            caller.send(request % origin)
+            status, headers, _ = caller.answer()
+            assert status == expected
+            assert headers["Access-Control-Allow-Origin"] == (
+                origin.decode() if permitted else None
+            )
+            exposed = "X-Request-ID, Retry-After" if permitted else None
+            assert headers["Access-Control-Expose-Headers"] == exposed
+
+
+def test_the_answer_to_a_malformed_head_request_has_no_body(caller: Caller) -> None:
+    caller.send(b"HEAD /health/live HTTP/1.1\r\nHost: t\r\nno colon\r\n\r\n")
+    with caller.socket.makefile("rb") as stream:
+        head, _, body = stream.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Length: " in head
+    assert body == b""
+
+
+def test_nothing_in_a_head_makes_it_slow_to_search() -> None:
+    head = b"POST / HTTP/1.1\r\nX-Request-ID:" + b" " * 30_000 + b"a" + b" \t" * 15_000
+    began_s = time.monotonic()
+    assert find_header(head, b"X-Request-ID") == ""
+    assert find_header(head + b"\r\n", b"X-Request-ID") == "a"
+    assert time.monotonic() - began_s < 1
 
 
 def test_headers_with_underscores_cannot_pose_as_others(caller: Caller) -> None:

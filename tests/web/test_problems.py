@@ -436,6 +436,8 @@ def test_a_body_that_stalls_is_refused(strict: RunningServer) -> None:
     ("request_head", "told"),
     [
         (b"NONSENSE\r\n\r\n", "Malformed Request-Line"),
+        (b"GET / HTTP/2.0\r\n\r\n", "must be HTTP/1.0 or HTTP/1.1, got 'HTTP/2.0'"),
+        (b"\r\nGET / HTTP/3.0\r\n\r\n", "got 'HTTP/3.0'"),
         (b"GET / HTTP/1.1\r\n\r\n", "Host"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n", ""),
         (POST + b"Content-Length: many\r\n\r\n", "Content-Length"),
@@ -450,6 +452,21 @@ def test_a_malformed_head_gets_the_same_shape(
     strict: RunningServer, request_head: bytes, told: str
 ) -> None:
     check_problem(send_raw(strict, request_head), status=400, code="bad_request", told=told)
+
+
+def test_a_connection_through_is_told_the_methods_that_there_are(strict: RunningServer) -> None:
+    answer = send_raw(strict, b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+    check_problem(answer, status=405, code="method_not_allowed", told="GET, HEAD, POST, not 'CONN")
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize("path", [b"//health/live", b"//example.org/x"])
+def test_a_path_that_begins_with_two_slashes_is_not_found(
+    strict: RunningServer, path: bytes
+) -> None:
+    answer = send_raw(strict, b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+    told = f"there is no '{path.decode()}'"
+    check_problem(answer, status=404, code="not_found", told=told)
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
