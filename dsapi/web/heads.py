@@ -47,8 +47,13 @@ class HeadReader:
         if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
             shown = quote(length.decode("latin-1"))
             raise ValueError(f"Content-Length must be a number of bytes, got {shown}")
-        if length is not None and b"Transfer-Encoding" in hdict:
+        coding = hdict.get(b"Transfer-Encoding")
+        if length is not None and coding is not None:
             raise ValueError("Content-Length and Transfer-Encoding came both")
+        # cheroot passes over an empty one and over "chunked" twice, which another server may not.
+        if coding is not None and coding.lower() != b"chunked":
+            shown = quote(coding.decode("latin-1"))
+            raise ValueError(f"Transfer-Encoding must be chunked, got {shown}")
         return hdict
 
 

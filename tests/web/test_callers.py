@@ -140,7 +140,11 @@ BAD_HEADS = {
     "folded line": (b"X-A: 1\r\n b\r\n", "malformed"),
     "zero byte": (b"X-A: 1\0 2\r\n", "zero byte"),
     "bare line break": (b"X-A: 1\rX-B: 2\r\n", "line break"),
-    "unknown coding": (b"Transfer-Encoding: gzip\r\n", "malformed"),
+    "unknown coding": (b"Transfer-Encoding: gzip\r\n", "must be chunked, got 'gzip'"),
+    "two codings": (b"Transfer-Encoding: gzip, chunked\r\n", "got 'gzip, chunked'"),
+    "chunked twice": (b"Transfer-Encoding: chunked, chunked\r\n", "got 'chunked, chunked'"),
+    "chunked and nothing": (b"Transfer-Encoding: chunked,\r\n", "got 'chunked,'"),
+    "no coding": (b"Transfer-Encoding:\r\n", "must be chunked, got ''"),
     "endless head": (b"X-A: " + b"a" * 40_000 + b"\r\n", "exceed"),
 }
 
@@ -174,7 +178,7 @@ def test_malformed_and_endless_chunks_are_refused(caller: Caller, chunks: bytes,
 def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
     chunks = [b"%x;ext=1\r\n%s\r\n" % (len(p), p) for p in (PICTURE[:1], PICTURE[1:50])]
     rest = b"%X\r\n%s\r\n0\r\nTrailer: x\r\n\r\n" % (len(PICTURE) - 50, PICTURE[50:])
-    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, rest, pause_s=0.02)
+    caller.send(HEAD + b"Transfer-Encoding: Chunked\r\n\r\n", *chunks, rest, pause_s=0.02)
     assert caller.answer()[0] == 200
     caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n")
     assert caller.answer()[0] == 200
