@@ -96,7 +96,8 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
     """Dispatches by path and method, each path exactly as it is written.
 
     CherryPy's own search passes over slashes and takes other characters for a ``_``, so that what
-    `dsapi.web.access` protects would have further names.
+    `dsapi.web.access` protects would have further names. (It has made one slash of several by
+    now: `dsapi.web.exchange` sees to those.)
 
     Args:
         resources: what answers, by path.
@@ -230,4 +231,10 @@ def _files(folder: Path, match: str) -> dict[str, Any]:
         "tools.staticdir.match": match,
         "tools.response_headers.on": True,
         "tools.response_headers.headers": list(STATIC_HEADERS.items()),
+        "hooks.before_finalize": _tell_no_ranges,
     }
+
+
+def _tell_no_ranges() -> None:
+    """Take back what CherryPy says of files: `dsapi.web.exchange` drops what asks for a range."""
+    cherrypy.serving.response.headers["Accept-Ranges"] = "none"

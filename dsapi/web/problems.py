@@ -10,6 +10,7 @@ import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
 
 from dsapi.errors import (
+    BadRequest,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -97,20 +98,25 @@ def respond_to_exception() -> None:
 
 def respond_to_status(status: str, message: str, **_: Any) -> bytes:
     """Answer what the framework refused; CherryPy's ``error_page.default``."""
-    request, response = cherrypy.serving.request, cherrypy.serving.response
-    number = int(status.split()[0])
-    code, detail = "bad_request", message
-    if number == http.HTTPStatus.NOT_FOUND:
-        code, detail = NotFound.code, f"there is no {quote(request.path_info)}"
-    elif number == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        permitted = response.headers.get("Allow", "")
-        code = MethodNotAllowed.code
-        detail = f"{request.path_info} takes {permitted}, not {quote(request.method)}"
-    elif number >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        code, detail = InternalError.code, "the service failed on this request"
-    response.headers["Content-Type"] = CONTENT_TYPE
-    request.error_code = code
-    return problem_body(status=number, code=code, detail=detail, request_id=str(request.unique_id))
+    _respond(_understand(int(status.split()[0]), message))
+    return cherrypy.serving.response.collapse_body()  # type: ignore[no-any-return]
+
+
+def _understand(status: int, message: str) -> RequestError:
+    """Say in the contract's words what the framework refuses in its own."""
+    request = cherrypy.serving.request
+    # Forbidden: a path that leaves the folder of files, where nothing is to be found either.
+    if status in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.FORBIDDEN):
+        return NotFound(f"there is no {quote(request.path_info)}")
+    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        permitted = cherrypy.serving.response.headers.get("Allow", "")
+        return MethodNotAllowed(
+            f"{request.path_info} takes {permitted}, not {quote(request.method)}",
+            permitted=permitted,
+        )
+    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InternalError("the service failed on this request")
+    return BadRequest(message)
 
 
 def begin_response(error: RequestError) -> None:

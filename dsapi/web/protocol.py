@@ -44,6 +44,9 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
         """Call the application and send its answer."""
         reader = self.conn.rfile
         length = int(self.inheaders.get(b"Content-Length", 0))
+        if b"Transfer-Encoding" in self.inheaders and not self.chunked_read:
+            # HTTP/1.0 has no chunks: where the body ends is not known (RFC 9112, section 6.1).
+            self.close_connection = self.conn.unread = True
         self.rfile = ChunkedBody(reader) if self.chunked_read else LengthBody(reader, length)
         self.server.gateway(self).respond()
         if self.ready:

@@ -184,6 +184,15 @@ def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
     assert caller.answer()[0] == 200
 
 
+def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Caller) -> None:
+    caller.send(
+        b"GET /health/live HTTP/1.0\r\nConnection: Keep-Alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n"
+    )
+    with caller.socket.makefile("rb") as stream:
+        assert stream.read().count(b"HTTP/1.1 ") == 1
+
+
 def test_an_announced_body_that_nobody_reads_costs_no_memory_and_the_answer_arrives(
     caller: Caller,
 ) -> None:

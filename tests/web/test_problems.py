@@ -191,6 +191,21 @@ CASES = {
     ),
     "method long": Case(405, "method_not_allowed", f"not '{'M' * 58}…", method="M" * 5000),
     "twice long": Case(400, "bad_parameter", "… came twice", query=f"{'n' * 900}=1&" * 2),
+    "out of the files": Case(
+        404,
+        "not_found",
+        "there is no '/static/..%2F..%2Fx.js'",
+        path="/static/..%2f..%2fx.js",
+        method="GET",
+        body=b"",
+    ),
+    "two slashes": Case(404, "not_found", "no '/v1//predictions'", path="/v1//predictions"),
+    "two slashes at the end": Case(
+        404, "not_found", "no '/v1/models//'", path="/v1/models//", method="GET", body=b""
+    ),
+    "two slashes to a file": Case(
+        404, "not_found", "'/static//page", path="/static//page.css", method="GET", body=b""
+    ),
     "below": Case(404, "not_found", "there is no", path="/v1/predictions/more"),
     "slash": Case(404, "not_found", "there is no '/v1/predictions/'", path="/v1/predictions/"),
     "translated": Case(404, "not_found", "no '/openapi_json'", path="/openapi_json", method="GET"),
@@ -348,6 +363,16 @@ def test_a_file_is_sent_whole_whatever_part_is_asked_for(
     whole = server.ask("GET", "/static/page.css")
     part = server.ask("GET", "/static/page.css", None, {"Range": ranges})
     assert (part.status, part.body) == (200, whole.body)
+    assert part.headers["Accept-Ranges"] == "none"
+
+
+def test_a_file_is_sent_whatever_it_was_changed_since(server: RunningServer) -> None:
+    headers = {"Range": "bytes=0-4", "If-Unmodified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"}
+    whole = server.ask("GET", "/static/page.css")
+    again = server.ask("GET", "/static/page.css", None, headers)
+    assert (again.status, again.body) == (200, whole.body)
+    headers = {"If-Modified-Since": whole.headers["Last-Modified"]}
+    assert server.ask("GET", "/static/page.css", None, headers).status == 304
 
 
 def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
