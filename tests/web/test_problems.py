@@ -304,6 +304,15 @@ CASES = {
     "batch of x": Case(
         400, "bad_parameter", "unknown", query="points=[[1,1]]&x=1", path="/v1/predictions/batch"
     ),
+    "reload of a model": Case(
+        400,
+        "bad_request",
+        "/v1/models/reload takes no body, got one of 22 bytes",
+        '{"models": ["themes"]}',
+        "",
+        JSON,
+        path="/v1/models/reload",
+    ),
     "models asked": Case(
         400, "bad_parameter", "no parameters", b"", "a=1", path="/v1/models", method="GET"
     ),
@@ -492,6 +501,28 @@ def test_a_path_that_begins_with_two_slashes_is_not_found(
     answer = send_raw(strict, b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
     told = f"there is no '{path.decode()}'"
     check_problem(answer, status=404, code="not_found", told=told)
+
+
+RELOAD = b"POST /v1/models/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "told"),
+    [(b"2\r\n{}\r\n0\r\n\r\n", "a chunk of 2 bytes"), (b"zz", "a malformed one")],
+)
+def test_a_reload_takes_no_chunks_either(strict: RunningServer, chunks: bytes, told: str) -> None:
+    answer = send_raw(strict, RELOAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    check_problem(answer, status=400, code="bad_request", told=told)
+
+
+@pytest.mark.parametrize(
+    "request_end",
+    [b"\r\n", b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+)
+def test_a_reload_without_a_body_is_done_however_that_is_said(
+    strict: RunningServer, request_end: bytes
+) -> None:
+    assert send_raw(strict, RELOAD + request_end).status == 200
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
