@@ -127,7 +127,8 @@ def _paths() -> Schema:
                 "description": "Without x and y: at the center of the picture. The picture comes "
                 "as the body, as an upload, by its path on the server, or as base64. With the "
                 "picture as body the parameters come in the query; else as fields of the form or "
-                "of the JSON, or in the query, each of them once.",
+                "of the JSON, or in the query, each of them once. What is null in JSON counts as "
+                "not sent.",
                 "parameters": describe_query(PointParameters),
                 "requestBody": describe_body(PointParameters),
                 "responses": describe_answer(PredictionAnswer)

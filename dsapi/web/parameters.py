@@ -14,7 +14,7 @@ from pydantic import (
 
 from dsapi.errors import BadParameter, BadPoint, BadRequest, quote
 from dsapi.prediction.points import Unit
-from dsapi.web.bodies import load_json
+from dsapi.web.fields import load_json
 
 MAX_POINTS = 64
 POINT_FIELDS = ("x", "y", "points")

@@ -22,8 +22,6 @@ from dsapi.web.parameters import (
 )
 from dsapi.workers.pool import PredictionWorkers
 
-_TEXT_FORMS = ("application/json", "application/x-www-form-urlencoded")
-
 
 @dataclass
 class RequestLimits:
@@ -85,15 +83,14 @@ def _predict(
     """Go the whole way from the current request to a prediction and its id."""
     request = cherrypy.serving.request
     deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
-    content_type = request.headers.get("Content-Type", "")
     # The body goes when it is taken apart: it would lie beside its picture while that is decoded.
     form = parse_form(
-        content_type,
+        request.headers.get("Content-Type", ""),
         read_body(max_bytes=limits.max_bytes, deadline=deadline),
         request.query_string,
         known=kind.model_fields,
     )
-    request.picture_form = _name_form(form, content_type)
+    request.picture_form = form.kind
     parameters = read_parameters(kind, form.parameters)
     return predict_form(form, parameters, workers=workers, limits=limits, deadline=deadline)
 
@@ -128,16 +125,6 @@ def predict_form(
     prediction = workers.predict(asked, deadline, caller_gone=caller_gone)
     request.prediction = PredictionRecord(prediction, asked.id, source=form.path or "body")
     return prediction, str(uuid_utils.uuid7())
-
-
-def _name_form(form: Form, content_type: str) -> str:
-    """Say how the picture came."""
-    if form.path is not None:
-        return "path"
-    if content_type.startswith("multipart/"):
-        return "upload"
-    # Only these two carry a picture as text.
-    return "base64" if content_type.startswith(_TEXT_FORMS) else "raw"
 
 
 def _image(form: Form, limits: RequestLimits) -> bytes:

@@ -123,10 +123,16 @@ CASES = {
     "no picture": Case(400, "missing_image", "no picture came", "{}", "", JSON),
     "no field": Case(400, "missing_image", "no picture came", "x=1&y=1", "", FORM),
     "two": Case(400, "missing_image", "both image and path", image_json(path="a"), "", JSON),
-    "two raw": Case(400, "missing_image", "both image and path", query="path=a.png"),
-    "two raw images": Case(400, "missing_image", "'image' came twice", query="image=AA=="),
+    "two raw": Case(400, "missing_image", "path came in the query", query="path=a.png"),
+    "two raw images": Case(400, "missing_image", "image came in the query", query="image=AA=="),
+    "path in the query": Case(
+        400, "missing_image", "path came in the query", "", "path=halves.png", FORM
+    ),
+    "base64 in a form": Case(
+        400, "missing_image", "or as base64 in JSON", "image=iVBORw0KGgo=", "", FORM
+    ),
     "two places": Case(
-        400, "missing_image", "'image' came twice, in the query", image_json(), "image=AA==", JSON
+        400, "missing_image", "image came in the query", image_json(), "image=AA==", JSON
     ),
     "empty base64": Case(400, "missing_image", "0 bytes", '{"image": ""}', "", JSON),
     "base64": Case(400, "bad_request", "no valid base64", '{"image": "?"}', "", JSON),
@@ -138,6 +144,27 @@ CASES = {
     "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
     "JSON nested": Case(400, "bad_request", "no valid JSON", "[" * 100_000, "", JSON),
     "JSON twice": Case(400, "missing_image", "'path' came twice", '{"path":1,"path":2}', "", JSON),
+    "JSON null": Case(400, "missing_image", "no picture", '{"image": null}', "", JSON),
+    "JSON null unknown": Case(400, "bad_parameter", "'unti'", image_json(unti=None), "", JSON),
+    "JSON null alone": Case(400, "bad_point", "x came without", image_json(x=1, y=None), "", JSON),
+    "JSON null inside": Case(
+        400,
+        "bad_point",
+        "points.0.1 must be a finite number, got None",
+        image_json(points=[[1, None]]),
+        "",
+        JSON,
+        path="/v1/predictions/batch",
+    ),
+    "JSON null for points": Case(
+        400,
+        "bad_point",
+        "points is missing",
+        image_json(points=None),
+        "",
+        JSON,
+        path="/v1/predictions/batch",
+    ),
     "JSON surrogate": Case(
         400, "bad_parameter", "no text", '{"image": "AA==", "\\ud800": 1}', "", JSON
     ),
