@@ -31,7 +31,7 @@ _QUEUE_PER_THREAD = 4
 _PEEK_BYTES = 2048
 # A caller who has an answer often asks again at once. Then no other thread need be woken.
 _STAY_S = 0.005
-_FAST = (b"GET /health/", b"GET /metrics")
+_FAST = (b"GET /health/", b"HEAD /health/", b"GET /metrics", b"HEAD /metrics")
 _PREDICTION = b"POST /v1/predictions"
 
 
