@@ -95,7 +95,7 @@ def build_service(
         queue_size=settings.queue_size,
         stall_timeout_s=settings.worker_stall_timeout,
     )
-    limits = RequestLimits.of(settings)
+    limits = RequestLimits(settings)
     access = Access(settings)
 
     def prepare(changed: Settings) -> Callable[[], None]:

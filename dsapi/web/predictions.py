@@ -1,6 +1,5 @@
 """``/v1/predictions``: themes and colors at one point, or at many points of one picture."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cherrypy
@@ -23,28 +22,30 @@ from dsapi.web.parameters import (
 from dsapi.workers.pool import PredictionWorkers
 
 
-@dataclass
 class RequestLimits:
-    """What a request may use; a reload changes it.
+    """What a request may use. A reload puts other settings in the place of these, all at once."""
 
-    Attributes:
-        image_roots: folders whose pictures may be named by path.
-        max_bytes: largest body or picture file.
-        timeout_s: time from the request's first byte to its answer.
-    """
-
-    image_roots: tuple[Path, ...]
-    max_bytes: int
-    timeout_s: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> "RequestLimits":
-        """Take them from settings."""
-        return cls(settings.image_roots, settings.max_bytes, settings.request_timeout)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def take(self, settings: Settings) -> None:
         """Take them from changed settings."""
-        vars(self).update(vars(RequestLimits.of(settings)))
+        self._settings = settings
+
+    @property
+    def image_roots(self) -> tuple[Path, ...]:
+        """Folders whose pictures may be named by path."""
+        return self._settings.image_roots
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest body or picture file."""
+        return self._settings.max_bytes
+
+    @property
+    def timeout_s(self) -> float:
+        """Time from the request's first byte to its answer."""
+        return self._settings.request_timeout
 
 
 class BatchPredictions:
