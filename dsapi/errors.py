@@ -130,6 +130,11 @@ class MethodNotAllowed(RequestError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, detail: str, *, permitted: str) -> None:
+        """Keep what the caller is told, and the methods that are permitted, comma separated."""
+        super().__init__(detail)
+        self.permitted = permitted
+
 
 class LengthRequired(RequestError):
     """A body without a length, neither counted nor chunked."""
@@ -203,6 +208,12 @@ class DeadlineExceeded(RequestError):
 
     status = 504
     code = "deadline_exceeded"
+
+
+def quote(value: object, *, most: int = 60) -> str:
+    """Show a value in a message, cut where a caller sent too much of it."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def first_line(error: BaseException) -> str:

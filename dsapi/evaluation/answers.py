@@ -219,6 +219,8 @@ class _Asker:
             )
         except (RequestError, OSError) as error:
             return Unreadable(index, str(error))
+        if failed := [error for each in prediction.results for error in each.errors.values()]:
+            return Unreadable(index, failed[0])
         rows = np.zeros((len(points), len(self._columns)), np.float32)
         for row, result in zip(rows, prediction.results, strict=True):
             for ranked in result.labels[self._model.name]:

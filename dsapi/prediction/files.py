@@ -11,7 +11,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsapi.errors import BadParameter, PathForbidden, PathNotFound, TooLarge
+from dsapi.errors import BadParameter, PathForbidden, PathNotFound, TooLarge, quote
 
 # Linux: O_PATH needs no permission to list a folder, as no path does.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,27 +52,26 @@ def read_image_file(path: str, *, roots: Sequence[Path], max_bytes: int) -> byte
     if not roots:
         raise PathForbidden("server paths are off: no image_roots are configured")
     _check_text(path)
-    inside = [
-        (root, resolved.relative_to(root))
-        for root in roots
-        if (resolved := _resolve(root, path)).is_relative_to(root)
-    ]
-    if not inside:
-        raise PathForbidden(f"path must stay below the image roots, got {_shown(path)}")
-    for root, below in inside:
-        if (data := _read_below(root, below, asked=path, max_bytes=max_bytes)) is not None:
-            return data
-    raise _not_found(path)
+    resolved = [(root, _resolve(root, path)) for root in roots]
+    for root, full in resolved:
+        if full.is_relative_to(root):
+            data = _read_below(root, full.relative_to(root), asked=path, max_bytes=max_bytes)
+            if data is not None:
+                return data
+    # An absolute path is outside of all roots but one, which is no leaving of the roots.
+    if all(any(map(full.is_relative_to, roots)) for _, full in resolved):
+        raise _not_found(path)
+    raise PathForbidden(f"path must stay below the image roots, got {_quote(path)}")
 
 
 def _check_text(path: str) -> None:
     """Refuse what no file system takes as a path."""
     if not path or "\0" in path:
-        raise BadParameter(f"path must name a file below the image roots, got {_shown(path)}")
+        raise BadParameter(f"path must name a file below the image roots, got {_quote(path)}")
     try:
         length = len(os.fsencode(path))
     except UnicodeEncodeError as error:  # half of a UTF-16 pair, from JSON
-        raise BadParameter(f"path must be text, got {_shown(path)}") from error
+        raise BadParameter(f"path must be text, got {_quote(path)}") from error
     if length > _MAX_PATH_BYTES:
         raise _not_found(path)
 
@@ -137,14 +136,12 @@ def _read_all(file: int, *, asked: str, max_bytes: int) -> bytes:
 
 
 def _too_large(path: str, size: int, max_bytes: int) -> TooLarge:
-    return TooLarge(f"{_shown(path)} has {size} bytes, max_bytes is {max_bytes}")
+    return TooLarge(f"{_quote(path)} has {size} bytes, max_bytes is {max_bytes}")
 
 
 def _not_found(path: str) -> PathNotFound:
-    return PathNotFound(f"no such picture below the image roots: {_shown(path)}")
+    return PathNotFound(f"no such picture below the image roots: {_quote(path)}")
 
 
-def _shown(path: str) -> str:
-    """Show a path in a message, cut where a caller sent too much of it."""
-    text = repr(path)
-    return text if len(text) <= 120 else f"{text[:117]}…"
+def _quote(path: str) -> str:
+    return quote(path, most=120)

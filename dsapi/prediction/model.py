@@ -27,11 +27,8 @@ from dsapi.engines import (
 )
 from dsapi.errors import ModelError, StartupError, first_line
 from dsapi.prediction.labels import read_labels
-from dsapi.prediction.ranking import activate
+from dsapi.prediction.ranking import PROBABILITY_TOLERANCE, activate, are_probabilities
 from dsapi.prediction.spec import Dtype, ModelSpec
-
-# Probabilities computed in float32, or lower precision by setting, may end a little outside.
-_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -156,24 +153,21 @@ def _check_scores(scores: NDArray[np.float32], spec: ModelSpec) -> None:
     A softmax of probabilities gives all labels nearly the same, in the right order: no answer
     looks wrong, but none is sure. Logits that happen to be from 0 to 1 do not sum to 1 each time.
     """
-    if not _are_shares(activate(scores, spec.activation)):
+    if not are_probabilities(activate(scores, spec.activation)):
         raise StartupError(
             f"{spec.graph} gives scores that are no probabilities "
             f"(from {scores.min():.4g} to {scores.max():.4g}); "
             "set activation to softmax or sigmoid, or freeze the graph again"
         )
-    summed = scores.shape[1] > 1 and np.allclose(scores.sum(axis=1), 1, rtol=0, atol=_TOLERANCE)
-    if spec.activation != "none" and summed and _are_shares(scores):
+    summed = scores.shape[1] > 1 and np.allclose(
+        scores.sum(axis=1), 1, rtol=0, atol=PROBABILITY_TOLERANCE
+    )
+    if spec.activation != "none" and summed and are_probabilities(scores):
         raise StartupError(
             f"{spec.graph} gives probabilities already (from {scores.min():.4g} to "
             f"{scores.max():.4g}, they sum to 1), but activation = {spec.activation!r}; "
             'set it to "none"'
         )
-
-
-def _are_shares(scores: NDArray[np.float32]) -> bool:
-    # NaN compares false with everything.
-    return bool(np.all((scores >= -_TOLERANCE) & (scores <= 1 + _TOLERANCE)))
 
 
 def load_model(

@@ -18,7 +18,7 @@ class Point:
 
 
 def locate_point(
-    asked: tuple[float, float] | None, *, unit: Unit, width: int, height: int
+    asked: tuple[float, float] | None, *, unit: Unit, width: int, height: int, where: str = ""
 ) -> Point:
     """Find the pixel that a caller means.
 
@@ -28,6 +28,7 @@ def locate_point(
             (0 to 100, both ends included).
         width: of the full upright picture, in pixels.
         height: likewise.
+        where: what an error says before ``x`` or ``y``: where among others the point stands.
 
     Raises:
         BadPoint: outside the picture, or not a finite number.
@@ -36,17 +37,22 @@ def locate_point(
         return Point(width // 2, height // 2)
     x, y = asked
     if unit == "percent":
-        return Point(_percent("x", x, width), _percent("y", y, height))
-    return Point(_pixel("x", x, width), _pixel("y", y, height))
+        return Point(_percent(f"{where}x", x, width), _percent(f"{where}y", y, height))
+    return Point(_pixel(f"{where}x", x, width), _pixel(f"{where}y", y, height))
 
 
 def _pixel(name: str, value: float, side: int) -> int:
     if not (math.isfinite(value) and 0 <= value < side):
-        raise BadPoint(f"{name} must be between 0 and {side - 1}, got {value:.10g}")
+        raise BadPoint(f"{name} must be between 0 and {side - 1}, got {_show(value)}")
     return math.floor(value)
 
 
 def _percent(name: str, value: float, side: int) -> int:
     if not (math.isfinite(value) and 0 <= value <= 100):
-        raise BadPoint(f"{name} must be between 0 and 100 percent, got {value:.10g}")
+        raise BadPoint(f"{name} must be between 0 and 100 percent, got {_show(value)}")
     return min(math.floor(value * side / 100), side - 1)
+
+
+def _show(value: float) -> str:
+    """Write all digits, or what is a little outside looks inside; a whole number as it came."""
+    return repr(float(value)).removesuffix(".0")

@@ -19,6 +19,8 @@ from dsapi.prediction.points import Point, Unit, locate_point
 from dsapi.prediction.ranking import RankedLabel, rank_labels
 
 _LOGGER = logging.getLogger(__name__)
+# What a caller is told of a model that gave no usable scores.
+_FAILED = "the model failed on this picture"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class PredictionRequest:
         models: which to run, in this order.
         top: how many labels each.
         min_probability: labels below this are left out, 0 to 1.
+        listed: whether the points came as a list, of which an error has to name one.
+        id: what the log calls the request.
     """
 
     image: bytes
@@ -40,6 +44,8 @@ class PredictionRequest:
     unit: Unit = "px"
     top: int = 5
     min_probability: float = 0.0
+    listed: bool = False
+    id: str = "-"
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,11 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class _ModelAnswer:
-    """One model's answer for all points, or why there is none."""
+    """One model's answer at each point: what it saw, and its labels or why there are none."""
 
     boxes: tuple[Box, ...]
     ranked: tuple[tuple[RankedLabel, ...], ...]
-    error: str | None = None
+    errors: tuple[str | None, ...]
 
 
 def predict(
@@ -130,15 +136,12 @@ def predict(
 
     Raises:
         RequestError: the picture or a point is unusable, the deadline passed, or every model
-            failed.
+            failed at every point.
     """
     watch = Stopwatch()
     with watch.time("decode"):
         opened = open_picture(request.image, limits)
-        points = tuple(
-            locate_point(asked, unit=request.unit, width=opened.width, height=opened.height)
-            for asked in request.points
-        )
+        points = _locate_points(request, opened)
         factor = _coarsest_factor(opened, [models[name].model for name in request.models])
         picture = opened.decode(factor, deadline)
     running = {}
@@ -150,13 +153,26 @@ def predict(
     for name, finish in running.items():
         with watch.time(name):
             answers[name] = finish()
-    if all(answer.error for answer in answers.values()):
+    if all(all(answer.errors) for answer in answers.values()):
         raise InternalError("every model failed on this picture")
     return Prediction(
         PictureFacts(picture.width, picture.height, picture.format, picture.bytes),
         results=tuple(_at_point(index, point, answers) for index, point in enumerate(points)),
         versions={name: models[name].model.version for name in request.models},
         timing_ms=watch.timing_ms,
+    )
+
+
+def _locate_points(request: PredictionRequest, picture: OpenPicture) -> tuple[Point, ...]:
+    return tuple(
+        locate_point(
+            asked,
+            unit=request.unit,
+            width=picture.width,
+            height=picture.height,
+            where=f"points.{index}." if request.listed else "",
+        )
+        for index, asked in enumerate(request.points)
     )
 
 
@@ -185,7 +201,7 @@ def _start_model(
     try:
         probabilities = open_model.start(crops)
     except ModelError as error:
-        failed = _report_failure(model, boxes, error)
+        failed = _report_failure(model, boxes, error, request=request)
         return lambda: failed
     return partial(_rank_labels, model, boxes, probabilities, request=request)
 
@@ -199,26 +215,49 @@ def _rank_labels(
 ) -> _ModelAnswer:
     """Wait for a graph's run and rank the labels."""
     try:
-        ranked = tuple(
-            rank_labels(
-                row,
-                model.labels,
-                top=request.top,
-                min_probability=max(request.min_probability, model.spec.min_probability),
-            )
-            for row in probabilities()
-        )
+        rows = probabilities()
     except ModelError as error:
-        return _report_failure(model, boxes, error)
-    return _ModelAnswer(boxes, ranked)
+        return _report_failure(model, boxes, error, request=request)
+    outcomes = [_rank_row(row, model, request) for row in rows]
+    if reasons := [reason for _, reason in outcomes if reason is not None]:
+        _LOGGER.error(
+            "request %s: model %s %s failed at %d of %d points: %s",
+            *(request.id, model.name, model.version, len(reasons), len(outcomes), reasons[0]),
+        )
+    return _ModelAnswer(
+        boxes,
+        ranked=tuple(ranked for ranked, _ in outcomes),
+        errors=tuple(None if reason is None else _FAILED for _, reason in outcomes),
+    )
 
 
-def _report_failure(model: Model, boxes: tuple[Box, ...], error: ModelError) -> _ModelAnswer:
+def _rank_row(
+    row: NDArray[np.float32], model: Model, request: PredictionRequest
+) -> tuple[tuple[RankedLabel, ...], str | None]:
+    """Rank the labels at one point, or say why there are none: it is not the other points' fault.
+
+    The reason in words: the error itself would know the frame that keeps it, and both the crops.
+    """
+    least = max(request.min_probability, model.spec.min_probability)
+    try:
+        return rank_labels(row, model.labels, top=request.top, min_probability=least), None
+    except ModelError as error:
+        return (), str(error)
+
+
+def _report_failure(
+    model: Model, boxes: tuple[Box, ...], error: ModelError, *, request: PredictionRequest
+) -> _ModelAnswer:
     """Tell the caller that a model failed, and the log the reason, which is ours."""
     # Where in an engine's own code it failed is for debugging only.
     debugging = _LOGGER.isEnabledFor(logging.DEBUG)
-    _LOGGER.error("model %s %s failed: %s", model.name, model.version, error, exc_info=debugging)
-    return _ModelAnswer(boxes, ((),) * len(boxes), error="the model failed on this picture")
+    _LOGGER.error(
+        "request %s: model %s %s failed: %s",
+        *(request.id, model.name, model.version, error),
+        exc_info=debugging,
+    )
+    count = len(boxes)
+    return _ModelAnswer(boxes, ranked=((),) * count, errors=(_FAILED,) * count)
 
 
 def _at_point(index: int, point: Point, answers: Mapping[str, _ModelAnswer]) -> PointPrediction:
@@ -227,5 +266,5 @@ def _at_point(index: int, point: Point, answers: Mapping[str, _ModelAnswer]) -> 
         point,
         labels={name: answer.ranked[index] for name, answer in answers.items()},
         crops={name: answer.boxes[index] for name, answer in answers.items()},
-        errors={name: answer.error for name, answer in answers.items() if answer.error},
+        errors={name: error for name, answer in answers.items() if (error := answer.errors[index])},
     )

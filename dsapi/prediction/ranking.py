@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from dsapi.errors import ModelError
 
 Activation = Literal["none", "softmax", "sigmoid"]
+#: By how much probabilities computed in float32, or in lower precision by setting, may be off.
+PROBABILITY_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ def activate(scores: NDArray[np.float32], activation: Activation) -> NDArray[np.
     return np.asarray(probabilities, dtype=np.float32)
 
 
+def are_probabilities(values: NDArray[np.float32]) -> bool:
+    """Tell whether all of these are 0 to 1, give or take 0.01; NaN is not."""
+    # NaN compares false with everything.
+    return bool(np.all(np.abs(values - 0.5) <= 0.5 + PROBABILITY_TOLERANCE))
+
+
 def rank_labels(
     probabilities: NDArray[np.float32],
     labels: Sequence[str],
@@ -52,16 +60,21 @@ def rank_labels(
     """Pick the best labels, best first, ties by label index.
 
     Args:
-        probabilities: ``float32 [labels]``.
+        probabilities: ``float32 [labels]``; what is a little outside of 0 to 1 is put inside.
         labels: one per probability.
         top: how many at most.
         min_probability: labels below this are left out.
 
     Raises:
-        ModelError: a probability is NaN or infinite.
+        ModelError: these are no probabilities: a graph may fail on a picture long after the
+            warm-up.
     """
-    if not np.isfinite(probabilities).all():
-        raise ModelError("the model's scores are not finite")
+    if not are_probabilities(probabilities):
+        raise ModelError(
+            "the model's scores are no probabilities "
+            f"(from {probabilities.min():.4g} to {probabilities.max():.4g})"
+        )
+    probabilities = probabilities.clip(0.0, 1.0)
     best = np.argsort(-probabilities, kind="stable")[:top]
     return tuple(
         RankedLabel(labels[index], float(probabilities[index]))

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from dsapi.errors import BadParameter
+from dsapi.errors import BadParameter, quote
 from dsapi.prediction.crops import Crop, Resize, parse_crop
 from dsapi.prediction.ranking import Activation
 
@@ -160,5 +160,5 @@ def choose_models(names: Sequence[str] | None, specs: Mapping[str, ModelSpec]) -
     for name in names:
         if name not in specs:
             known = ", ".join(specs)
-            raise BadParameter(f"models must be among {known}; got {name[:40]!r}")
+            raise BadParameter(f"models must be among {known}; got {quote(name)}")
     return tuple(dict.fromkeys(names))

@@ -95,7 +95,7 @@ def build_service(
         queue_size=settings.queue_size,
         stall_timeout_s=settings.worker_stall_timeout,
     )
-    limits = RequestLimits.of(settings)
+    limits = RequestLimits(settings)
     access = Access(settings)
 
     def prepare(changed: Settings) -> Callable[[], None]:
@@ -127,7 +127,7 @@ def build_service(
         access=access,
     )
     http_server = _build_http_server(
-        settings, application, workers=workers, limits=limits, journal=journal
+        settings, application, workers=workers, limits=limits, access=access, journal=journal
     )
     return Service(workers, http_server, reloader)
 
@@ -138,6 +138,7 @@ def _build_http_server(
     *,
     workers: PredictionWorkers,
     limits: RequestLimits,
+    access: Access,
     journal: Journal,
 ) -> HTTPServer:
     return HTTPServer(
@@ -151,6 +152,7 @@ def _build_http_server(
         max_connections=settings.max_connections,
         request_timeout_s=lambda: limits.timeout_s,
         refusal=lambda in_flight: workers.refusal(limits.timeout_s, in_flight=in_flight),
+        origin_headers=access.origin_headers,
         journal=journal,
         reuse_port=settings.processes > 1,
     )

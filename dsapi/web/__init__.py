@@ -3,6 +3,6 @@
 No picture is opened and no tensor touched in here.
 
 - ``application``: which path is answered by what.
-- ``bodies``, ``parameters``: from the bytes of a request to a `PredictionRequest`.
+- ``bodies``, ``fields``, ``parameters``: from the bytes of a request to a `PredictionRequest`.
 - ``answers``, ``problems``: from a `Prediction` or an error to JSON.
 """

@@ -91,10 +91,20 @@ class Access:
         if path != "/metrics":
             self._limiter.hit(key or _client_network(address))
 
-    def allowed_origin(self, origin: str) -> str | None:
-        """Tell whether pages of an origin may read answers: the origin, or ``None``."""
+    def origin_headers(self, origin: str) -> dict[str, str]:
+        """Give the headers that let pages of an origin read an answer; none if they may not.
+
+        Args:
+            origin: the ``Origin`` header, empty for none.
+        """
         origins = self._rules.cors_origins
-        return origin if origin and (origin in origins or "*" in origins) else None
+        if not origin or (origin not in origins and "*" not in origins):
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": "X-Request-ID, Retry-After",
+            "Vary": "Origin",
+        }
 
     def _check_admin(self, environ: dict[str, Any]) -> None:
         if self._rules.admin_loopback and _is_local(environ):

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import cherrypy
 from pydantic import BaseModel
 
+from dsapi.errors import BadRequest
 from dsapi.operation.reload import ReloadReport
 from dsapi.web.answers import Milliseconds
+
+_PIECE_BYTES = 4096
 
 
 class ModelChangeAnswer(BaseModel):
@@ -34,7 +37,11 @@ class Reload:
         self._reload = reload
 
     def POST(self) -> bytes:
-        """Load models and settings anew; the old ones serve until the new ones are checked."""
+        """Load models and settings anew; the old ones serve until the new ones are checked.
+
+        There is nothing to choose: which models and settings is said by the configuration alone.
+        """
+        _refuse_body()
         report = self._reload()
         answer = ReloadAnswer(
             models={
@@ -47,3 +54,21 @@ class Reload:
         )
         cherrypy.serving.response.headers["Content-Type"] = "application/json"
         return answer.model_dump_json().encode()
+
+
+def _refuse_body() -> None:
+    """See that the current request has no body: what is passed over must not seem to be heeded.
+
+    Raises:
+        BadRequest: it has one, or it is malformed.
+    """
+    environ = cherrypy.serving.request.wsgi_environ
+    path, announced = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or "0"
+    if int(announced):
+        raise BadRequest(f"{path} takes no body, got one of {announced} bytes")
+    try:
+        piece = environ["wsgi.input"].read(_PIECE_BYTES)
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"{path} takes no body, got a malformed one") from error
+    if piece:
+        raise BadRequest(f"{path} takes no body, got a chunk of {len(piece)} bytes")

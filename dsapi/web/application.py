@@ -10,7 +10,7 @@ from typing import Any
 import cherrypy
 from cherrypy._cpwsgi import ExceptionTrapper
 
-from dsapi.errors import BadParameter, MethodNotAllowed, NotFound, NotReady
+from dsapi.errors import BadParameter, MethodNotAllowed, NotFound, NotReady, quote
 from dsapi.operation.metrics import CONTENT_TYPE
 from dsapi.operation.reload import ReloadReport
 from dsapi.web.access import Access
@@ -96,7 +96,8 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
     """Dispatches by path and method, each path exactly as it is written.
 
     CherryPy's own search passes over slashes and takes other characters for a ``_``, so that what
-    `dsapi.web.access` protects would have further names.
+    `dsapi.web.access` protects would have further names. (It has made one slash of several by
+    now: `dsapi.web.exchange` sees to those.)
 
     Args:
         resources: what answers, by path.
@@ -175,22 +176,24 @@ def build_application(
 
 def _find_nothing() -> bytes:
     """Say that there is no such path; CherryPy's own exception would keep the request alive."""
-    raise NotFound(f"there is no {cherrypy.serving.request.path_info}")
+    raise NotFound(f"there is no {quote(cherrypy.serving.request.path_info)}")
 
 
 def _refuse_method() -> bytes:
     """Say that files are there to be read; whether this one is there at all is not looked up."""
     request = cherrypy.serving.request
     permitted = ", ".join(_FILE_METHODS)
-    cherrypy.serving.response.headers["Allow"] = permitted
-    raise MethodNotAllowed(f"{request.path_info} takes {permitted}, not {request.method}")
+    raise MethodNotAllowed(
+        f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}",
+        permitted=permitted,
+    )
 
 
 def _refuse_parameters() -> bytes:
     """Say that a path takes no parameters: a misspelt one must not be passed over."""
     request = cherrypy.serving.request
     raise BadParameter(
-        f"{request.path_info} takes no parameters, got {request.query_string[:60]!r}"
+        f"{request.path_info} takes no parameters, got {quote(request.query_string)}"
     )
 
 
@@ -228,4 +231,10 @@ def _files(folder: Path, match: str) -> dict[str, Any]:
         "tools.staticdir.match": match,
         "tools.response_headers.on": True,
         "tools.response_headers.headers": list(STATIC_HEADERS.items()),
+        "hooks.before_finalize": _tell_no_ranges,
     }
+
+
+def _tell_no_ranges() -> None:
+    """Take back what CherryPy says of files: `dsapi.web.exchange` drops what asks for a range."""
+    cherrypy.serving.response.headers["Accept-Ranges"] = "none"

@@ -6,12 +6,9 @@ nearly as long as an inference; this reads large pieces and splits them in memor
 
 import base64
 import binascii
-import json
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 import cherrypy
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -24,12 +21,18 @@ from dsapi.errors import (
     TooLarge,
 )
 from dsapi.prediction.deadline import Deadline
+from dsapi.web.fields import (
+    MAX_FIELDS,
+    PICTURE_FIELDS,
+    check_name,
+    decode_text,
+    gather_unique,
+    load_json,
+    parse_pairs,
+    tell_twice,
+)
 
 _PIECE_BYTES = 256 * 1024
-_MAX_FIELDS = 32
-_PICTURE_FIELDS = ("image", "path")
-# JSON can name halves of a character, which no encoding can write.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Stream(Protocol):
@@ -38,11 +41,19 @@ class _Stream(Protocol):
 
 @dataclass(frozen=True)
 class Form:
-    """What a request brought: a picture or the path of one, and parameters as they came."""
+    """What a request brought.
+
+    Attributes:
+        image: a picture, or ``None``.
+        path: or the path of one, or ``None``.
+        parameters: all others, as they came.
+        kind: how the picture came: raw, upload, path, base64; empty where nobody counts it.
+    """
 
     image: bytes | None
     path: str | None
     parameters: dict[str, Any]
+    kind: str
 
 
 def read_body(*, max_bytes: int, deadline: Deadline) -> bytes:
@@ -97,7 +108,8 @@ def _read_all(stream: _Stream, *, length: int | None, max_bytes: int, deadline: 
 def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[str]) -> Form:
     """Take a request apart.
 
-    A body of any type that is no form and no JSON is the picture itself: its bytes decide.
+    A body of any type that is no form and no JSON is the picture itself: its bytes decide. What
+    is null in JSON counts as not sent.
 
     Args:
         content_type: the header, possibly empty.
@@ -111,26 +123,38 @@ def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[
         BadRequest: the body is not what the content type says.
     """
     media_type, options = parse_options_header(content_type)
-    parameters = _unique(_parse_pairs(query, "the query string"))
+    parameters = parse_pairs(query, "the query string")
+    for name in PICTURE_FIELDS:
+        if name in parameters:
+            raise MissingImage(f"{name} came in the query: the picture comes in the body")
     if media_type == "multipart/form-data":
-        fields = _unique(split_multipart(body, options.get("boundary", ""), known=known))
+        kind = "upload"
+        fields = gather_unique(split_multipart(body, options.get("boundary", ""), known=known))
     elif media_type == "application/x-www-form-urlencoded":
-        fields = _unique(_parse_pairs(_text(body, "the form"), "the form"))
+        kind, fields = "path", _parse_text_form(body)
     elif media_type == "application/json":
-        fields = _parse_json(body)
+        kind, fields = "base64", _parse_json(body)
     else:
         if not body:
             raise MissingImage("the body is empty: send a picture, or a form that names one")
-        fields = {"image": body}
+        kind, fields = "raw", {"image": body}
     for name, value in fields.items():
+        check_name(name, known)
+        if value is None:
+            continue
         if name in parameters:
-            raise _twice(name, ", in the query and in the body")
+            raise tell_twice(name, ", in the query and in the body")
         parameters[name] = value
-    return gather_form(parameters, known=known)
+    return gather_form(parameters, known=known, kind=kind)
 
 
-def gather_form(parameters: Mapping[str, Any], *, known: Collection[str]) -> Form:
+def gather_form(parameters: Mapping[str, Any], *, known: Collection[str], kind: str = "") -> Form:
     """Separate the picture from the other parameters, whose names are among the known.
+
+    Args:
+        parameters: all of them.
+        known: names of the parameters beside the picture.
+        kind: how the picture came, if not as a path.
 
     Raises:
         MissingImage: no picture, or more than one.
@@ -138,7 +162,7 @@ def gather_form(parameters: Mapping[str, Any], *, known: Collection[str]) -> For
         BadRequest: ``image`` is neither bytes nor base64.
     """
     for name in parameters:
-        _check_name(name, known)
+        check_name(name, known)
     parameters = dict(parameters)
     image, path = parameters.pop("image", None), parameters.pop("path", None)
     if image is not None and path is not None:
@@ -151,7 +175,7 @@ def gather_form(parameters: Mapping[str, Any], *, known: Collection[str]) -> For
         image = _decode_base64(image)
     if image is not None and not isinstance(image, bytes):
         raise BadRequest("image must be base64 text")
-    return Form(image, path, parameters)
+    return Form(image, path, parameters, kind if path is None else "path")
 
 
 def _decode_base64(text: str) -> bytes:
@@ -166,6 +190,15 @@ def _decode_base64(text: str) -> bytes:
         raise BadRequest(f"image is no valid base64: {error}") from error
 
 
+def _parse_text_form(body: bytes) -> dict[str, Any]:
+    fields = parse_pairs(decode_text(body, "the form"), "the form")
+    if "image" in fields:
+        raise MissingImage(
+            "image came as text in a form: send it as multipart/form-data, or as base64 in JSON"
+        )
+    return fields
+
+
 def _parse_json(body: bytes) -> dict[str, Any]:
     if not body:
         raise MissingImage("the body is empty: send JSON with image or path")
@@ -176,25 +209,6 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise BadRequest("the body must be a JSON object")
     return fields
-
-
-def load_json(text: str | bytes) -> Any:
-    """Read JSON whose names come once each.
-
-    Raises:
-        ValueError: it is malformed.
-        RecursionError: it is nested too deeply.
-        BadParameter: a name came twice, or is no text.
-    """
-    return json.loads(text, object_pairs_hook=_unique, parse_int=_parse_integer)
-
-
-def _parse_integer(digits: str) -> int | str:
-    """Read an integer; one with more digits than Python counts stays text, to be quoted."""
-    try:
-        return int(digits)
-    except ValueError:
-        return digits
 
 
 def split_multipart(body: bytes, boundary: str, *, known: Collection[str]) -> list[tuple[str, Any]]:
@@ -211,7 +225,7 @@ def split_multipart(body: bytes, boundary: str, *, known: Collection[str]) -> li
         with PushMultipartParser(
             boundary,
             content_length=len(body),
-            max_segment_count=_MAX_FIELDS,
+            max_segment_count=MAX_FIELDS,
             header_charset="latin-1",
         ) as parser:
             parts = [
@@ -245,48 +259,5 @@ def _part(
     if name == "image":
         return bytes(content) if content or segment.filename else None
     # Before its content is read as text: a picture under another name is none.
-    _check_name(name, known)
-    return _text(bytes(content), name)
-
-
-def _parse_pairs(text: str, where: str) -> list[tuple[str, str]]:
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-    except ValueError as error:
-        raise BadRequest(f"{where} is malformed or has over {_MAX_FIELDS} fields") from error
-    # A + that was not escaped arrives as a space, which base64 does not have.
-    return [(name, value.replace(" ", "+") if name == "image" else value) for name, value in pairs]
-
-
-def _text(value: bytes, where: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise BadRequest(
-            f"{where} is not UTF-8 text; a picture as body needs Content-Type: image/jpeg or the "
-            "like, a picture in a form needs multipart/form-data"
-        ) from error
-
-
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a mapping of pairs; a name that comes twice is an error, not a choice."""
-    mapping: dict[str, Any] = {}
-    for name, value in pairs:
-        if _SURROGATE.search(name):
-            raise BadParameter(f"the name {name[:40]!a} is no text")
-        if name in mapping:
-            raise _twice(name)
-        mapping[name] = value
-    return mapping
-
-
-def _twice(name: str, where: str = "") -> BadRequest:
-    kind = MissingImage if name in _PICTURE_FIELDS else BadParameter
-    return kind(f"{name[:40]} came twice{where}")
-
-
-def _check_name(name: str, known: Collection[str]) -> None:
-    """Refuse a parameter that there is not: a misspelt one must not be passed over."""
-    if name not in _PICTURE_FIELDS and name not in known:
-        there = ", ".join((*_PICTURE_FIELDS, *known))
-        raise BadParameter(f"unknown parameter {name[:40]!r}; there are {there}")
+    check_name(name, known)
+    return decode_text(bytes(content), name)

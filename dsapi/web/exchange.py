@@ -8,7 +8,7 @@ import sys
 import cherrypy
 from cherrypy._cprequest import Request
 
-from dsapi.errors import BadRequest, Forbidden, RateLimited, Unauthorized
+from dsapi.errors import BadRequest, Forbidden, NotFound, RateLimited, Unauthorized, quote
 from dsapi.web.journal import PredictionRecord, RequestRecord
 from dsapi.web.page import takes_page
 from dsapi.web.problems import respond_to_exception, respond_to_status
@@ -64,10 +64,8 @@ class ApiRequest(Request):  # type: ignore[misc]
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id
         headers["Server"] = "dsapi"
-        if origin := self.app.access.allowed_origin(self.wsgi_environ.get("HTTP_ORIGIN", "")):
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
-            headers["Vary"] = "Origin"
+        if permitted := self.app.access.origin_headers(self.wsgi_environ.get("HTTP_ORIGIN", "")):
+            headers.update(permitted)
             self.preflight = (
                 self.method == "OPTIONS"
                 and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ
@@ -78,8 +76,13 @@ class ApiRequest(Request):  # type: ignore[misc]
         if self.protocol >= (1, 1) and "Host" not in self.headers:
             raise BadRequest("HTTP/1.1 requires a Host header")
         # A file is sent whole, as is permitted (RFC 9110, 14.2): CherryPy fails on a range that it
-        # cannot read, sends as many copies as there are ranges, and does not close the file.
-        self.headers.pop("Range", None)
+        # cannot read, sends as many copies as there are ranges, and does not close the file. The
+        # condition comes with a range, and nothing that it could protect is changed by a request.
+        for name in ("Range", "If-Unmodified-Since"):
+            self.headers.pop(name, None)
+        # CherryPy makes one slash of several, so that every path would have further names.
+        if "//" in (path := self.wsgi_environ["PATH_INFO"]):
+            raise NotFound(f"there is no {quote(path)}")
 
     def handle_error(self) -> None:
         """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""

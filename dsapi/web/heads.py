@@ -7,6 +7,8 @@ body. Used by `dsapi.web.http_server`.
 import re
 from typing import Any
 
+from dsapi.errors import quote
+
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, section 5.5: in a value, what reads them differently is deceived.
 _FORBIDDEN = re.compile(rb"[\0\r\n]")
@@ -43,8 +45,28 @@ class HeadReader:
             hdict[name] = hdict[name] + b", " + value if name in hdict else value
         length = hdict.get(b"Content-Length")
         if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
-            shown = length[:40].decode("latin-1")
-            raise ValueError(f"Content-Length must be a number of bytes, got {shown!r}")
-        if length is not None and b"Transfer-Encoding" in hdict:
+            shown = quote(length.decode("latin-1"))
+            raise ValueError(f"Content-Length must be a number of bytes, got {shown}")
+        coding = hdict.get(b"Transfer-Encoding")
+        if length is not None and coding is not None:
             raise ValueError("Content-Length and Transfer-Encoding came both")
+        # cheroot passes over an empty one and over "chunked" twice, which another server may not.
+        if coding is not None and coding.lower() != b"chunked":
+            shown = quote(coding.decode("latin-1"))
+            raise ValueError(f"Transfer-Encoding must be chunked, got {shown}")
         return hdict
+
+
+def find_header(head: bytes, name: bytes) -> str:
+    """Find a header in the beginning of a request that is not read, empty if it is not there.
+
+    A line that is not there to its end counts for nothing, nor does what looks like a header in
+    the body. Several are one list, as `HeadReader` reads them.
+    """
+    # Nothing in the pattern can be matched in two ways: it would be tried in all of them, in the
+    # one thread that accepts callers.
+    pattern = rb"\r\n%b:([^\r\n]*)(?=\r\n)" % re.escape(name)
+    end = head.find(b"\r\n\r\n")
+    lines = head if end < 0 else head[: end + len(b"\r\n")]
+    found = re.findall(pattern, lines, re.IGNORECASE)
+    return b", ".join(value.strip() for value in found).decode("latin-1")

@@ -6,9 +6,8 @@ writes answers (`dsapi.web.protocol`). Built by `dsapi.process.service`.
 """
 
 import logging
-import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cheroot import wsgi
@@ -16,6 +15,7 @@ from cheroot import wsgi
 from dsapi.errors import Overloaded, RequestError
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
+from dsapi.web.heads import find_header
 from dsapi.web.journal import Journal, RequestRecord
 from dsapi.web.problems import raw_problem
 from dsapi.web.protocol import ApiConnection, Gateway
@@ -31,9 +31,8 @@ _QUEUE_PER_THREAD = 4
 _PEEK_BYTES = 2048
 # A caller who has an answer often asks again at once. Then no other thread need be woken.
 _STAY_S = 0.005
-_FAST = (b"GET /health/", b"GET /metrics")
+_FAST = (b"GET /health/", b"HEAD /health/", b"GET /metrics", b"HEAD /metrics")
 _PREDICTION = b"POST /v1/predictions"
-_REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
 class HTTPServer(wsgi.Server):
@@ -49,6 +48,7 @@ class HTTPServer(wsgi.Server):
         request_timeout_s: tells the seconds that the next request gets, from its first byte.
         refusal: tells whether predictions would be refused now, and how; it gets what counts the
             requests that were let in and not answered.
+        origin_headers: gives the headers that let a page of an origin read an answer.
         journal: where requests are written down that no handler sees.
     """
 
@@ -65,6 +65,7 @@ class HTTPServer(wsgi.Server):
         max_connections: int,
         request_timeout_s: Callable[[], float],
         refusal: Callable[[Callable[[], int]], RequestError | None],
+        origin_headers: Callable[[str], Mapping[str, str]],
         journal: Journal,
         reuse_port: bool = False,
     ) -> None:
@@ -89,6 +90,7 @@ class HTTPServer(wsgi.Server):
         self.max_connections = max_connections
         self._request_timeout_s = request_timeout_s
         self._refusal = refusal
+        self._origin_headers = origin_headers
         self._journal = journal
 
     def prepare(self) -> None:
@@ -170,9 +172,18 @@ class HTTPServer(wsgi.Server):
         _LOGGER.log(level, "%s", msg, exc_info=traceback)
 
     def write_refusal(
-        self, conn: Connection, error: RequestError, *, request_id: str, line: bytes
-    ) -> None:
-        """Write a request into the journal that no handler saw."""
+        self, conn: Connection, error: RequestError, *, line: bytes, asked_id: str, origin: str
+    ) -> bytes:
+        """Write a request into the journal that no handler saw, and the answer to it.
+
+        Args:
+            conn: where it came from.
+            error: why it is refused.
+            line: its first line.
+            asked_id: its ``X-Request-ID``, empty for none.
+            origin: its ``Origin``, empty for none.
+        """
+        request_id = choose_request_id(asked_id)
         self._journal.write(
             RequestRecord(
                 request_id=request_id,
@@ -184,6 +195,12 @@ class HTTPServer(wsgi.Server):
                 size=None,
                 took_ms=conn.deadline.spent_s * 1000,
             )
+        )
+        return raw_problem(
+            error,
+            request_id=request_id,
+            headers=self._origin_headers(origin),
+            to_head=line.startswith(b"HEAD "),
         )
 
     def _stay(self, conn: Connection) -> bool:
@@ -219,12 +236,19 @@ class HTTPServer(wsgi.Server):
             conn.close()
 
     def _refuse(self, conn: Connection, head: bytes, error: RequestError) -> None:
-        found = _REQUEST_ID.search(head)
-        request_id = choose_request_id(found[1].decode("latin-1") if found else "")
-        self.write_refusal(conn, error, request_id=request_id, line=head.partition(b"\r\n")[0])
+        if b"\r\n\r\n" not in head:
+            # The caller's id may stand behind more than it takes to see what is asked.
+            head = conn.peek(_MAX_HEAD_BYTES) or head
+        answer = self.write_refusal(
+            conn,
+            error,
+            line=head.partition(b"\r\n")[0],
+            asked_id=find_header(head, b"X-Request-ID"),
+            origin=find_header(head, b"Origin"),
+        )
         try:
             conn.socket.settimeout(0)
-            conn.socket.send(raw_problem(error, request_id=request_id))
+            conn.socket.send(answer)
         except OSError:
             conn.close()
         else:

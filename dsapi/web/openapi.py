@@ -66,6 +66,16 @@ _PREDICTION_ERRORS: tuple[type[RequestError], ...] = (
     NotReady,
     DeadlineExceeded,
 )
+# Of every path: none that a GET answers takes a parameter, where networks are configured nothing is
+# for the others, and any request may be malformed, too slow, or one too many.
+_COMMON_ERRORS: tuple[type[RequestError], ...] = (
+    BadRequest,
+    BadParameter,
+    Forbidden,
+    InternalError,
+    Overloaded,
+    DeadlineExceeded,
+)
 _ANSWERS: tuple[type[BaseModel], ...] = (
     PredictionAnswer,
     BatchAnswer,
@@ -118,6 +128,10 @@ def build_openapi() -> Schema:
 
 
 def _paths() -> Schema:
+    return _prediction_paths() | _model_paths() | _health_paths() | _page_paths()
+
+
+def _prediction_paths() -> Schema:
     return {
         "/v1/predictions": {
             "post": {
@@ -127,7 +141,8 @@ def _paths() -> Schema:
                 "description": "Without x and y: at the center of the picture. The picture comes "
                 "as the body, as an upload, by its path on the server, or as base64. With the "
                 "picture as body the parameters come in the query; else as fields of the form or "
-                "of the JSON, or in the query, each of them once.",
+                "of the JSON, or in the query, each of them once. What is null in JSON counts as "
+                "not sent.",
                 "parameters": describe_query(PointParameters),
                 "requestBody": describe_body(PointParameters),
                 "responses": describe_answer(PredictionAnswer)
@@ -145,11 +160,17 @@ def _paths() -> Schema:
                 "responses": describe_answer(BatchAnswer) | describe_problems(_PREDICTION_ERRORS),
             }
         },
+    }
+
+
+def _model_paths() -> Schema:
+    return {
         "/v1/models": _get(
             "listModels",
             "The loaded models: version, labels, input",
-            describe_answer(ModelsAnswer) | describe_problems((Unauthorized, RateLimited)),
+            describe_answer(ModelsAnswer),
             tag="models",
+            errors=(Unauthorized, RateLimited),
         ),
         "/v1/models/reload": {
             "post": {
@@ -158,53 +179,64 @@ def _paths() -> Schema:
                 "summary": "Load models and settings anew, without a pause",
                 "description": "For callers on the machine itself, unless `admin_loopback` says "
                 "otherwise, and with a key of `admin_keys`. The old ones serve until the new ones "
-                "are checked, and go on if anything is wrong with those.",
+                "are checked, and go on if anything is wrong with those. It takes no body.",
                 "responses": describe_answer(ReloadAnswer)
-                | describe_problems((BadParameter, Unauthorized, Forbidden, ReloadFailed)),
+                | describe_problems((*_COMMON_ERRORS, Unauthorized, ReloadFailed)),
             }
         },
+    }
+
+
+def _health_paths() -> Schema:
+    return {
         "/health/live": _get(
-            "live",
-            "Whether the process serves",
-            describe_answer(StatusAnswer),
-            tag="health",
+            "live", "Whether the process serves", describe_answer(StatusAnswer), tag="health"
         ),
         "/health/ready": _get(
             "ready",
             "Whether every default model is loaded and the workers answer",
-            describe_answer(StatusAnswer) | describe_problems((NotReady,)),
+            describe_answer(StatusAnswer),
             tag="health",
+            errors=(NotReady,),
         ),
         "/metrics": _get(
             "metrics",
             "Every number, in Prometheus's text format",
-            describe_page("text/plain", "The numbers") | describe_problems((Unauthorized,)),
+            describe_page("text/plain", "The numbers"),
             tag="health",
+            errors=(Unauthorized,),
         ),
+    }
+
+
+def _page_paths() -> Schema:
+    page = describe_page("text/html", "The page")
+    return {
         "/openapi.json": _get(
             "openapi",
             "This document",
             describe_page("application/json", "This document"),
             tag="pages",
         ),
-        "/docs": _get(
-            "docs", "A page to read and try it", describe_page("text/html", "The page"), tag="pages"
-        ),
-        "/": _get("page", "The tester's page", describe_page("text/html", "The page"), tag="pages")
-        | {"post": _page_post()},
+        "/docs": _get("docs", "A page to read and try it", page, tag="pages"),
+        "/": _get("page", "The tester's page", page, tag="pages") | {"post": _page_post()},
     }
 
 
-def _get(operation_id: str, summary: str, responses: Schema, *, tag: str) -> Schema:
+def _get(
+    operation_id: str,
+    summary: str,
+    answer: Schema,
+    *,
+    tag: str,
+    errors: tuple[type[RequestError], ...] = (),
+) -> Schema:
     return {
         "get": {
             "operationId": operation_id,
             "tags": [tag],
             "summary": summary,
-            # None takes a parameter, and where networks are configured, nothing is for the others.
-            "responses": dict(
-                sorted((responses | describe_problems((BadParameter, Forbidden))).items())
-            ),
+            "responses": answer | describe_problems((*_COMMON_ERRORS, *errors)),
         }
     }
 

@@ -61,7 +61,7 @@ def describe_problems(errors: Iterable[type[RequestError]]) -> Schema:
     by_status: dict[int, list[type[RequestError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
-    return {str(status): _problem(status, kinds) for status, kinds in by_status.items()}
+    return {str(status): _problem(status, kinds) for status, kinds in sorted(by_status.items())}
 
 
 def describe_page_problems(errors: Iterable[type[RequestError]]) -> Schema:

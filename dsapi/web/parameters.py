@@ -12,9 +12,9 @@ from pydantic import (
     model_validator,
 )
 
-from dsapi.errors import BadParameter, BadPoint, BadRequest
+from dsapi.errors import BadParameter, BadPoint, BadRequest, quote
 from dsapi.prediction.points import Unit
-from dsapi.web.bodies import load_json
+from dsapi.web.fields import load_json
 
 MAX_POINTS = 64
 POINT_FIELDS = ("x", "y", "points")
@@ -142,11 +142,5 @@ def _explain(kind: type[Parameters], error: ValidationError) -> BadRequest:
         inside.pop()  # it is the pair that is wrong, not the number that it lacks
     permitted = _PERMITTED[name][len(inside)]
     what = ".".join((name, *inside))
-    detail = f"{what} must be {permitted}, got {_shown(problem['input'])}"
+    detail = f"{what} must be {permitted}, got {quote(problem['input'])}"
     return BadPoint(detail) if name in POINT_FIELDS else BadParameter(detail)
-
-
-def _shown(value: Any) -> str:
-    """Show a value, cut where a caller sent too much of it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,6 +1,5 @@
 """``/v1/predictions``: themes and colors at one point, or at many points of one picture."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cherrypy
@@ -22,31 +21,31 @@ from dsapi.web.parameters import (
 )
 from dsapi.workers.pool import PredictionWorkers
 
-_TEXT_FORMS = ("application/json", "application/x-www-form-urlencoded")
 
-
-@dataclass
 class RequestLimits:
-    """What a request may use; a reload changes it.
+    """What a request may use. A reload puts other settings in the place of these, all at once."""
 
-    Attributes:
-        image_roots: folders whose pictures may be named by path.
-        max_bytes: largest body or picture file.
-        timeout_s: time from the request's first byte to its answer.
-    """
-
-    image_roots: tuple[Path, ...]
-    max_bytes: int
-    timeout_s: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> "RequestLimits":
-        """Take them from settings."""
-        return cls(settings.image_roots, settings.max_bytes, settings.request_timeout)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def take(self, settings: Settings) -> None:
         """Take them from changed settings."""
-        vars(self).update(vars(RequestLimits.of(settings)))
+        self._settings = settings
+
+    @property
+    def image_roots(self) -> tuple[Path, ...]:
+        """Folders whose pictures may be named by path."""
+        return self._settings.image_roots
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest body or picture file."""
+        return self._settings.max_bytes
+
+    @property
+    def timeout_s(self) -> float:
+        """Time from the request's first byte to its answer."""
+        return self._settings.request_timeout
 
 
 class BatchPredictions:
@@ -85,15 +84,14 @@ def _predict(
     """Go the whole way from the current request to a prediction and its id."""
     request = cherrypy.serving.request
     deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
-    content_type = request.headers.get("Content-Type", "")
     # The body goes when it is taken apart: it would lie beside its picture while that is decoded.
     form = parse_form(
-        content_type,
+        request.headers.get("Content-Type", ""),
         read_body(max_bytes=limits.max_bytes, deadline=deadline),
         request.query_string,
         known=kind.model_fields,
     )
-    request.picture_form = _name_form(form, content_type)
+    request.picture_form = form.kind
     parameters = read_parameters(kind, form.parameters)
     return predict_form(form, parameters, workers=workers, limits=limits, deadline=deadline)
 
@@ -111,6 +109,7 @@ def predict_form(
     Raises:
         RequestError: the picture, the point or a model is unusable, or there was no time.
     """
+    request = cherrypy.serving.request
     asked = PredictionRequest(
         _image(form, limits),
         points=parameters.asked_points,
@@ -120,24 +119,13 @@ def predict_form(
         unit=parameters.unit,
         top=parameters.top,
         min_probability=parameters.min_probability,
+        listed=isinstance(parameters, BatchParameters),
+        id=str(request.unique_id),
     )
-    request = cherrypy.serving.request
     caller_gone = request.wsgi_environ["dsapi.caller_gone"]
     prediction = workers.predict(asked, deadline, caller_gone=caller_gone)
-    request.prediction = PredictionRecord(
-        prediction, str(request.unique_id), source=form.path or "body"
-    )
+    request.prediction = PredictionRecord(prediction, asked.id, source=form.path or "body")
     return prediction, str(uuid_utils.uuid7())
-
-
-def _name_form(form: Form, content_type: str) -> str:
-    """Say how the picture came."""
-    if form.path is not None:
-        return "path"
-    if content_type.startswith("multipart/"):
-        return "upload"
-    # Only these two carry a picture as text.
-    return "base64" if content_type.startswith(_TEXT_FORMS) else "raw"
 
 
 def _image(form: Form, limits: RequestLimits) -> bytes:

@@ -3,12 +3,21 @@
 import http
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
 
-from dsapi.errors import InternalError, MethodNotAllowed, NotFound, RequestError, Unauthorized
+from dsapi.errors import (
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    Unauthorized,
+    quote,
+)
 
 _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -51,8 +60,17 @@ def problem_body(*, status: int, code: str, detail: str, request_id: str) -> byt
     return problem.model_dump_json().encode()
 
 
-def raw_problem(error: RequestError, *, request_id: str) -> bytes:
-    """Write a whole response, for a request that no handler sees; the connection closes."""
+def raw_problem(
+    error: RequestError, *, request_id: str, headers: Mapping[str, str], to_head: bool
+) -> bytes:
+    """Write a whole response, for a request that no handler sees; the connection closes.
+
+    Args:
+        error: what is told.
+        request_id: of the request.
+        headers: further ones.
+        to_head: whether it was a HEAD request, whose answer ends with its head.
+    """
     body = problem_body(
         status=error.status, code=error.code, detail=error.detail, request_id=request_id
     )
@@ -63,10 +81,9 @@ def raw_problem(error: RequestError, *, request_id: str) -> bytes:
         f"X-Request-ID: {request_id}",
         "Server: dsapi",
         "Connection: close",
+        *(f"{name}: {value}" for name, value in {**_headers(error), **headers}.items()),
     ]
-    if error.retry_after_s is not None:
-        head.append(f"Retry-After: {error.retry_after_s}")
-    return "\r\n".join((*head, "", "")).encode("latin-1") + body
+    return "\r\n".join((*head, "", "")).encode("latin-1") + (b"" if to_head else body)
 
 
 def respond_to_exception() -> None:
@@ -81,20 +98,25 @@ def respond_to_exception() -> None:
 
 def respond_to_status(status: str, message: str, **_: Any) -> bytes:
     """Answer what the framework refused; CherryPy's ``error_page.default``."""
-    request, response = cherrypy.serving.request, cherrypy.serving.response
-    number = int(status.split()[0])
-    code, detail = "bad_request", message
-    if number == http.HTTPStatus.NOT_FOUND:
-        code, detail = NotFound.code, f"there is no {request.path_info}"
-    elif number == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        permitted = response.headers.get("Allow", "")
-        code = MethodNotAllowed.code
-        detail = f"{request.path_info} takes {permitted}, not {request.method}"
-    elif number >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        code, detail = InternalError.code, "the service failed on this request"
-    response.headers["Content-Type"] = CONTENT_TYPE
-    request.error_code = code
-    return problem_body(status=number, code=code, detail=detail, request_id=str(request.unique_id))
+    _respond(_understand(int(status.split()[0]), message))
+    return cherrypy.serving.response.collapse_body()  # type: ignore[no-any-return]
+
+
+def _understand(status: int, message: str) -> RequestError:
+    """Say in the contract's words what the framework refuses in its own."""
+    request = cherrypy.serving.request
+    # Forbidden: a path that leaves the folder of files, where nothing is to be found either.
+    if status in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.FORBIDDEN):
+        return NotFound(f"there is no {quote(request.path_info)}")
+    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        permitted = cherrypy.serving.response.headers.get("Allow", "")
+        return MethodNotAllowed(
+            f"{request.path_info} takes {permitted}, not {quote(request.method)}",
+            permitted=permitted,
+        )
+    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InternalError("the service failed on this request")
+    return BadRequest(message)
 
 
 def begin_response(error: RequestError) -> None:
@@ -102,10 +124,19 @@ def begin_response(error: RequestError) -> None:
     response = cherrypy.serving.response
     cherrypy.serving.request.error_code = error.code
     response.status = f"{error.status} {status_in_words(error.status)}"
+    response.headers.update(_headers(error))
+
+
+def _headers(error: RequestError) -> dict[str, str]:
+    """Give the headers that an error needs beside its body."""
+    headers = {}
     if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.permitted
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
+        headers["Retry-After"] = str(error.retry_after_s)
+    return headers
 
 
 def _respond(error: RequestError) -> None:

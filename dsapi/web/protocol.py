@@ -10,26 +10,43 @@ from typing import Any
 from cheroot import server as cheroot
 from cheroot import wsgi
 
-from dsapi.errors import BadRequest, InternalError, RequestError
+from dsapi.errors import (
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    quote,
+)
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
 from dsapi.web.framing import ChunkedBody, LengthBody
 from dsapi.web.heads import HeadReader
-from dsapi.web.problems import raw_problem
-from dsapi.web.request_ids import choose_request_id
 
 _LOGGER = logging.getLogger(__name__)
+_METHODS = "GET, HEAD, POST"
 
 
 class ApiHTTPRequest(cheroot.HTTPRequest):
     """A request whose malformed head is answered with the contract's error body."""
 
     header_reader = HeadReader()
+    # The first line, as far as it came at once.
+    line = b""
+
+    def read_request_line(self) -> bool:
+        """Read the first line, and keep it: what is wrong with it is told by quoting it."""
+        # A line break before it is passed over (RFC 9112, section 2.2).
+        self.line = self.conn.rfile.peek(1).removeprefix(b"\r\n").partition(b"\r\n")[0]
+        return bool(super().read_request_line())  # type: ignore[no-untyped-call]
 
     def respond(self) -> None:
         """Call the application and send its answer."""
         reader = self.conn.rfile
         length = int(self.inheaders.get(b"Content-Length", 0))
+        if b"Transfer-Encoding" in self.inheaders and not self.chunked_read:
+            # HTTP/1.0 has no chunks: where the body ends is not known (RFC 9112, section 6.1).
+            self.close_connection = self.conn.unread = True
         self.rfile = ChunkedBody(reader) if self.chunked_read else LengthBody(reader, length)
         self.server.gateway(self).respond()
         if self.ready:
@@ -47,19 +64,25 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
 
     def simple_response(self, status: str | int, msg: str = "") -> None:
         """Answer and close; called by cheroot before any handler is."""
-        request_id = choose_request_id(self.inheaders.get(b"X-Request-Id", b"").decode("latin-1"))
         error = _transport_error(
-            int(str(status)[:3]), msg or str(status)[4:], deadline=self.conn.deadline
+            int(str(status)[:3]),
+            msg or str(status)[4:],
+            line=self.line.decode("latin-1"),
+            deadline=self.conn.deadline,
         )
         self.close_connection = self.conn.unread = True
         self.sent_headers = True
-        line = b" ".join(getattr(self, name, b"-") for name in ("method", "uri"))
-        self.server.write_refusal(self.conn, error, request_id=request_id, line=line)
+        asked_id, origin = (
+            self.inheaders.get(name, b"").decode("latin-1") for name in (b"X-Request-Id", b"Origin")
+        )
+        answer = self.server.write_refusal(
+            self.conn, error, line=self.line or b"-", asked_id=asked_id, origin=origin
+        )
         try:
-            self.conn.wfile.write(raw_problem(error, request_id=request_id))
+            self.conn.wfile.write(answer)
             self.conn.wfile.flush()
         except OSError as gone:
-            _LOGGER.debug("request %s: the caller has gone: %s", request_id, gone)
+            _LOGGER.debug("the caller of %r has gone: %s", self.line[:200], gone)
 
 
 class ApiConnection(Connection):
@@ -86,7 +109,7 @@ class Gateway(wsgi.Gateway_10):
             self.req.conn.wfile.flush()
 
 
-def _transport_error(status: int, detail: str, *, deadline: Deadline) -> RequestError:
+def _transport_error(status: int, detail: str, *, line: str, deadline: Deadline) -> RequestError:
     """Say in the contract's words what cheroot refuses."""
     if status == http.HTTPStatus.REQUEST_TIMEOUT:
         if deadline.left_s <= 0:
@@ -94,4 +117,14 @@ def _transport_error(status: int, detail: str, *, deadline: Deadline) -> Request
         return BadRequest("the request stalled: nothing came for socket_timeout seconds")
     if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InternalError("the service failed on this request")
+    method, _, rest = line.partition(" ")
+    target, _, protocol = rest.rpartition(" ")
+    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowed(
+            f"this is no proxy: there are {_METHODS}, not {quote(method)}", permitted=_METHODS
+        )
+    if status == http.HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+        return BadRequest(f"the protocol must be HTTP/1.0 or HTTP/1.1, got {quote(protocol)}")
+    if target.startswith("//"):  # which looks like another host's address
+        return NotFound(f"there is no {quote(target)}")
     return BadRequest(f"the request's head is malformed: {detail}")

@@ -278,13 +278,14 @@ class PredictionWorkers:
         if len(self._left_behind) >= _MAX_LEFT_BEHIND:
             return  # `lost`: something is wrong for good
         reason = "stalled" if worker.is_alive() else "died"
+        what = f"request {worker.request_id}: worker {worker.name} {reason}"
         worker.retired = True
         try:
             replacement = self._make_worker(worker.number)
         except Exception:  # whatever it is, it is tried again
-            _LOGGER.exception("worker %s %s and cannot be replaced yet", worker.name, reason)
+            _LOGGER.exception("%s and cannot be replaced yet", what)
             return
-        _LOGGER.error("worker %s %s and is replaced", worker.name, reason)
+        _LOGGER.error("%s and is replaced", what)
         self._left_behind.append(worker)
         replacement.start()
         self._workers[index] = replacement

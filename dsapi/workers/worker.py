@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from queue import Empty
 
-from dsapi.errors import BadParameter, CallerGone, InternalError, StartupError
+from dsapi.errors import BadParameter, CallerGone, InternalError, StartupError, quote
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
@@ -104,6 +104,9 @@ class Worker(threading.Thread):
         jobs: where work comes from.
         current: tells the generation in force.
         tally: where it counts.
+
+    Attributes:
+        request_id: of the job that it works on, or did last.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Worker(threading.Thread):
         self.number = number
         # Set when another has taken its place: it leaves after its job.
         self.retired = False
+        self.request_id = "-"
         self._jobs = jobs
         self._current = current
         self._tally = tally
@@ -141,13 +145,14 @@ class Worker(threading.Thread):
                     continue
                 if job is None:
                     return
+                self.request_id = job.request.id
                 self._busy_since_s = time.monotonic()
                 self._follow()
                 self._answer(job)
                 del job  # or its picture would be kept until the next one comes
                 self._busy_since_s = None
         except BaseException:  # whatever it is; `dsapi.workers.pool` puts another in its place
-            _LOGGER.exception("%s died", self.name)
+            _LOGGER.exception("request %s: %s died", self.request_id, self.name)
         finally:
             close_sessions(self._sessions)
 
@@ -191,7 +196,7 @@ class Worker(threading.Thread):
         if missing := [name for name in request.models if name not in self._sessions]:
             # It was configured when the request came, and a reload has taken it away since.
             known = ", ".join(self._sessions)
-            raise BadParameter(f"models must be among {known}; got {missing[0]!r}")
+            raise BadParameter(f"models must be among {known}; got {quote(missing[0])}")
         prediction = predict(
             request,
             models=self._sessions,

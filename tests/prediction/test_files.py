@@ -98,6 +98,38 @@ def test_the_second_root_is_tried_after_the_first(root: Path, tmp_path: Path) ->
     assert data == b"picture"
 
 
+@pytest.mark.parametrize("path", ["out/picture.jpg", "out.jpg", "../secret/picture.jpg"])
+@pytest.mark.parametrize("linked_first", [True, False])
+def test_what_leaves_one_root_and_is_not_in_another_is_forbidden(
+    root: Path, tmp_path: Path, path: str, linked_first: bool
+) -> None:
+    (root / "out").symlink_to("../secret")
+    (root / "out.jpg").symlink_to(root.parent / "secret/picture.jpg")
+    other = tmp_path.resolve() / "deep/other"
+    other.mkdir(parents=True)
+    roots = [root, other] if linked_first else [other, root]
+    with pytest.raises(PathForbidden):
+        read_image_file(path, roots=roots, max_bytes=LIMIT)
+
+
+def test_what_leaves_one_root_is_read_from_another_that_has_it(root: Path, tmp_path: Path) -> None:
+    (root / "out.jpg").symlink_to(root.parent / "secret/picture.jpg")
+    other = tmp_path.resolve() / "other"
+    other.mkdir()
+    (other / "out.jpg").write_bytes(b"picture")
+    assert read_image_file("out.jpg", roots=[root, other], max_bytes=LIMIT) == b"picture"
+
+
+def test_an_absolute_path_in_one_root_of_two_is_read_or_not_found(
+    root: Path, tmp_path: Path
+) -> None:
+    roots = [tmp_path.resolve() / "other", root]
+    full = root / "folder/picture.jpg"
+    assert read_image_file(str(full), roots=roots, max_bytes=LIMIT) == b"picture"
+    with pytest.raises(PathNotFound):
+        read_image_file(str(root / "nothing.jpg"), roots=roots, max_bytes=LIMIT)
+
+
 def test_a_large_file_is_refused_with_limit_and_actual(root: Path) -> None:
     (root / "large.jpg").write_bytes(bytes(LIMIT + 1))
     with pytest.raises(TooLarge, match=r"'large.jpg' has 1001 bytes, max_bytes is 1000"):

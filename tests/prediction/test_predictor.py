@@ -1,13 +1,26 @@
+"""The way from a picture to its labels, all of it, and what is told where a model fails."""
+
 import gc
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from dsapi.errors import InternalError
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.predictor import PictureFacts, PredictionRequest, predict
+from dsapi.prediction.model import OpenModel, load_model
+from dsapi.prediction.picture import Limits
+from dsapi.prediction.predictor import (
+    PictureFacts,
+    Prediction,
+    PredictionRequest,
+    predict,
+)
+from dsapi.prediction.spec import ModelSpec
 from dsapi.process.service import load_models
 from dsapi.settings import load_settings
-from tests.pictures import encode
+from tests.graphs import freeze_failing, write_labels
+from tests.pictures import GREEN, encode
 
 SIZE = (123, 77)
 
@@ -27,3 +40,45 @@ def test_a_prediction_does_not_keep_the_pixels(tiny_config: Path) -> None:
     assert [
         each for each in gc.get_objects() if isinstance(each, Image.Image) and each.size == SIZE
     ] == []
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> OpenModel:
+    """A model that gives NaN for patches of plain green, and thirds for black ones."""
+    folder = tmp_path_factory.mktemp("failing")
+    spec = ModelSpec.model_validate(
+        {
+            "graph": freeze_failing(folder / "g.pb"),
+            "labels": write_labels(folder / "labels.txt"),
+            "crop": "9px",
+        }
+    )
+    return load_model("colors", spec, engine="tensorflow").open()
+
+
+def ask_at(model: OpenModel, *points: tuple[float, float]) -> Prediction:
+    """Ask about a picture whose left half is black, and whose right half is green."""
+    picture = Image.new("RGB", (60, 30))
+    picture.paste(GREEN, (30, 0, 60, 30))
+    return predict(
+        PredictionRequest(encode(picture), points=points, models=("colors",)),
+        models={"colors": model},
+        limits=Limits(max_pixels=1_000_000, working_side=0),
+        deadline=Deadline.within(60.0),
+    )
+
+
+def test_a_point_at_which_a_model_fails_takes_nothing_from_the_others(
+    failing: OpenModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = ask_at(failing, (5, 5), (55, 5), (6, 6)).results
+    assert [len(result.labels["colors"]) for result in results] == [3, 0, 3]
+    told = {"colors": "the model failed on this picture"}
+    assert [result.errors for result in results] == [{}, told, {}]
+    assert "request -: model colors" in caplog.text
+    assert "failed at 1 of 3 points: the model's scores are no prob" in caplog.text
+
+
+def test_only_if_every_model_fails_at_every_point_there_is_no_answer(failing: OpenModel) -> None:
+    with pytest.raises(InternalError, match="every model failed"):
+        ask_at(failing, (55, 5), (54, 6))

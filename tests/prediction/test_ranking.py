@@ -32,5 +32,20 @@ def test_only_the_top_and_only_the_probable_are_kept() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_a_model_error(bad: float) -> None:
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(ModelError, match="no probabilities"):
         rank([0.1, bad, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("bad", [3.7, 1.02, -0.02])
+def test_scores_outside_of_0_to_1_are_a_model_error(bad: float) -> None:
+    with pytest.raises(ModelError, match=r"no probabilities \(from .* to .*\)"):
+        rank([0.1, bad, 0.2, 0.3])
+
+
+def test_what_rounding_left_a_little_outside_is_put_inside() -> None:
+    scores = np.array([1.009, -0.009, 1.003, 0.5], np.float32)
+    ranked = rank_labels(scores, LABELS, top=5, min_probability=0.0)
+    assert [(best.label, best.probability) for best in ranked] == [
+        ("a", 1.0), ("c", 1.0), ("d", 0.5), ("b", 0.0),
+    ]  # fmt: skip
+    assert scores[0] > 1, "the caller's array is left as it is"

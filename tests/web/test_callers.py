@@ -3,6 +3,7 @@
 import gc
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.settings import load_settings
+from dsapi.web.heads import find_header
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, photo, plain
 
@@ -138,7 +140,11 @@ BAD_HEADS = {
     "folded line": (b"X-A: 1\r\n b\r\n", "malformed"),
     "zero byte": (b"X-A: 1\0 2\r\n", "zero byte"),
     "bare line break": (b"X-A: 1\rX-B: 2\r\n", "line break"),
-    "unknown coding": (b"Transfer-Encoding: gzip\r\n", "malformed"),
+    "unknown coding": (b"Transfer-Encoding: gzip\r\n", "must be chunked, got 'gzip'"),
+    "two codings": (b"Transfer-Encoding: gzip, chunked\r\n", "got 'gzip, chunked'"),
+    "chunked twice": (b"Transfer-Encoding: chunked, chunked\r\n", "got 'chunked, chunked'"),
+    "chunked and nothing": (b"Transfer-Encoding: chunked,\r\n", "got 'chunked,'"),
+    "no coding": (b"Transfer-Encoding:\r\n", "must be chunked, got ''"),
     "endless head": (b"X-A: " + b"a" * 40_000 + b"\r\n", "exceed"),
 }
 
@@ -172,10 +178,19 @@ def test_malformed_and_endless_chunks_are_refused(caller: Caller, chunks: bytes,
 def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
     chunks = [b"%x;ext=1\r\n%s\r\n" % (len(p), p) for p in (PICTURE[:1], PICTURE[1:50])]
     rest = b"%X\r\n%s\r\n0\r\nTrailer: x\r\n\r\n" % (len(PICTURE) - 50, PICTURE[50:])
-    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, rest, pause_s=0.02)
+    caller.send(HEAD + b"Transfer-Encoding: Chunked\r\n\r\n", *chunks, rest, pause_s=0.02)
     assert caller.answer()[0] == 200
     caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n")
     assert caller.answer()[0] == 200
+
+
+def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Caller) -> None:
+    caller.send(
+        b"GET /health/live HTTP/1.0\r\nConnection: Keep-Alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n"
+    )
+    with caller.socket.makefile("rb") as stream:
+        assert stream.read().count(b"HTTP/1.1 ") == 1
 
 
 def test_an_announced_body_that_nobody_reads_costs_no_memory_and_the_answer_arrives(
@@ -215,6 +230,73 @@ def test_requests_sent_together_are_answered_in_order(caller: Caller) -> None:
     assert ids == [b"0", b"1", b"2", b"3", b"4"]
 
 
+@pytest.fixture(scope="module")
+def refusing(tiny_config: Path, start_server: StartServer) -> RunningServer:
+    """A server that refuses predictions before it reads them, as its workers have stopped."""
+    server = start_server(load_settings(tiny_config, cors_origins=("https://example.org",)))
+    server.workers.stop()
+    return server
+
+
+def test_an_early_refusal_has_the_callers_id_wherever_it_stands_in_the_head(
+    refusing: RunningServer, connect: Connect
+) -> None:
+    for padding in (10, 2500, 20_000):
+        caller = connect(refusing)
+        head = HEAD + b"X-A: %b\r\nx-request-id:  far-down \r\n\r\n" % (b"a " * (padding // 2))
+        caller.send(head)
+        status, headers, _ = caller.answer()
+        assert (status, headers["X-Request-ID"]) == (503, "far-down")
+
+
+def test_an_early_refusal_takes_no_id_from_a_body_or_a_line_that_is_cut(
+    refusing: RunningServer, connect: Connect
+) -> None:
+    for sent in (
+        HEAD + b"Content-Length: 99\r\n\r\n\r\nX-Request-ID: of-the-body\r\n",
+        HEAD + b"X-Request-ID: of-the-li",
+        HEAD + b"X-Request-ID: one\r\nX-Request-ID: two\r\n\r\n",
+    ):
+        caller = connect(refusing)
+        caller.send(sent)
+        assert re.fullmatch("[0-9a-f-]{36}", caller.answer()[1]["X-Request-ID"])
+
+
+def test_pages_of_a_permitted_origin_may_read_an_early_refusal(
+    refusing: RunningServer, connect: Connect
+) -> None:
+    overloaded, malformed = HEAD + b"Origin: %b\r\n\r\n", HEAD + b"Origin: %b\r\nno colon\r\n\r\n"
+    malformed = malformed.replace(b"/v1/predictions", b"/v1/models")
+    for request, expected in ((overloaded, 503), (malformed, 400)):
+        for origin, permitted in ((b"https://example.org", True), (b"https://example.net", False)):
+            caller = connect(refusing)
+            caller.send(request % origin)
+            status, headers, _ = caller.answer()
+            assert status == expected
+            assert headers["Access-Control-Allow-Origin"] == (
+                origin.decode() if permitted else None
+            )
+            exposed = "X-Request-ID, Retry-After" if permitted else None
+            assert headers["Access-Control-Expose-Headers"] == exposed
+
+
+def test_the_answer_to_a_malformed_head_request_has_no_body(caller: Caller) -> None:
+    caller.send(b"HEAD /health/live HTTP/1.1\r\nHost: t\r\nno colon\r\n\r\n")
+    with caller.socket.makefile("rb") as stream:
+        head, _, body = stream.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Length: " in head
+    assert body == b""
+
+
+def test_nothing_in_a_head_makes_it_slow_to_search() -> None:
+    head = b"POST / HTTP/1.1\r\nX-Request-ID:" + b" " * 30_000 + b"a" + b" \t" * 15_000
+    began_s = time.monotonic()
+    assert find_header(head, b"X-Request-ID") == ""
+    assert find_header(head + b"\r\n", b"X-Request-ID") == "a"
+    assert time.monotonic() - began_s < 1
+
+
 def test_headers_with_underscores_cannot_pose_as_others(caller: Caller) -> None:
     caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\nX_Request_ID: spoofed\r\n\r\n")
     assert caller.answer()[1]["X-Request-ID"] != "spoofed"
@@ -226,8 +308,12 @@ def test_health_answers_while_every_other_thread_waits_for_slow_bodies(
     slow = [connect(hasty) for _ in range(10)]
     for caller in slow:
         caller.send(HEAD + b"Content-Length: 1000\r\n\r\n")
-    answers = [hasty.ask("GET", path).status for path in ("/health/live", "/health/ready")]
-    assert answers == [200, 200]
+    for method in ("HEAD", "GET"):
+        for path in ("/health/ready", "/health/live", "/metrics"):
+            began_s = time.monotonic()
+            assert hasty.ask(method, path).status == 200
+            # The slow ones hold their threads for as long as they may be silent.
+            assert time.monotonic() - began_s < hasty.settings.socket_timeout / 2
     # Those whose turn came were silent for too long, the others waited for too long.
     assert {caller.problem()[0] for caller in slow} <= {400, 504}
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ import pytest
 
 from dsapi.settings import load_settings
 from tests.conftest import Answer, RunningServer, StartServer
+from tests.graphs import freeze_failing
 from tests.pictures import BLUE, GREEN, RED, encode, halves, photo, plain
 from tests.waiting import eventually
 
@@ -183,18 +183,16 @@ def test_base64_may_have_a_data_prefix_and_line_breaks(server: RunningServer) ->
         assert answer.status == 200, answer.body
 
 
-@pytest.mark.parametrize("wrap", [base64.b64encode, base64.encodebytes])
-def test_base64_in_a_form_keeps_a_plus_that_was_not_escaped(
-    server: RunningServer, wrap: Callable[[bytes], bytes]
-) -> None:
-    # After its end a BMP may hold anything: here it is full of +.
-    picture = encode(halves(), "BMP") + b"\xfb\xef\xbe" * 100
-    text = wrap(picture).decode()
-    assert "++" in text
-    body = f"image={text}&x=5&y=6"
-    answer = server.ask("POST", "/v1/predictions", body, FORM)
-    assert answer.status == 200, answer.body
-    assert answer.json["image"]["bytes"] == len(picture)
+def test_what_is_null_in_json_counts_as_not_sent(server: RunningServer) -> None:
+    image = base64.b64encode(HALVES).decode()
+    nothing = dict.fromkeys(("path", "x", "y", "unit", "models", "top", "min_probability"))
+    told = [
+        server.ask("POST", "/v1/predictions?top=2", json.dumps(values), JSON)
+        for values in ({"image": image}, {"image": image, **nothing})
+    ]
+    assert [answer.status for answer in told] == [200, 200], told[1].body
+    assert told[0].json["point"] == told[1].json["point"] == {"x": 32, "y": 24}
+    assert told[0].json["predictions"] == told[1].json["predictions"]
 
 
 def test_an_unused_file_input_of_a_browser_is_no_second_picture(server: RunningServer) -> None:
@@ -237,6 +235,54 @@ def test_every_prediction_logs_one_line_with_all_its_steps(
                  "decode_ms=", "themes_ms=", "colors_ms=", "total_ms="):  # fmt: skip
         assert part in line
     assert server.workers.models["themes"].version in line
+
+
+UPLOADED = encode_multipart({}, HALVES)[0]
+IN_JSON = json.dumps({"image": base64.b64encode(HALVES).decode()}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "form"),
+    [
+        ("Multipart/form-data; boundary=frontier", UPLOADED, "upload"),
+        ("multipart/mixed; boundary=frontier", HALVES, "raw"),
+        ("Application/JSON; charset=utf-8", IN_JSON, "base64"),
+        ("application/json-seq", HALVES, "raw"),
+        ("application/x-www-form-urlencoded", b"path=named.png", "path"),
+        ("Application/Json", b'{"path": "named.png"}', "path"),
+    ],
+)
+def test_how_a_picture_came_is_named_by_what_it_was_read_as(
+    server: RunningServer,
+    caplog: pytest.LogCaptureFixture,
+    content_type: str,
+    body: bytes,
+    form: str,
+) -> None:
+    def forms() -> list[str]:
+        return [r.msg.form for r in caplog.records if r.name == "dsapi.access"]
+
+    (server.settings.image_roots[0] / "named.png").write_bytes(HALVES)
+    with caplog.at_level("INFO", logger="dsapi.access"):
+        answer = server.ask("POST", "/v1/predictions", body, {"Content-Type": content_type})
+        assert answer.status == 200, answer.body
+        assert eventually(lambda: bool(forms()))  # it is written when the answer is out
+    assert forms() == [form]
+
+
+def test_the_log_says_of_which_request_a_model_failed(
+    tiny_config: Path, tmp_path: Path, start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    freeze_failing(tmp_path / "colors.pb")
+    models = tiny_config.parent / "models"
+    text = tiny_config.read_text(encoding="utf-8").replace('"models/themes', f'"{models}/themes')
+    text = text.replace('"models/colors', '"colors').replace('"labels/', f'"{models}/../labels/')
+    config = tmp_path / "dsapi.conf"
+    config.write_text(text, encoding="utf-8")
+    server = start_server(load_settings(config))
+    answer = server.ask("POST", "/v1/predictions", encode(plain(GREEN)), {"X-Request-ID": "find"})
+    assert list(answer.json["errors"]) == ["colors"]
+    assert "request find: model colors" in caplog.text
 
 
 def test_answers_at_many_threads_are_those_of_one_alone(server: RunningServer) -> None:

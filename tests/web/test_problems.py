@@ -82,14 +82,17 @@ CASES = {
     "x alone": Case(400, "bad_point", "x came without y", query="x=1"),
     "y alone": Case(400, "bad_point", "y came without x", query="y=1"),
     "percent": Case(400, "bad_point", "0 and 100 percent", query="x=100.1&y=0&unit=percent"),
+    "percent by a hair": Case(
+        400, "bad_point", "got 100.00000000001", query="x=100.00000000001&y=0&unit=percent"
+    ),
     "unknown": Case(400, "bad_parameter", "unknown parameter 'units'", query="units=percent"),
     "unit": Case(400, "bad_parameter", "'px' or 'percent'", query="unit=cm"),
-    "unknown long": Case(400, "bad_parameter", f"'{'u' * 40}'; there are", query="u" * 900 + "=1"),
+    "unknown long": Case(400, "bad_parameter", f"'{'u' * 58}…; there are", query="u" * 900 + "=1"),
     "top 0": Case(400, "bad_parameter", "whole number between 1 and 50, got '0'", query="top=0"),
     "top 51": Case(400, "bad_parameter", "whole number between 1 and 50, got '51'", query="top=51"),
     "top 1.5": Case(400, "bad_parameter", "between 1 and 50, got '1.5'", query="top=1.5"),
     "top long": Case(
-        400, "bad_parameter", f"between 1 and 50, got '{'9' * 56}…", query=f"top={'9' * 5000}"
+        400, "bad_parameter", f"between 1 and 50, got '{'9' * 58}…", query=f"top={'9' * 5000}"
     ),
     "top longer": Case(
         400, "bad_parameter", "and 50, got '999", f'{{"path": "a", "top": {"9" * 5000}}}', "", JSON
@@ -112,18 +115,24 @@ CASES = {
         400, "bad_parameter", "models.0 must be a name, got 1", image_json(models=[1]), "", JSON
     ),
     "no model": Case(400, "bad_parameter", "models must be among", query="models="),
-    "twice": Case(400, "bad_parameter", "x came twice", query="x=1&x=2&y=1"),
-    "both places": Case(400, "bad_parameter", "x came twice", image_json(x=1, y=1), "x=2", JSON),
+    "twice": Case(400, "bad_parameter", "'x' came twice", query="x=1&x=2&y=1"),
+    "both places": Case(400, "bad_parameter", "'x' came twice", image_json(x=1, y=1), "x=2", JSON),
     "no UTF-8": Case(400, "bad_request", "query string is malformed", query="x=%ff&y=1"),
     "empty body": Case(400, "missing_image", "the body is empty", b""),
     "empty JSON": Case(400, "missing_image", "body is empty", b"", "", JSON),
     "no picture": Case(400, "missing_image", "no picture came", "{}", "", JSON),
     "no field": Case(400, "missing_image", "no picture came", "x=1&y=1", "", FORM),
     "two": Case(400, "missing_image", "both image and path", image_json(path="a"), "", JSON),
-    "two raw": Case(400, "missing_image", "both image and path", query="path=a.png"),
-    "two raw images": Case(400, "missing_image", "image came twice", query="image=AA=="),
+    "two raw": Case(400, "missing_image", "path came in the query", query="path=a.png"),
+    "two raw images": Case(400, "missing_image", "image came in the query", query="image=AA=="),
+    "path in the query": Case(
+        400, "missing_image", "path came in the query", "", "path=halves.png", FORM
+    ),
+    "base64 in a form": Case(
+        400, "missing_image", "or as base64 in JSON", "image=iVBORw0KGgo=", "", FORM
+    ),
     "two places": Case(
-        400, "missing_image", "image came twice, in the query", image_json(), "image=AA==", JSON
+        400, "missing_image", "image came in the query", image_json(), "image=AA==", JSON
     ),
     "empty base64": Case(400, "missing_image", "0 bytes", '{"image": ""}', "", JSON),
     "base64": Case(400, "bad_request", "no valid base64", '{"image": "?"}', "", JSON),
@@ -134,7 +143,28 @@ CASES = {
     "JSON": Case(400, "bad_request", "no valid JSON", "{", "", JSON),
     "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
     "JSON nested": Case(400, "bad_request", "no valid JSON", "[" * 100_000, "", JSON),
-    "JSON twice": Case(400, "missing_image", "path came twice", '{"path":1,"path":2}', "", JSON),
+    "JSON twice": Case(400, "missing_image", "'path' came twice", '{"path":1,"path":2}', "", JSON),
+    "JSON null": Case(400, "missing_image", "no picture", '{"image": null}', "", JSON),
+    "JSON null unknown": Case(400, "bad_parameter", "'unti'", image_json(unti=None), "", JSON),
+    "JSON null alone": Case(400, "bad_point", "x came without", image_json(x=1, y=None), "", JSON),
+    "JSON null inside": Case(
+        400,
+        "bad_point",
+        "points.0.1 must be a finite number, got None",
+        image_json(points=[[1, None]]),
+        "",
+        JSON,
+        path="/v1/predictions/batch",
+    ),
+    "JSON null for points": Case(
+        400,
+        "bad_point",
+        "points is missing",
+        image_json(points=None),
+        "",
+        JSON,
+        path="/v1/predictions/batch",
+    ),
     "JSON surrogate": Case(
         400, "bad_parameter", "no text", '{"image": "AA==", "\\ud800": 1}', "", JSON
     ),
@@ -158,7 +188,7 @@ CASES = {
     "upload as x": Case(
         400, "bad_request", "x is not UTF-8", UPLOAD_ELSEWHERE.replace(b"%b", b"x"), "", UPLOAD
     ),
-    "two images": Case(400, "missing_image", "image came twice", UPLOAD_TWICE, "", UPLOAD),
+    "two images": Case(400, "missing_image", "'image' came twice", UPLOAD_TWICE, "", UPLOAD),
     "type of mail": Case(
         400, "bad_parameter", "unknown", JPEG, "a=1", {"Content-Type": "=?utf-8?q?=ff?="}
     ),
@@ -181,10 +211,31 @@ CASES = {
     "path folder": Case(404, "path_not_found", "no such picture", '{"path": "."}', "", JSON),
     "path empty": Case(400, "bad_parameter", "path must name", '{"path": ""}', "", JSON),
     "path NUL": Case(400, "bad_parameter", "path must name", '{"path": "a\\u0000"}', "", JSON),
-    "nowhere": Case(404, "not_found", "there is no /v1/nothing", path="/v1/nothing"),
+    "nowhere": Case(404, "not_found", "there is no '/v1/nothing'", path="/v1/nothing"),
+    "nowhere long": Case(404, "not_found", f"'/{'n' * 57}…", path=f"/{'n' * 5000}"),
+    "nowhere among files": Case(
+        404, "not_found", "'/static/nnn", path=f"/static/{'n' * 5000}", method="GET", body=b""
+    ),
+    "method long": Case(405, "method_not_allowed", f"not '{'M' * 58}…", method="M" * 5000),
+    "twice long": Case(400, "bad_parameter", "… came twice", query=f"{'n' * 900}=1&" * 2),
+    "out of the files": Case(
+        404,
+        "not_found",
+        "there is no '/static/..%2F..%2Fx.js'",
+        path="/static/..%2f..%2fx.js",
+        method="GET",
+        body=b"",
+    ),
+    "two slashes": Case(404, "not_found", "no '/v1//predictions'", path="/v1//predictions"),
+    "two slashes at the end": Case(
+        404, "not_found", "no '/v1/models//'", path="/v1/models//", method="GET", body=b""
+    ),
+    "two slashes to a file": Case(
+        404, "not_found", "'/static//page", path="/static//page.css", method="GET", body=b""
+    ),
     "below": Case(404, "not_found", "there is no", path="/v1/predictions/more"),
-    "slash": Case(404, "not_found", "there is no /v1/predictions/", path="/v1/predictions/"),
-    "translated": Case(404, "not_found", "no /openapi_json", path="/openapi_json", method="GET"),
+    "slash": Case(404, "not_found", "there is no '/v1/predictions/'", path="/v1/predictions/"),
+    "translated": Case(404, "not_found", "no '/openapi_json'", path="/openapi_json", method="GET"),
     "parameter of health": Case(
         400,
         "bad_parameter",
@@ -206,7 +257,7 @@ CASES = {
         405, "method_not_allowed", "", path="/docs/assets/swagger-ui.css", method="DELETE"
     ),
     "form of the page": Case(400, "bad_request", "its own form", "a=1", "", FORM, path="/"),
-    "strange": Case(405, "method_not_allowed", "not BREW", method="BREW"),
+    "strange": Case(405, "method_not_allowed", "not 'BREW'", method="BREW"),
     "text file": Case(415, "unsupported_media_type", "permitted format", b"hello" * 9),
     "PDF": Case(415, "unsupported_media_type", "permitted format", b"%PDF-1.7\n" + b"x" * 99),
     "ICO": Case(415, "unsupported_media_type", "permitted format", gif_as("ICO")),
@@ -264,10 +315,30 @@ CASES = {
         path="/v1/predictions/batch",
     ),
     "batch outside": Case(
-        400, "bad_point", "got 64", query="points=[[64,0]]", path="/v1/predictions/batch"
+        400,
+        "bad_point",
+        "points.1.x must be between 0 and 63, got 64",
+        query="points=[[63,0],[64,0]]",
+        path="/v1/predictions/batch",
+    ),
+    "batch of one outside": Case(
+        400,
+        "bad_point",
+        "points.0.y must be",
+        query="points=[[5,-1]]",
+        path="/v1/predictions/batch",
     ),
     "batch of x": Case(
         400, "bad_parameter", "unknown", query="points=[[1,1]]&x=1", path="/v1/predictions/batch"
+    ),
+    "reload of a model": Case(
+        400,
+        "bad_request",
+        "/v1/models/reload takes no body, got one of 22 bytes",
+        '{"models": ["themes"]}',
+        "",
+        JSON,
+        path="/v1/models/reload",
     ),
     "models asked": Case(
         400, "bad_parameter", "no parameters", b"", "a=1", path="/v1/models", method="GET"
@@ -280,6 +351,7 @@ def check_problem(answer: Answer, *, status: int, code: str, told: str) -> None:
     assert answer.status == status, answer.body
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json
+    assert len(problem["detail"]) < 300
     assert set(problem) == {"type", "title", "status", "code", "detail", "request_id"}
     assert problem["type"] == "about:blank"
     assert problem["status"] == status
@@ -327,6 +399,16 @@ def test_a_file_is_sent_whole_whatever_part_is_asked_for(
     whole = server.ask("GET", "/static/page.css")
     part = server.ask("GET", "/static/page.css", None, {"Range": ranges})
     assert (part.status, part.body) == (200, whole.body)
+    assert part.headers["Accept-Ranges"] == "none"
+
+
+def test_a_file_is_sent_whatever_it_was_changed_since(server: RunningServer) -> None:
+    headers = {"Range": "bytes=0-4", "If-Unmodified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"}
+    whole = server.ask("GET", "/static/page.css")
+    again = server.ask("GET", "/static/page.css", None, headers)
+    assert (again.status, again.body) == (200, whole.body)
+    headers = {"If-Modified-Since": whole.headers["Last-Modified"]}
+    assert server.ask("GET", "/static/page.css", None, headers).status == 304
 
 
 def test_a_wrong_method_is_told_the_right_ones(server: RunningServer) -> None:
@@ -415,6 +497,8 @@ def test_a_body_that_stalls_is_refused(strict: RunningServer) -> None:
     ("request_head", "told"),
     [
         (b"NONSENSE\r\n\r\n", "Malformed Request-Line"),
+        (b"GET / HTTP/2.0\r\n\r\n", "must be HTTP/1.0 or HTTP/1.1, got 'HTTP/2.0'"),
+        (b"\r\nGET / HTTP/3.0\r\n\r\n", "got 'HTTP/3.0'"),
         (b"GET / HTTP/1.1\r\n\r\n", "Host"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n", ""),
         (POST + b"Content-Length: many\r\n\r\n", "Content-Length"),
@@ -429,6 +513,43 @@ def test_a_malformed_head_gets_the_same_shape(
     strict: RunningServer, request_head: bytes, told: str
 ) -> None:
     check_problem(send_raw(strict, request_head), status=400, code="bad_request", told=told)
+
+
+def test_a_connection_through_is_told_the_methods_that_there_are(strict: RunningServer) -> None:
+    answer = send_raw(strict, b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+    check_problem(answer, status=405, code="method_not_allowed", told="GET, HEAD, POST, not 'CONN")
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize("path", [b"//health/live", b"//example.org/x"])
+def test_a_path_that_begins_with_two_slashes_is_not_found(
+    strict: RunningServer, path: bytes
+) -> None:
+    answer = send_raw(strict, b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+    told = f"there is no '{path.decode()}'"
+    check_problem(answer, status=404, code="not_found", told=told)
+
+
+RELOAD = b"POST /v1/models/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "told"),
+    [(b"2\r\n{}\r\n0\r\n\r\n", "a chunk of 2 bytes"), (b"zz", "a malformed one")],
+)
+def test_a_reload_takes_no_chunks_either(strict: RunningServer, chunks: bytes, told: str) -> None:
+    answer = send_raw(strict, RELOAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    check_problem(answer, status=400, code="bad_request", told=told)
+
+
+@pytest.mark.parametrize(
+    "request_end",
+    [b"\r\n", b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+)
+def test_a_reload_without_a_body_is_done_however_that_is_said(
+    strict: RunningServer, request_end: bytes
+) -> None:
+    assert send_raw(strict, RELOAD + request_end).status == 200
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(

@@ -79,6 +79,15 @@ def test_every_error_of_a_prediction_is_in_the_document(path: str) -> None:
     assert described == raised
 
 
+def test_what_any_request_may_get_is_with_every_operation() -> None:
+    operations = [
+        operation for methods in build_openapi()["paths"].values() for operation in methods.values()
+    ]
+    assert operations
+    for operation in operations:
+        assert {"400", "403", "500", "503", "504"} <= operation["responses"].keys()
+
+
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/predictions/batch"])
 def test_the_example_with_a_picture_can_be_sent_as_it_is(server: RunningServer, path: str) -> None:
     body = build_openapi()["paths"][path]["post"]["requestBody"]

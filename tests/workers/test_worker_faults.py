@@ -63,26 +63,31 @@ def ask(
     timeout_s: float = 30,
     caller_gone: Callable[[], bool] = lambda: False,
 ) -> Prediction:
-    request = PredictionRequest(PICTURE, points=(None,), models=("themes",))
+    request = PredictionRequest(PICTURE, points=(None,), models=("themes",), id="asked-here")
     return workers.predict(request, Deadline.within(timeout_s), caller_gone=caller_gone)
 
 
-def test_a_worker_that_dies_is_replaced_and_counted(one: PredictionWorkers, gate: Gate) -> None:
+def test_a_worker_that_dies_is_replaced_and_counted(
+    one: PredictionWorkers, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
     gate.error = SystemExit("the engine ends its thread")
     with pytest.raises(InternalError):
         ask(one)
     assert eventually(lambda: one.status.replaced == {"died": 1, "stalled": 0})
+    assert "request asked-here: prediction-0 died" in caplog.text
+    assert "request asked-here: worker prediction-0 died and is replaced" in caplog.text
     assert ask(one).results[0].labels["themes"][0].label == "yes"
     assert one.ready
 
 
 def test_a_worker_that_stalls_is_replaced_and_its_sessions_go_when_it_ends(
-    one: PredictionWorkers, gate: Gate, graph: GatedGraph
+    one: PredictionWorkers, gate: Gate, graph: GatedGraph, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate.open.clear()
     with pytest.raises(DeadlineExceeded):
         ask(one, timeout_s=0.2)
     assert eventually(lambda: one.status.replaced == {"died": 0, "stalled": 1})
+    assert "request asked-here: worker prediction-0 stalled and is replaced" in caplog.text
     assert eventually(lambda: one.ready)
     assert graph.open_sessions == 2
     gate.open.set()

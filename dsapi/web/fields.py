@@ -1,0 +1,98 @@
+"""Fields: the names and values of a query, a form or JSON, each name once and known.
+
+Called by `dsapi.web.bodies`, and by `dsapi.web.parameters` for JSON within a field.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from dsapi.errors import BadParameter, BadRequest, MissingImage, quote
+
+MAX_FIELDS = 32
+PICTURE_FIELDS = ("image", "path")
+# JSON can name halves of a character, which no encoding can write.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def parse_pairs(text: str, where: str) -> dict[str, Any]:
+    """Read the text of a query or a form.
+
+    Raises:
+        BadRequest: it is malformed.
+        BadParameter: a name came twice, or is no text; `MissingImage` if it is a picture's.
+    """
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise BadRequest(f"{where} is malformed or has over {MAX_FIELDS} fields") from error
+    return gather_unique(pairs)
+
+
+def load_json(text: str | bytes) -> Any:
+    """Read JSON whose names come once each.
+
+    Raises:
+        ValueError: it is malformed.
+        RecursionError: it is nested too deeply.
+        BadParameter: a name came twice, or is no text; `MissingImage` if it is a picture's.
+    """
+    return json.loads(text, object_pairs_hook=gather_unique, parse_int=_parse_integer)
+
+
+def _parse_integer(digits: str) -> int | str:
+    """Read an integer; one with more digits than Python counts stays text, to be quoted."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+def gather_unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a mapping of pairs; a name that comes twice is an error, not a choice.
+
+    Raises:
+        BadParameter: a name came twice, or is no text; `MissingImage` if it is a picture's.
+    """
+    mapping: dict[str, Any] = {}
+    for name, value in pairs:
+        if _SURROGATE.search(name):
+            raise BadParameter(f"the name {quote(name)} is no text")
+        if name in mapping:
+            raise tell_twice(name)
+        mapping[name] = value
+    return mapping
+
+
+def tell_twice(name: str, where: str = "") -> BadRequest:
+    """Make the error of a name that came twice."""
+    kind = MissingImage if name in PICTURE_FIELDS else BadParameter
+    return kind(f"{quote(name)} came twice{where}")
+
+
+def check_name(name: str, known: Collection[str]) -> None:
+    """Refuse a parameter that there is not: a misspelt one must not be passed over.
+
+    Raises:
+        BadParameter: it is not among the known.
+    """
+    if name not in PICTURE_FIELDS and name not in known:
+        there = ", ".join((*PICTURE_FIELDS, *known))
+        raise BadParameter(f"unknown parameter {quote(name)}; there are {there}")
+
+
+def decode_text(value: bytes, where: str) -> str:
+    """Read a field as text.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"{where} is not UTF-8 text; a picture as body needs Content-Type: image/jpeg or the "
+            "like, a picture in a form needs multipart/form-data"
+        ) from error
