@@ -87,7 +87,14 @@ def test_the_page_forbids_inline_script_other_hosts_and_framing(server: RunningS
 
 @pytest.mark.parametrize(
     ("file", "media_type"),
-    [("page.css", "text/css"), ("page.js", "text/javascript"), ("icon.svg", "image/svg+xml")],
+    [
+        ("page.css", "text/css"),
+        ("page.js", "text/javascript"),
+        ("answer.js", "text/javascript"),
+        ("formats.js", "text/javascript"),
+        ("service.js", "text/javascript"),
+        ("icon.svg", "image/svg+xml"),
+    ],
 )
 def test_script_style_and_icon_are_sent_as_what_they_are(
     server: RunningServer, file: str, media_type: str
