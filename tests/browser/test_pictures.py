@@ -120,19 +120,31 @@ def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Vis
     assert read_best(page, "colors") == "blue"
 
 
-def test_a_photo_on_its_way_is_said_to_be(visit: Visit) -> None:
-    page = visit()
+def _send_slowly(page: Page, name: str) -> None:
+    """Drop a picture that takes some seconds to be sent."""
     network = page.context.new_cdp_session(page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 40_000}
     network.send("Network.emulateNetworkConditions", slow)
-    noise = Image.effect_noise((400, 400), 80)
-    hand_over(page, "drop", "large.png", encode(noise))
+    hand_over(page, "drop", name, encode(Image.effect_noise((400, 400), 80)))
+
+
+def test_a_photo_on_its_way_is_said_to_be(visit: Visit) -> None:
+    page = visit()
+    _send_slowly(page, "large.png")
     expect(page.locator("#sending")).to_have_text(re.compile(r"Sending large\.png … \d\d %"))
     expect(page.locator("#sending")).to_be_visible()
     before = "getComputedStyle(document.getElementById('current'), '::before').content"
     assert page.evaluate(before) == "none"  # not "Nothing yet."
     wait_for_picture(page)
     expect(page.locator("#sending")).to_be_hidden()
+
+
+def test_a_photo_with_a_long_name_on_its_way_is_not_wider_than_a_phone(visit: Visit) -> None:
+    page = visit(**PHONE)
+    _send_slowly(page, f"{'long' * 20}.png")
+    expect(page.locator("#sending")).to_be_visible()
+    expect(page.locator("#sending")).to_contain_text("Sending longlong")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_a_sample_that_comes_late_does_not_replace_a_picture_chosen_since(visit: Visit) -> None:

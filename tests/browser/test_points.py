@@ -261,3 +261,20 @@ def test_nothing_is_wider_than_a_phone(visit: Visit) -> None:
     page.get_by_role("button", name="Keep this point").click()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(page.get_by_text("Take a photo")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("font_px", [24, 32])
+def test_a_large_font_in_the_browsers_settings_enlarges_all_and_widens_nothing(
+    visit: Visit, font_px: int, width: int
+) -> None:
+    page = visit(**PHONE | {"viewport": {"width": width, "height": 844}})
+    sizes = {"fontSizes": {"standard": font_px, "fixed": font_px}}
+    page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    label = "getComputedStyle(document.querySelector('.tick')).fontSize"
+    assert page.evaluate(label) == f"{font_px}px"
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    page.get_by_role("button", name="Keep this point").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
