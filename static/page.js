@@ -615,6 +615,17 @@ form.addEventListener("submit", (event) => {
   else showProblem("image", "Choose a picture first.");
 });
 
+// In one column the answer stands right below the picture. It is moved, not only drawn there, for
+// those who go by the keyboard or listen.
+const oneColumn = matchMedia("(max-width: 59.99rem)");
+function arrange() {
+  const had = document.activeElement;
+  (oneColumn.matches ? form.querySelector(".view") : form).after($("answer"), $("kept"));
+  restoreFocus(had);
+}
+oneColumn.addEventListener("change", arrange);
+arrange();
+
 document.documentElement.classList.add("scripted");
 $("image-label").textContent = "Choose a picture";
 $("point-hint").textContent = "From the top left corner of the upright picture.";

@@ -134,6 +134,23 @@ def test_the_keyboard_alone_is_enough(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="Point 1: 230, 330")).to_be_visible()
 
 
+def test_the_keyboard_goes_the_way_of_the_eye_in_one_column_and_in_two(page: Page) -> None:
+    for width, after_picture in ((390, "Keep this point"), (1280, "X"), (390, "Keep this point")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.locator("#stage").focus()
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_accessible_name(after_picture)
+
+
+def test_the_focus_stays_when_the_columns_change(page: Page) -> None:
+    keep = page.get_by_role("button", name="Keep this point")
+    keep.focus()
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        expect(keep).to_be_focused()
+
+
 def test_typed_coordinates_are_asked_and_drawn(page: Page) -> None:
     page.fill("#x", "600")
     page.fill("#y", "20")
