@@ -225,7 +225,11 @@ async function ask({ dragging = false } = {}) {
   }
   const mine = (flight = new AbortController());
   const late = setTimeout(() => $("answer").setAttribute("aria-busy", "true"), 250);
-  const slow = setTimeout(() => { $("sending").hidden = false; }, 1000);
+  const slow = setTimeout(() => {
+    $("sending").hidden = false;
+    // Once: how much is sent changes too often to be listened to.
+    say("Waiting for the answer.");
+  }, 1000);
   tellSent({});
   const exchange = await send(source, chosen(), {
     key: $("key").value, signal: mine.signal, onSent: tellSent,
@@ -250,6 +254,8 @@ function rest() {
   flight = null;
   $("answer").removeAttribute("aria-busy");
   $("sending").hidden = true;
+  // What was said belongs to another point, or is no longer so.
+  say("");
 }
 
 // What would be sent in vain, told as the service would.
@@ -294,7 +300,7 @@ function show(exchange) {
   $("exchange").hidden = false;
   restoreFocus(had);
   draw();
-  say(answer);
+  sayAnswer(answer);
   if (tapped) bringAnswer();
 }
 
@@ -378,15 +384,19 @@ function restoreFocus(had) {
   if (heir !== document.activeElement) heir.focus({ preventScroll: true });
 }
 
-// Tell a screen reader the gist, once the point rests.
+// Tell a screen reader something, in place of what was still to be told.
 let saying = 0;
-function say({ point, predictions, errors }) {
+function say(words, { afterMs = 0 } = {}) {
   clearTimeout(saying);
-  saying = setTimeout(() => {
-    const said = Object.entries(predictions).map(([name, [best]]) =>
-      best ? `${name}: ${best.label}, ${share(best)}` : `${name}: ${errors[name] ?? "no label"}`);
-    $("said").textContent = `At ${point.x}, ${point.y}. ${said.join(". ")}.`;
-  }, 500);
+  if (afterMs) saying = setTimeout(say, afterMs, words);
+  else $("said").textContent = words;
+}
+
+// The gist, once the point rests.
+function sayAnswer({ point, predictions, errors }) {
+  const said = Object.entries(predictions).map(([name, [best]]) =>
+    best ? `${name}: ${best.label}, ${share(best)}` : `${name}: ${errors[name] ?? "no label"}`);
+  say(`At ${point.x}, ${point.y}. ${said.join(". ")}.`, { afterMs: 500 });
 }
 
 function button(words, act) {
@@ -475,7 +485,7 @@ function keepPoint() {
   $("kept-cards").append(entry.card);
   $("kept").hidden = false;
   kept.push(entry);
-  $("said").textContent = `Point ${entry.number} is kept.`;
+  say(`Point ${entry.number} is kept.`);
 }
 
 // ---------------------------------------------------------------- for developers
@@ -490,6 +500,7 @@ async function copyCurl() {
     copied = document.execCommand("copy");
   }
   $("copy").textContent = copied ? "Copied" : "Press Ctrl+C";
+  say(`${$("copy").textContent}.`);
   setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
 }
 

@@ -70,6 +70,7 @@ def test_the_command_is_copied(visit: Visit) -> None:
     open_sample(page, "Garden")
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == page.locator("#curl").inner_text()
 
@@ -78,7 +79,7 @@ def test_the_answer_is_shown_as_json(visit: Visit) -> None:
     page = visit()
     open_sample(page, "Garden")
     page.get_by_text("The answer as JSON").click()
-    expect(page.locator("#json")).to_be_visible()
+    expect(page.get_by_role("region", name="The answer as JSON")).to_be_visible()
     assert json.loads(page.locator("#json").inner_text())["point"] == {"x": 480, "y": 360}
 
 

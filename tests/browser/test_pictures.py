@@ -274,4 +274,6 @@ def test_without_script_the_form_is_posted_and_answered(visit: Visit) -> None:
     page.get_by_role("button", name="Ask the models").click()
     expect(page.get_by_text("At 600, 10 of a PNG with 640 × 480 pixels")).to_be_visible()
     assert page.locator(".swatch[data-label=blue]").count() == 2
+    page.locator("#current").get_by_text("The answer as JSON").click()
+    expect(page.get_by_role("region", name="The answer as JSON")).to_be_visible()
     expect(page).to_have_title("Answer · dsapi: what a picture shows at a point")

@@ -211,6 +211,40 @@ def test_a_screen_reader_is_told_the_gist(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("colors: blue, 99.")
 
 
+def test_what_a_screen_reader_was_told_goes_with_the_answer_it_was_about(page: Page) -> None:
+    page.fill("#x", "600")
+    expect(page.get_by_role("status")).to_contain_text("At 600, 240.")
+    page.fill("#x", "900")
+    expect(page.locator("#point-problem")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("")
+
+
+def test_nothing_is_told_of_an_answer_that_an_error_replaced_meanwhile(page: Page) -> None:
+    page.fill("#x", "600")
+    wait_for_answer(page)
+    page.get_by_role("checkbox", name="themes").uncheck()
+    page.get_by_role("checkbox", name="colors").uncheck()
+    page.wait_for_timeout(700)
+    expect(page.get_by_role("status")).to_have_text("")
+
+
+def test_a_screen_reader_is_told_that_an_answer_is_waited_for(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    page.fill("#x", "600")
+    expect(page.get_by_role("status")).to_have_text("Waiting for the answer.")
+    # A region that is busy is not read out.
+    assert page.locator("[aria-busy] [role=status]").count() == 0
+    held[0].continue_()
+    expect(page.get_by_role("status")).to_contain_text("At 600, 240.")
+
+
+def test_the_fields_of_the_point_say_where_it_is_counted_from(page: Page) -> None:
+    for field in (page.locator("#x"), page.locator("#y")):
+        hint = "From the top left corner of the upright picture."
+        expect(field).to_have_accessible_description(hint)
+
+
 def _slide(page: Page, points: list[tuple[float, float]]) -> None:
     """Put a finger down, move it along, and lift it."""
     session = page.context.new_cdp_session(page)
