@@ -11,7 +11,9 @@ const form = $("form");
 const stage = $("stage");
 const picture = $("picture");
 const marker = $("marker");
+// Where an error is shown, by its code; the page's own words, by code or by place.
 const places = JSON.parse(form.dataset.places);
+const ownWords = JSON.parse(form.dataset.words);
 const maxBytes = Number(form.dataset.maxBytes);
 const models = [...form.querySelectorAll("input[type=checkbox][name=models]")];
 
@@ -258,14 +260,14 @@ function rest() {
   say("");
 }
 
-// What would be sent in vain, told as the service would.
+// What would be sent in vain.
 function findMistake() {
-  if (!models.some((model) => model.checked)) {
-    return { problem: "bad_parameter", detail: "Tick at least one model." };
-  }
+  if (!models.some((model) => model.checked)) return { place: "models", detail: ownWords.models };
+  // Of what is no number, such as e5, the field's value tells nothing.
+  if (!$("top").validity.valid) return { place: "top", detail: ownWords.top };
   if (!/^[\x20-\x7e]*$/.test($("key").value)) {
     const detail = "This key is not valid: keys are of plain letters, digits and signs.";
-    return { problem: "unauthorized", detail };
+    return { place: "key", detail };
   }
   return null;
 }
@@ -304,15 +306,12 @@ function show(exchange) {
   if (tapped) bringAnswer();
 }
 
-function fail({ problem, detail }) {
+function fail({ problem, place = places[problem] ?? "answer", detail }) {
   const had = document.activeElement;
   clearProblems();
-  const place = problem === "bad_parameter" && detail?.startsWith("path ")
-    ? "path" : places[problem] ?? "answer";
   if (place === "key") $("key-field").hidden = false;
   $("again").hidden = place !== "answer";
-  // By the name that the field has here.
-  showProblem(place, detail?.replace(/^top /, "Labels each ") ?? "The service answered with an error it did not explain.");
+  showProblem(place, detail ?? "The service answered with an error it did not explain.");
   // What is still shown belongs to another point now.
   const where = $("current").querySelector(".where");
   if (where) where.textContent = where.textContent.replace("Current point", "Last answer");
