@@ -41,9 +41,9 @@ const ON_SERVER = "The picture stays on the server. The frame stands for it.";
 async function openFile(file, name) {
   const number = begin(null);
   if (file.size > maxBytes) {
-    const megabytes = (bytes) => (bytes / 1048576).toFixed(1);
-    showProblem("image", `${name} has ${megabytes(file.size)} MB; the service takes at most ` +
-      `${megabytes(maxBytes)} MB (${maxBytes} bytes).`);
+    const amount = (bytes) => `${(bytes / 1048576).toFixed(1)} MB (${bytes} bytes)`;
+    showProblem("image",
+      `${name} has ${amount(file.size)}; the service takes at most ${amount(maxBytes)}.`);
     return;
   }
   // Read once: what is shown stays what is asked about, whatever becomes of the file.
@@ -196,6 +196,22 @@ function pointUnder(event) {
 
 // ---------------------------------------------------------------- asking
 
+// The key is kept for this window, so that it need not be typed again after a reload; unless the
+// browser is set to keep nothing.
+function keepKey(key) {
+  try {
+    sessionStorage.setItem("dsapi.key", key);
+  } catch { /* not kept */ }
+}
+
+function readKeptKey() {
+  try {
+    return sessionStorage.getItem("dsapi.key") ?? "";
+  } catch {
+    return "";
+  }
+}
+
 function chosen() {
   const ticked = models.filter((model) => model.checked);
   const fields = [];
@@ -309,9 +325,11 @@ function show(exchange) {
 function fail({ problem, place = places[problem] ?? "answer", detail }) {
   const had = document.activeElement;
   clearProblems();
+  // Of a key that was sent, the service says more.
+  const own = problem === "unauthorized" && $("key").value ? null : ownWords[problem];
   if (place === "key") $("key-field").hidden = false;
   $("again").hidden = place !== "answer";
-  showProblem(place, detail ?? "The service answered with an error it did not explain.");
+  showProblem(place, own ? (place === "key" ? `${own} Type yours here.` : own) : detail);
   // What is still shown belongs to another point now.
   const where = $("current").querySelector(".where");
   if (where) where.textContent = where.textContent.replace("Current point", "Last answer");
@@ -616,7 +634,10 @@ $("unit").addEventListener("change", () => {
   ask();
 });
 for (const model of models) model.addEventListener("change", () => ask());
-$("key").addEventListener("change", () => ask());
+$("key").addEventListener("change", () => {
+  keepKey($("key").value);
+  ask();
+});
 $("again").addEventListener("click", () => ask());
 $("copy").addEventListener("click", copyCurl);
 form.addEventListener("submit", (event) => {
@@ -637,6 +658,8 @@ oneColumn.addEventListener("change", arrange);
 arrange();
 
 document.documentElement.classList.add("scripted");
+$("key").value = readKeptKey();
+$("key-field").hidden = !$("key").value;
 $("image-label").textContent = "Choose a picture";
 $("point-hint").textContent = "From the top left corner of the upright picture.";
 for (const part of document.querySelectorAll(".script-only")) {

@@ -11,15 +11,31 @@ export async function send(source, fields, { key, signal, onSent }) {
   const started = performance.now();
   try {
     const { status, text } = await post(body, { headers, signal, onSent });
-    const answer = JSON.parse(text);
+    const answer = readJson(text);
     const roundTripMs = performance.now() - started;
-    if (status === 200) return { answer, roundTripMs, fields };
-    return { problem: answer.code, detail: answer.detail };
-  } catch (error) {
+    if (status === 200 && answer?.predictions) return { answer, roundTripMs, fields };
+    if (answer?.code) return { problem: answer.code, detail: answer.detail };
+    return blameTheWay(status);
+  } catch {
     if (signal.aborted) return {};
-    const words = error instanceof SyntaxError ? "answered nonsense" : "cannot be reached";
-    return { problem: "unreachable", detail: `The service ${words}. Is it running?` };
+    return { problem: "unreachable", detail: "The service cannot be reached. Is it running?" };
   }
+}
+
+function readJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+// The service answers in JSON only: this is a proxy's page, or another server's.
+function blameTheWay(status) {
+  const between = "Something between here and the service";
+  return status === 413
+    ? { problem: "too_large", detail: `The picture is too large for the way there: ${between.toLowerCase()} refused it.` }
+    : { problem: "unreachable", detail: `${between} answered with status ${status}.` };
 }
 
 // By XMLHttpRequest, as fetch does not tell how much of a picture is sent.

@@ -60,6 +60,10 @@ _PLACES = {
 _WORDS = {
     "models": "Tick at least one model.",
     "top": "Labels each must be a whole number between 1 and 50.",
+    "unauthorized": "This service asks for an access key.",
+    "deadline_exceeded": (
+        "This took longer than the service waits. On a slow connection a smaller picture helps."
+    ),
 }
 
 
@@ -141,7 +145,7 @@ class Page:
         begin_response(error)
         detail = error.detail
         if isinstance(error, Unauthorized):
-            detail += "; a browser can send one with script only"
+            detail = f"{_WORDS[error.code]} A browser can send one with script only."
         cherrypy.serving.response.body = self._render(failure=Failure("answer", detail))
 
     def _render(
@@ -210,7 +214,7 @@ def _failure(error: RequestError, fields: Mapping[str, Any]) -> Failure:
             place = "models"
         elif isinstance(cause, ValidationError) and cause.errors()[0]["loc"] == ("top",):
             place = "top"
-    return Failure(place, _WORDS.get(place, error.detail))
+    return Failure(place, _WORDS.get(place) or _WORDS.get(error.code, error.detail))
 
 
 def _percent(probability: float) -> str:

@@ -92,7 +92,12 @@ def test_a_file_over_the_limit_is_told_without_being_sent(visit: Visit) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     _drop_large_file(page)
-    check_problem(page, "image", "large.png has 20.0 MB; the service takes at most 20.0 MB")
+    check_problem(
+        page,
+        "image",
+        "large.png has 20.0 MB (20971521 bytes); "
+        "the service takes at most 20.0 MB (20971520 bytes).",
+    )
     assert "POST" not in sent
 
 
@@ -231,12 +236,40 @@ def test_a_service_that_is_gone_is_told_and_asked_again(visit: Visit) -> None:
     page = visit()
     page.route("**/v1/predictions", lambda route: route.fulfill(status=404, body="<h1>Bad"))
     page.get_by_role("button", name="Garden").click()
-    expect(page.locator("#answer-problem")).to_contain_text("answered nonsense")
+    expect(page.locator("#answer-problem")).to_have_text(
+        "Something between here and the service answered with status 404."
+    )
     page.unroute("**/v1/predictions")
     page.get_by_role("button", name="Try again").click()
     wait_for_picture(page)
     expect(page.locator("#answer-problem")).to_be_hidden()
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_a_proxy_that_takes_less_than_the_service_is_told_beside_the_picture(visit: Visit) -> None:
+    page = visit()
+    page.route("**/v1/predictions", lambda route: route.fulfill(status=413, body="<h1>Too large"))
+    page.get_by_role("button", name="Garden").click()
+    check_problem(page, "image", "The picture is too large for the way there")
+
+
+def test_a_service_that_cannot_be_reached_is_told(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          XMLHttpRequest.prototype.send = function () { this.dispatchEvent(new Event("error")); };
+        }"""
+    )
+    page.fill("#x", "10")
+    check_problem(page, "answer", "The service cannot be reached. Is it running?")
+
+
+def test_a_picture_that_was_too_long_on_its_way_is_told_without_the_name_of_a_setting(
+    page: Page,
+) -> None:
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 504, "deadline_exceeded"))
+    page.fill("#x", "10")
+    check_problem(page, "answer", "On a slow connection a smaller picture helps.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def _fulfill(route: Route, status: int, code: str) -> None:
@@ -292,7 +325,7 @@ def test_the_question_for_a_key_is_within_the_window(visit: Visit, way: str) -> 
 def test_a_key_that_cannot_be_sent_is_told_beside_the_key(page: Page) -> None:
     page.route("**/v1/predictions", lambda route: _fulfill(route, 401, "unauthorized"))
     page.fill("#x", "10")
-    check_problem(page, "key", "unauthorized, said the service")
+    check_problem(page, "key", "This service asks for an access key")
     page.get_by_label("Access key").fill("ключ")
     page.keyboard.press("Enter")
     check_problem(page, "key", "This key is not valid")
@@ -326,14 +359,21 @@ def test_a_service_with_keys_asks_for_one_and_gets_it(visit: Visit) -> None:
     expect(page.locator("#key")).to_be_hidden()
     page.route("**/v1/predictions", guard)
     page.get_by_role("button", name="Garden").click()
+    check_problem(page, "key", "This service asks for an access key. Type yours here.")
+    page.get_by_label("Access key").fill("wrong")
+    page.keyboard.press("Enter")
     check_problem(page, "key", "unauthorized, said the service")
     page.get_by_label("Access key").fill("secret")
     page.keyboard.press("Enter")
     wait_for_picture(page)
     assert seen[0] is None
-    assert set(seen[1:]) == {"Bearer secret"}
+    assert set(seen[1:]) == {"Bearer wrong", "Bearer secret"}
     assert "$DSAPI_KEY" in page.locator("#curl").inner_text()
     assert "secret" not in page.locator("#curl").inner_text()
+    page.reload()
+    expect(page.get_by_label("Access key")).to_have_value("secret")
+    open_sample(page, "Garden")
+    assert seen[-1] == "Bearer secret"
 
 
 def test_a_model_that_fails_is_told_beside_the_other_ones_answer(visit: Visit) -> None:
