@@ -365,7 +365,7 @@ function bringAnswer() {
     const labels = $("current").querySelector(".models");
     if (!labels) return;
     const below = labels.getBoundingClientRect().bottom + 16 - innerHeight;
-    const point = (visible ? marker : stage).getBoundingClientRect();
+    const point = (marker.hidden ? stage : marker).getBoundingClientRect();
     const top = Math.min(below, point.top - 16);
     if (top > 0) scrollBy({ top, behavior: scrolling() });
   }, 600);
@@ -430,7 +430,7 @@ function draw() {
   const point = fieldPoint();
   marker.hidden = !point;
   if (point) place(marker, point);
-  if (point && visible && !drag) panToMarker();
+  if (point && !drag) panToMarker();
   const boxes = Object.entries(shown?.answer.crops ?? {}).map(([name, box]) => drawBox(name, box));
   $("boxes").replaceChildren(...boxes.flat());
   stage.setAttribute("aria-label", point

@@ -111,13 +111,28 @@ def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Vis
     )
     wait_for_picture(page)
     expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
-    # Nothing lies over these words.
-    expect(page.locator("#marker")).to_be_hidden()
     expect(page.locator("#boxes")).to_be_hidden()
     assert read_answer(page)["image"]["format"] == "HEIC"
     page.mouse.click(*on_picture(page, 0.9, 0.5))
     wait_for_answer(page)
     assert read_best(page, "colors") == "blue"
+    # Where one has tapped is seen, and the words stand out of the way of most taps.
+    page.get_by_role("button", name="Keep this point").click()
+    marker, pin = (page.locator(part).bounding_box() for part in ("#marker", ".pin"))
+    assert marker is not None
+    assert pin is not None
+    for box in (marker, pin):
+        center = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert center == pytest.approx(on_picture(page, 0.9, 0.5), abs=2)
+    words = page.locator("#unseen").evaluate(
+        """(words) => {
+          const range = document.createRange();
+          range.selectNodeContents(words);
+          const { top, bottom } = words.getBoundingClientRect();
+          return (range.getBoundingClientRect().bottom - top) / (bottom - top);
+        }"""
+    )
+    assert words < 0.3
 
 
 def _send_slowly(page: Page, name: str) -> None:
@@ -240,7 +255,7 @@ def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:
     page.get_by_role("button", name="Open").click()
     wait_for_picture(page)
     expect(page.get_by_text("The picture stays on the server")).to_be_visible()
-    expect(page.locator("#marker")).to_be_hidden()
+    expect(page.locator("#marker")).to_be_visible()
     page.mouse.click(*on_picture(page, 0.1, 0.1))
     wait_for_answer(page)
     assert read_best(page, "colors") == "red"
