@@ -160,10 +160,14 @@ const percent = () => $("unit").value === "percent";
 // What a field holds; keyboards of many languages have the decimal comma only.
 const typed = (id) => $(id).value.trim().replace(",", ".");
 
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
 // The point in the fields, in pixels; null while they hold none inside the picture.
 function fieldPoint() {
-  const [x, y] = ["x", "y"].map((id) => (typed(id) === "" ? NaN : Number(typed(id))));
-  if (!size || Number.isNaN(x) || Number.isNaN(y)) return null;
+  // As the service reads them: JavaScript would take 0x10, too.
+  if (!size || !["x", "y"].every((id) => DECIMAL.test(typed(id)))) return null;
+  const [x, y] = ["x", "y"].map((id) => Number(typed(id)));
+  if (percent() && (x > 100 || y > 100)) return null;
   const point = percent()
     ? { x: Math.min((x * size.width) / 100, size.width - 1), y: Math.min((y * size.height) / 100, size.height - 1) }
     : { x: Math.floor(x), y: Math.floor(y) };

@@ -166,6 +166,26 @@ def test_a_comma_is_a_decimal_point(page: Page) -> None:
     assert "-F x=600.5" in page.locator("#curl").inner_text()
 
 
+@pytest.mark.parametrize(
+    ("unit", "x", "drawn"),
+    [
+        ("px", "0x10", False),
+        ("px", "1e2", True),
+        ("px", "640", False),
+        ("percent", "100", True),
+        ("percent", "100.5", False),
+        ("percent", "-1", False),
+    ],
+)
+def test_only_a_point_that_the_service_takes_is_drawn(
+    page: Page, unit: str, x: str, drawn: bool
+) -> None:
+    page.select_option("#unit", unit)
+    page.fill("#x", x)
+    expect(page.locator("#marker")).to_be_visible(visible=drawn)
+    expect(page.locator("#point-problem")).to_be_visible(visible=not drawn)
+
+
 def test_percent_and_pixels_name_the_same_pixel(page: Page) -> None:
     page.fill("#x", "123")
     page.fill("#y", "45")
