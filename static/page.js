@@ -3,7 +3,7 @@
 // them, and what they hold is what is asked.
 
 import { drawCard, share } from "./answer.js";
-import { isTurnedWebp } from "./formats.js";
+import { isAnimated, isTurnedWebp } from "./formats.js";
 import { send, writeCurl } from "./service.js";
 
 const $ = (id) => document.getElementById(id);
@@ -64,6 +64,7 @@ async function openBytes(bytes, { name, type }) {
   if (number !== pictureCount) return;
   visible = seen;
   unseen = UNSHOWN;
+  if (isAnimated(bytes)) note("This picture moves; the models see its first frame only.");
   if (seen) size ??= { width: picture.naturalWidth, height: picture.naturalHeight };
   if (shown) {
     show(shown);
@@ -106,6 +107,12 @@ function hasShape({ width, height }) {
   return Math.abs((picture.naturalWidth * height) / (picture.naturalHeight * width) - 1) < 0.02;
 }
 
+// Tell something about the picture that is no mistake.
+function note(words) {
+  $("picture-note").textContent += `${$("picture-note").textContent && " "}${words}`;
+  $("picture-note").hidden = false;
+}
+
 // Forget the picture before, and everything that was asked and said about it.
 function begin(next) {
   const had = document.activeElement;
@@ -133,6 +140,8 @@ function begin(next) {
   for (const part of [stage, $("stage-keys"), $("exchange")]) part.hidden = true;
   $("empty").hidden = false;
   $("current").replaceChildren();
+  $("picture-note").textContent = "";
+  $("picture-note").hidden = true;
   clearProblems();
   restoreFocus(had);
   pictureCount += 1;
@@ -527,13 +536,20 @@ async function copyCurl() {
 
 // ---------------------------------------------------------------- what a person does
 
-function takeFile(file) {
-  if (file) openFile(file, file.name || "picture");
+function takeFiles([file, ...others]) {
+  if (!file) return;
+  openFile(file, file.name || "picture");
+  if (others.length) note(`Only the first of the ${others.length + 1} files is used.`);
 }
+
+// Where text is typed, text is also dropped and pasted.
+const TEXT_FIELD = "input[type=text], input[type=number], input[type=password]";
+const isTextField = (target) => target.matches?.(TEXT_FIELD) ?? false;
+const isForField = ({ target, dataTransfer }) => isTextField(target) && !dataTransfer.types.includes("Files");
 
 for (const id of ["image", "camera"]) {
   $(id).addEventListener("change", (event) => {
-    takeFile(event.target.files[0]);
+    takeFiles(event.target.files);
     // So that the same file can be chosen again.
     event.target.value = "";
   });
@@ -550,9 +566,13 @@ $("path")?.addEventListener("keydown", (event) => {
 });
 
 addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) takeFile(event.clipboardData.files[0]);
+  const { files, types } = event.clipboardData;
+  // A cell of a spreadsheet comes as text and as its picture: a field takes the text.
+  if (isTextField(event.target) && types.includes("text/plain")) return;
+  takeFiles(files);
 });
 addEventListener("dragover", (event) => {
+  if (isForField(event)) return;
   event.preventDefault();
   document.body.classList.add("dropping");
 });
@@ -560,13 +580,14 @@ addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) document.body.classList.remove("dropping");
 });
 addEventListener("drop", (event) => {
-  event.preventDefault();
   document.body.classList.remove("dropping");
+  if (isForField(event)) return;
+  event.preventDefault();
   const { files, items } = event.dataTransfer;
   if (items[0]?.webkitGetAsEntry?.()?.isDirectory) {
     begin(null);
     showProblem("image", "This is a folder; drop one of its pictures.");
-  } else if (files.length) takeFile(files[0]);
+  } else if (files.length) takeFiles(files);
   else showProblem("image", "Drop a picture file; a link to one does not bring the picture along.");
 });
 

@@ -64,6 +64,81 @@ def test_a_dropped_or_pasted_file_is_asked_about(visit: Visit, event: str) -> No
     assert read_answer(page)["image"]["bytes"] == len(HALVES)
 
 
+def test_of_several_files_the_first_is_used_and_that_is_said(visit: Visit) -> None:
+    page = visit()
+    page.evaluate(
+        """([first, second]) => {
+          const dataTransfer = new DataTransfer();
+          for (const bytes of [first, second]) {
+            dataTransfer.items.add(new File([new Uint8Array(bytes)], "a.png"));
+          }
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+        }""",
+        [list(HALVES), list(encode(plain((0, 200, 0), 50, 40)))],
+    )
+    wait_for_picture(page)
+    expect(page.get_by_text("Only the first of the 2 files is used.")).to_be_visible()
+    assert read_answer(page)["image"]["width"] == 640
+    open_sample(page, "Garden")
+    expect(page.get_by_text("Only the first")).to_be_hidden()
+
+
+@pytest.mark.parametrize("media_type", ["GIF", "WebP"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_picture_that_moves_is_said_to_be_seen_in_its_first_frame(
+    visit: Visit, media_type: str, frames: int
+) -> None:
+    buffer = BytesIO()
+    others = [Image.new("RGB", (90, 60), (0, 0, 200))] * (frames - 1)
+    Image.new("RGB", (90, 60), (200, 0, 0)).save(
+        buffer, media_type, save_all=True, append_images=others, duration=100
+    )
+    page = visit()
+    hand_over(page, "drop", "moving", buffer.getvalue())
+    wait_for_picture(page)
+    words = page.get_by_text("the models see its first frame only")
+    expect(words).to_be_visible(visible=frames == 2)
+    assert read_best(page, "colors") == "red"
+
+
+def test_text_is_dropped_into_a_field(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    session = page.context.new_cdp_session(page)
+    text = {"items": [{"mimeType": "text/plain", "data": "12"}], "dragOperationsMask": 1}
+    page.fill("#x", "")
+    box = page.locator("#x").bounding_box()
+    assert box is not None
+    where = {"x": box["x"] + 20, "y": box["y"] + 10, "data": text}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **where})
+    expect(page.locator("#x")).to_have_value("12")
+    expect(page.locator("#image-problem")).to_be_hidden()
+
+
+def test_a_samples_thumbnail_is_not_dragged(visit: Visit) -> None:
+    page = visit()
+    for thumbnail in page.locator(".samples img").all():
+        assert not thumbnail.evaluate("(image) => image.draggable")
+
+
+def test_a_cell_of_a_spreadsheet_is_pasted_into_a_field_as_text(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    page.evaluate(
+        """(bytes) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([new Uint8Array(bytes)], "cell.png"));
+          clipboardData.setData("text/plain", "12");
+          const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true });
+          document.getElementById("x").dispatchEvent(paste);
+        }""",
+        list(HALVES),
+    )
+    page.wait_for_timeout(300)
+    assert read_answer(page)["image"]["format"] == "JPEG"
+
+
 def test_another_picture_replaces_the_first_and_all_that_was_kept(visit: Visit) -> None:
     page = visit()
     open_sample(page, "Garden")
