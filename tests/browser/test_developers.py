@@ -173,6 +173,14 @@ def test_the_reference_sends_a_path_as_a_form(visit: Visit) -> None:
     assert execute(opened)["point"] == {"x": 120, "y": 340}
 
 
+def test_the_reference_has_a_heading_a_way_back_and_a_name_for_its_servers(visit: Visit) -> None:
+    page = visit("/docs")
+    expect(page.get_by_role("combobox", name="Server", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dsapi: API reference")
+    page.get_by_role("link", name="Tester's page").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dsapi")
+
+
 def test_the_page_leads_to_the_reference(visit: Visit) -> None:
     page = visit()
     page.get_by_role("link", name="API reference").click()

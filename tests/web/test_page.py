@@ -90,6 +90,7 @@ def test_the_page_forbids_inline_script_other_hosts_and_framing(server: RunningS
     [
         ("page.css", "text/css"),
         ("page.js", "text/javascript"),
+        ("docs.css", "text/css"),
         ("answer.js", "text/javascript"),
         ("formats.js", "text/javascript"),
         ("service.js", "text/javascript"),
