@@ -4,7 +4,6 @@ The script asks ``/v1/predictions`` like any caller. Without it the form is post
 fields of the contract: what a person left empty counts as not sent, as browsers send every field.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cherrypy
 from multipart import parse_options_header
+from pydantic import ValidationError
 
 from dsapi import __version__
 from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized
@@ -45,10 +45,9 @@ PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
-# Which field of the form an error is shown beside; any other is shown above the answer.
+# Which field an error is shown beside, by its code; any other is shown above the answer.
 _PLACES = {
     "bad_point": "point",
-    "bad_parameter": "options",
     "missing_image": "image",
     "too_large": "image",
     "unsupported_media_type": "image",
@@ -56,6 +55,15 @@ _PLACES = {
     "path_forbidden": "path",
     "path_not_found": "path",
     "unauthorized": "key",
+}
+# What the page says in its own words, as the service's are for programs: by place, or by code.
+_WORDS = {
+    "models": "Tick at least one model.",
+    "top": "Labels each must be a whole number between 1 and 50.",
+    "unauthorized": "This service asks for an access key.",
+    "deadline_exceeded": (
+        "This took longer than the service waits. On a slow connection a smaller picture helps."
+    ),
 }
 
 
@@ -117,7 +125,7 @@ class Page:
             deadline: Deadline = cherrypy.serving.request.wsgi_environ["dsapi.deadline"]
             fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
             if fields.get("models") == "":
-                raise BadParameter("Tick at least one model.")
+                raise BadParameter(_WORDS["models"])
             form = gather_form(fields, known=PointParameters.model_fields)
             parameters = read_parameters(PointParameters, form.parameters)
             prediction, prediction_id = predict_form(
@@ -127,7 +135,7 @@ class Page:
             if not takes_page():
                 raise
             begin_response(error)
-            return self._render(fields, failure=_failure(error))
+            return self._render(fields, failure=_failure(error, fields))
         return self._render(
             fields, answer=answer_prediction(prediction, prediction_id=prediction_id)
         )
@@ -137,7 +145,7 @@ class Page:
         begin_response(error)
         detail = error.detail
         if isinstance(error, Unauthorized):
-            detail += "; a browser can send one with script only"
+            detail = f"{_WORDS[error.code]} A browser can send one with script only."
         cherrypy.serving.response.body = self._render(failure=Failure("answer", detail))
 
     def _render(
@@ -157,6 +165,7 @@ class Page:
             max_bytes=self._limits.max_bytes,
             samples=SAMPLES,
             places=_PLACES,
+            words=_WORDS,
             fields=fields,
             answer=answer,
             failure=failure,
@@ -196,12 +205,16 @@ def _read_fields(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _failure(error: RequestError) -> Failure:
-    """Say an error beside its field, by the name that the field has on the page."""
+def _failure(error: RequestError, fields: Mapping[str, Any]) -> Failure:
+    """Say an error beside the field that it is about."""
     place = _PLACES.get(error.code, "answer")
-    if place == "options" and error.detail.startswith("path "):
-        place = "path"
-    return Failure(place, re.sub("^top ", "Labels each ", error.detail))
+    if isinstance(error, BadParameter):
+        cause = error.__cause__
+        if fields.get("models") == "":  # then nothing else has been looked at
+            place = "models"
+        elif isinstance(cause, ValidationError) and cause.errors()[0]["loc"] == ("top",):
+            place = "top"
+    return Failure(place, _WORDS.get(place) or _WORDS.get(error.code, error.detail))
 
 
 def _percent(probability: float) -> str:

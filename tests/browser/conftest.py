@@ -1,6 +1,7 @@
 """A real browser on the real page. Without Chromium these tests are left out, in so many words."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -70,8 +71,9 @@ def visit(browser: Browser, server: RunningServer) -> Iterator[Visit]:
     complaints: list[str] = []
 
     def hear(message: Any) -> None:
-        # A status of 4xx is what the page asked for, and what it shows in words.
-        if message.type in ("error", "warning") and "status of 4" not in message.text:
+        # A status of 4xx is what the page asked for, and what it shows in words; 504 as well.
+        told = re.search("status of (4..|504)", message.text)
+        if message.type in ("error", "warning") and not told:
             complaints.append(message.text)
 
     def see(request: Any) -> None:

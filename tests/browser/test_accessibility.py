@@ -145,3 +145,5 @@ def test_high_contrast_keeps_the_colors_that_are_the_answer(visit: Visit) -> Non
           (step) => getComputedStyle(step, "::before").backgroundColor)"""
     )
     assert len(set(steps)) == len(steps)
+    ring = "getComputedStyle(document.getElementById('marker'), '::after').borderTopColor"
+    assert page.evaluate(ring) == "rgb(255, 255, 255)"

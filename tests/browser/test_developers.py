@@ -70,6 +70,7 @@ def test_the_command_is_copied(visit: Visit) -> None:
     open_sample(page, "Garden")
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == page.locator("#curl").inner_text()
 
@@ -78,7 +79,7 @@ def test_the_answer_is_shown_as_json(visit: Visit) -> None:
     page = visit()
     open_sample(page, "Garden")
     page.get_by_text("The answer as JSON").click()
-    expect(page.locator("#json")).to_be_visible()
+    expect(page.get_by_role("region", name="The answer as JSON")).to_be_visible()
     assert json.loads(page.locator("#json").inner_text())["point"] == {"x": 480, "y": 360}
 
 
@@ -170,6 +171,14 @@ def test_the_reference_sends_a_path_as_a_form(visit: Visit) -> None:
     example = opened.locator("textarea")
     example.fill(example.input_value().replace("uploads/photo.jpg", "halves.png"))
     assert execute(opened)["point"] == {"x": 120, "y": 340}
+
+
+def test_the_reference_has_a_heading_a_way_back_and_a_name_for_its_servers(visit: Visit) -> None:
+    page = visit("/docs")
+    expect(page.get_by_role("combobox", name="Server", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dsapi: API reference")
+    page.get_by_role("link", name="Tester's page").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dsapi")
 
 
 def test_the_page_leads_to_the_reference(visit: Visit) -> None:

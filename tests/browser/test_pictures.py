@@ -64,6 +64,81 @@ def test_a_dropped_or_pasted_file_is_asked_about(visit: Visit, event: str) -> No
     assert read_answer(page)["image"]["bytes"] == len(HALVES)
 
 
+def test_of_several_files_the_first_is_used_and_that_is_said(visit: Visit) -> None:
+    page = visit()
+    page.evaluate(
+        """([first, second]) => {
+          const dataTransfer = new DataTransfer();
+          for (const bytes of [first, second]) {
+            dataTransfer.items.add(new File([new Uint8Array(bytes)], "a.png"));
+          }
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+        }""",
+        [list(HALVES), list(encode(plain((0, 200, 0), 50, 40)))],
+    )
+    wait_for_picture(page)
+    expect(page.get_by_text("Only the first of the 2 files is used.")).to_be_visible()
+    assert read_answer(page)["image"]["width"] == 640
+    open_sample(page, "Garden")
+    expect(page.get_by_text("Only the first")).to_be_hidden()
+
+
+@pytest.mark.parametrize("media_type", ["GIF", "WebP"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_picture_that_moves_is_said_to_be_seen_in_its_first_frame(
+    visit: Visit, media_type: str, frames: int
+) -> None:
+    buffer = BytesIO()
+    others = [Image.new("RGB", (90, 60), (0, 0, 200))] * (frames - 1)
+    Image.new("RGB", (90, 60), (200, 0, 0)).save(
+        buffer, media_type, save_all=True, append_images=others, duration=100
+    )
+    page = visit()
+    hand_over(page, "drop", "moving", buffer.getvalue())
+    wait_for_picture(page)
+    words = page.get_by_text("the models see its first frame only")
+    expect(words).to_be_visible(visible=frames == 2)
+    assert read_best(page, "colors") == "red"
+
+
+def test_text_is_dropped_into_a_field(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    session = page.context.new_cdp_session(page)
+    text = {"items": [{"mimeType": "text/plain", "data": "12"}], "dragOperationsMask": 1}
+    page.fill("#x", "")
+    box = page.locator("#x").bounding_box()
+    assert box is not None
+    where = {"x": box["x"] + 20, "y": box["y"] + 10, "data": text}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **where})
+    expect(page.locator("#x")).to_have_value("12")
+    expect(page.locator("#image-problem")).to_be_hidden()
+
+
+def test_a_samples_thumbnail_is_not_dragged(visit: Visit) -> None:
+    page = visit()
+    for thumbnail in page.locator(".samples img").all():
+        assert not thumbnail.evaluate("(image) => image.draggable")
+
+
+def test_a_cell_of_a_spreadsheet_is_pasted_into_a_field_as_text(visit: Visit) -> None:
+    page = visit()
+    open_sample(page, "Garden")
+    page.evaluate(
+        """(bytes) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([new Uint8Array(bytes)], "cell.png"));
+          clipboardData.setData("text/plain", "12");
+          const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true });
+          document.getElementById("x").dispatchEvent(paste);
+        }""",
+        list(HALVES),
+    )
+    page.wait_for_timeout(300)
+    assert read_answer(page)["image"]["format"] == "JPEG"
+
+
 def test_another_picture_replaces_the_first_and_all_that_was_kept(visit: Visit) -> None:
     page = visit()
     open_sample(page, "Garden")
@@ -111,28 +186,55 @@ def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Vis
     )
     wait_for_picture(page)
     expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
-    # Nothing lies over these words.
-    expect(page.locator("#marker")).to_be_hidden()
     expect(page.locator("#boxes")).to_be_hidden()
     assert read_answer(page)["image"]["format"] == "HEIC"
     page.mouse.click(*on_picture(page, 0.9, 0.5))
     wait_for_answer(page)
     assert read_best(page, "colors") == "blue"
+    # Where one has tapped is seen, and the words stand out of the way of most taps.
+    page.get_by_role("button", name="Keep this point").click()
+    marker, pin = (page.locator(part).bounding_box() for part in ("#marker", ".pin"))
+    assert marker is not None
+    assert pin is not None
+    for box in (marker, pin):
+        center = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert center == pytest.approx(on_picture(page, 0.9, 0.5), abs=2)
+    words = page.locator("#unseen").evaluate(
+        """(words) => {
+          const range = document.createRange();
+          range.selectNodeContents(words);
+          const { top, bottom } = words.getBoundingClientRect();
+          return (range.getBoundingClientRect().bottom - top) / (bottom - top);
+        }"""
+    )
+    assert words < 0.3
+
+
+def _send_slowly(page: Page, name: str) -> None:
+    """Drop a picture that takes some seconds to be sent."""
+    network = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 40_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    hand_over(page, "drop", name, encode(Image.effect_noise((400, 400), 80)))
 
 
 def test_a_photo_on_its_way_is_said_to_be(visit: Visit) -> None:
     page = visit()
-    network = page.context.new_cdp_session(page)
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 40_000}
-    network.send("Network.emulateNetworkConditions", slow)
-    noise = Image.effect_noise((400, 400), 80)
-    hand_over(page, "drop", "large.png", encode(noise))
+    _send_slowly(page, "large.png")
     expect(page.locator("#sending")).to_have_text(re.compile(r"Sending large\.png … \d\d %"))
     expect(page.locator("#sending")).to_be_visible()
     before = "getComputedStyle(document.getElementById('current'), '::before').content"
     assert page.evaluate(before) == "none"  # not "Nothing yet."
     wait_for_picture(page)
     expect(page.locator("#sending")).to_be_hidden()
+
+
+def test_a_photo_with_a_long_name_on_its_way_is_not_wider_than_a_phone(visit: Visit) -> None:
+    page = visit(**PHONE)
+    _send_slowly(page, f"{'long' * 20}.png")
+    expect(page.locator("#sending")).to_be_visible()
+    expect(page.locator("#sending")).to_contain_text("Sending longlong")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_a_sample_that_comes_late_does_not_replace_a_picture_chosen_since(visit: Visit) -> None:
@@ -228,7 +330,7 @@ def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:
     page.get_by_role("button", name="Open").click()
     wait_for_picture(page)
     expect(page.get_by_text("The picture stays on the server")).to_be_visible()
-    expect(page.locator("#marker")).to_be_hidden()
+    expect(page.locator("#marker")).to_be_visible()
     page.mouse.click(*on_picture(page, 0.1, 0.1))
     wait_for_answer(page)
     assert read_best(page, "colors") == "red"
@@ -262,4 +364,6 @@ def test_without_script_the_form_is_posted_and_answered(visit: Visit) -> None:
     page.get_by_role("button", name="Ask the models").click()
     expect(page.get_by_text("At 600, 10 of a PNG with 640 × 480 pixels")).to_be_visible()
     assert page.locator(".swatch[data-label=blue]").count() == 2
+    page.locator("#current").get_by_text("The answer as JSON").click()
+    expect(page.get_by_role("region", name="The answer as JSON")).to_be_visible()
     expect(page).to_have_title("Answer · dsapi: what a picture shows at a point")

@@ -134,6 +134,23 @@ def test_the_keyboard_alone_is_enough(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="Point 1: 230, 330")).to_be_visible()
 
 
+def test_the_keyboard_goes_the_way_of_the_eye_in_one_column_and_in_two(page: Page) -> None:
+    for width, after_picture in ((390, "Keep this point"), (1280, "X"), (390, "Keep this point")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.locator("#stage").focus()
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_accessible_name(after_picture)
+
+
+def test_the_focus_stays_when_the_columns_change(page: Page) -> None:
+    keep = page.get_by_role("button", name="Keep this point")
+    keep.focus()
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        expect(keep).to_be_focused()
+
+
 def test_typed_coordinates_are_asked_and_drawn(page: Page) -> None:
     page.fill("#x", "600")
     page.fill("#y", "20")
@@ -147,6 +164,26 @@ def test_a_comma_is_a_decimal_point(page: Page) -> None:
     expect(page.locator("#current h3")).to_have_text("Current point: 600, 240")
     assert page.evaluate("document.getElementById('marker').style.left").startswith("93.8")
     assert "-F x=600.5" in page.locator("#curl").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("unit", "x", "drawn"),
+    [
+        ("px", "0x10", False),
+        ("px", "1e2", True),
+        ("px", "640", False),
+        ("percent", "100", True),
+        ("percent", "100.5", False),
+        ("percent", "-1", False),
+    ],
+)
+def test_only_a_point_that_the_service_takes_is_drawn(
+    page: Page, unit: str, x: str, drawn: bool
+) -> None:
+    page.select_option("#unit", unit)
+    page.fill("#x", x)
+    expect(page.locator("#marker")).to_be_visible(visible=drawn)
+    expect(page.locator("#point-problem")).to_be_visible(visible=not drawn)
 
 
 def test_percent_and_pixels_name_the_same_pixel(page: Page) -> None:
@@ -192,6 +229,40 @@ def test_a_screen_reader_is_told_the_gist(page: Page) -> None:
     page.fill("#x", "600")
     expect(page.get_by_role("status")).to_contain_text("At 600, 240. themes: ")
     expect(page.get_by_role("status")).to_contain_text("colors: blue, 99.")
+
+
+def test_what_a_screen_reader_was_told_goes_with_the_answer_it_was_about(page: Page) -> None:
+    page.fill("#x", "600")
+    expect(page.get_by_role("status")).to_contain_text("At 600, 240.")
+    page.fill("#x", "900")
+    expect(page.locator("#point-problem")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("")
+
+
+def test_nothing_is_told_of_an_answer_that_an_error_replaced_meanwhile(page: Page) -> None:
+    page.fill("#x", "600")
+    wait_for_answer(page)
+    page.get_by_role("checkbox", name="themes").uncheck()
+    page.get_by_role("checkbox", name="colors").uncheck()
+    page.wait_for_timeout(700)
+    expect(page.get_by_role("status")).to_have_text("")
+
+
+def test_a_screen_reader_is_told_that_an_answer_is_waited_for(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    page.fill("#x", "600")
+    expect(page.get_by_role("status")).to_have_text("Waiting for the answer.")
+    # A region that is busy is not read out.
+    assert page.locator("[aria-busy] [role=status]").count() == 0
+    held[0].continue_()
+    expect(page.get_by_role("status")).to_contain_text("At 600, 240.")
+
+
+def test_the_fields_of_the_point_say_where_it_is_counted_from(page: Page) -> None:
+    for field in (page.locator("#x"), page.locator("#y")):
+        hint = "From the top left corner of the upright picture."
+        expect(field).to_have_accessible_description(hint)
 
 
 def _slide(page: Page, points: list[tuple[float, float]]) -> None:
@@ -261,3 +332,20 @@ def test_nothing_is_wider_than_a_phone(visit: Visit) -> None:
     page.get_by_role("button", name="Keep this point").click()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(page.get_by_text("Take a photo")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("font_px", [24, 32])
+def test_a_large_font_in_the_browsers_settings_enlarges_all_and_widens_nothing(
+    visit: Visit, font_px: int, width: int
+) -> None:
+    page = visit(**PHONE | {"viewport": {"width": width, "height": 844}})
+    sizes = {"fontSizes": {"standard": font_px, "fixed": font_px}}
+    page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    label = "getComputedStyle(document.querySelector('.tick')).fontSize"
+    assert page.evaluate(label) == f"{font_px}px"
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    page.get_by_role("button", name="Keep this point").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width

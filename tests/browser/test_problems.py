@@ -92,7 +92,12 @@ def test_a_file_over_the_limit_is_told_without_being_sent(visit: Visit) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     _drop_large_file(page)
-    check_problem(page, "image", "large.png has 20.0 MB; the service takes at most 20.0 MB")
+    check_problem(
+        page,
+        "image",
+        "large.png has 20.0 MB (20971521 bytes); "
+        "the service takes at most 20.0 MB (20971520 bytes).",
+    )
     assert "POST" not in sent
 
 
@@ -168,15 +173,10 @@ def test_an_empty_path_is_told_beside_the_path_and_the_picture_stays(page: Page)
     wait_for_answer(page)
 
 
-def test_a_path_that_is_none_is_told_beside_the_path(page: Page) -> None:
-    def refuse(route: Route) -> None:
-        problem = {"code": "bad_parameter", "detail": "path must name a file, got 'a'"}
-        route.fulfill(status=400, json=problem)
-
-    page.route("**/v1/predictions", refuse)
-    page.get_by_label("Or its path on the server").fill("a")
-    page.keyboard.press("Enter")
-    check_problem(page, "path", "path must name a file")
+def test_a_parameter_that_is_no_field_of_the_page_is_told_above_the_answer(page: Page) -> None:
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 400, "bad_parameter"))
+    page.fill("#x", "10")
+    check_problem(page, "answer", "bad_parameter, said the service")
 
 
 def test_half_a_point_is_no_mistake_nor_still_the_one_before(page: Page) -> None:
@@ -189,7 +189,7 @@ def test_half_a_point_is_no_mistake_nor_still_the_one_before(page: Page) -> None
 
 def test_labels_each_left_empty_are_five_again(page: Page) -> None:
     page.get_by_label("Labels each").fill("1.5")
-    check_problem(page, "options", "Labels each must be a whole number between 1 and 50, got '1.5'")
+    check_problem(page, "top", "Labels each must be a whole number between 1 and 50.")
     page.get_by_label("Labels each").fill("")
     expect(page.locator(".problem:visible")).to_have_count(0)
     expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
@@ -197,12 +197,22 @@ def test_labels_each_left_empty_are_five_again(page: Page) -> None:
 
 def test_no_model_and_too_many_labels_are_told_beside_the_models(page: Page) -> None:
     page.get_by_label("Labels each").fill("99")
-    check_problem(page, "options", "Labels each must be a whole number between 1 and 50, got '99'")
+    check_problem(page, "top", "Labels each must be a whole number between 1 and 50.")
+    for model in page.get_by_role("checkbox").all():
+        expect(model).not_to_have_attribute("aria-invalid", "true")
     page.get_by_label("Labels each").fill("5")
     wait_for_answer(page)
     for name in ("themes", "colors"):
         page.get_by_role("checkbox", name=name).uncheck()
-    check_problem(page, "options", "Tick at least one model")
+    check_problem(page, "models", "Tick at least one model")
+    expect(page.get_by_label("Labels each")).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_labels_each_that_are_no_number_are_not_five(page: Page) -> None:
+    page.get_by_label("Labels each").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("e5")
+    check_problem(page, "top", "Labels each must be a whole number")
 
 
 def test_no_model_stays_told_when_the_request_under_way_ends(page: Page) -> None:
@@ -211,27 +221,55 @@ def test_no_model_stays_told_when_the_request_under_way_ends(page: Page) -> None
     with page.expect_request("**/v1/predictions"):
         page.get_by_role("checkbox", name="themes").uncheck()
     page.get_by_role("checkbox", name="colors").uncheck()
-    check_problem(page, "options", "Tick at least one model")
+    check_problem(page, "models", "Tick at least one model")
     held[0].continue_()
     page.wait_for_timeout(300)
-    check_problem(page, "options", "Tick at least one model")
+    check_problem(page, "models", "Tick at least one model")
     expect(page.locator("#current h3")).to_have_text("Last answer: 320, 240")
     page.unroute("**/v1/predictions")
     page.get_by_role("checkbox", name="colors").check()
     expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
-    expect(page.locator("#options-problem")).to_be_hidden()
+    expect(page.locator("#models-problem")).to_be_hidden()
 
 
 def test_a_service_that_is_gone_is_told_and_asked_again(visit: Visit) -> None:
     page = visit()
     page.route("**/v1/predictions", lambda route: route.fulfill(status=404, body="<h1>Bad"))
     page.get_by_role("button", name="Garden").click()
-    expect(page.locator("#answer-problem")).to_contain_text("answered nonsense")
+    expect(page.locator("#answer-problem")).to_have_text(
+        "Something between here and the service answered with status 404."
+    )
     page.unroute("**/v1/predictions")
     page.get_by_role("button", name="Try again").click()
     wait_for_picture(page)
     expect(page.locator("#answer-problem")).to_be_hidden()
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_a_proxy_that_takes_less_than_the_service_is_told_beside_the_picture(visit: Visit) -> None:
+    page = visit()
+    page.route("**/v1/predictions", lambda route: route.fulfill(status=413, body="<h1>Too large"))
+    page.get_by_role("button", name="Garden").click()
+    check_problem(page, "image", "The picture is too large for the way there")
+
+
+def test_a_service_that_cannot_be_reached_is_told(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          XMLHttpRequest.prototype.send = function () { this.dispatchEvent(new Event("error")); };
+        }"""
+    )
+    page.fill("#x", "10")
+    check_problem(page, "answer", "The service cannot be reached. Is it running?")
+
+
+def test_a_picture_that_was_too_long_on_its_way_is_told_without_the_name_of_a_setting(
+    page: Page,
+) -> None:
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 504, "deadline_exceeded"))
+    page.fill("#x", "10")
+    check_problem(page, "answer", "On a slow connection a smaller picture helps.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def _fulfill(route: Route, status: int, code: str) -> None:
@@ -287,7 +325,7 @@ def test_the_question_for_a_key_is_within_the_window(visit: Visit, way: str) -> 
 def test_a_key_that_cannot_be_sent_is_told_beside_the_key(page: Page) -> None:
     page.route("**/v1/predictions", lambda route: _fulfill(route, 401, "unauthorized"))
     page.fill("#x", "10")
-    check_problem(page, "key", "unauthorized, said the service")
+    check_problem(page, "key", "This service asks for an access key")
     page.get_by_label("Access key").fill("ключ")
     page.keyboard.press("Enter")
     check_problem(page, "key", "This key is not valid")
@@ -321,14 +359,21 @@ def test_a_service_with_keys_asks_for_one_and_gets_it(visit: Visit) -> None:
     expect(page.locator("#key")).to_be_hidden()
     page.route("**/v1/predictions", guard)
     page.get_by_role("button", name="Garden").click()
+    check_problem(page, "key", "This service asks for an access key. Type yours here.")
+    page.get_by_label("Access key").fill("wrong")
+    page.keyboard.press("Enter")
     check_problem(page, "key", "unauthorized, said the service")
     page.get_by_label("Access key").fill("secret")
     page.keyboard.press("Enter")
     wait_for_picture(page)
     assert seen[0] is None
-    assert set(seen[1:]) == {"Bearer secret"}
+    assert set(seen[1:]) == {"Bearer wrong", "Bearer secret"}
     assert "$DSAPI_KEY" in page.locator("#curl").inner_text()
     assert "secret" not in page.locator("#curl").inner_text()
+    page.reload()
+    expect(page.get_by_label("Access key")).to_have_value("secret")
+    open_sample(page, "Garden")
+    assert seen[-1] == "Bearer secret"
 
 
 def test_a_model_that_fails_is_told_beside_the_other_ones_answer(visit: Visit) -> None:
@@ -354,8 +399,9 @@ def test_without_script_no_model_is_told_beside_the_models(visit: Visit) -> None
     for name in ("themes", "colors"):
         page.get_by_role("checkbox", name=name).uncheck()
     page.get_by_role("button", name="Ask the models").click()
-    check_problem(page, "options", "Tick at least one model.")
+    check_problem(page, "models", "Tick at least one model.")
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
+    expect(page.get_by_label("Labels each")).not_to_have_attribute("aria-invalid", "true")
 
 
 def test_without_script_an_error_is_shown_beside_its_field(visit: Visit) -> None:

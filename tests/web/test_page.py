@@ -87,7 +87,15 @@ def test_the_page_forbids_inline_script_other_hosts_and_framing(server: RunningS
 
 @pytest.mark.parametrize(
     ("file", "media_type"),
-    [("page.css", "text/css"), ("page.js", "text/javascript"), ("icon.svg", "image/svg+xml")],
+    [
+        ("page.css", "text/css"),
+        ("page.js", "text/javascript"),
+        ("docs.css", "text/css"),
+        ("answer.js", "text/javascript"),
+        ("formats.js", "text/javascript"),
+        ("service.js", "text/javascript"),
+        ("icon.svg", "image/svg+xml"),
+    ],
 )
 def test_script_style_and_icon_are_sent_as_what_they_are(
     server: RunningServer, file: str, media_type: str
@@ -146,12 +154,12 @@ def test_the_ticked_models_are_asked(server: RunningServer) -> None:
         ((("x", "900"), ("y", "0")), encode(halves()), 400, "point", "x must be between 0 and 63"),
         ((("x", "5"),), encode(halves()), 400, "point", "x came without y"),
         ((), b"no picture", 415, "image", "no picture in a permitted format"),
-        ((("top", "99"),), encode(halves()), 400, "options", "Labels each must be a whole"),
-        ((("models", ""),), encode(halves()), 400, "options", "Tick at least one model."),
-        ((("path", "a\0"),), None, 400, "path", "path must name a file"),
+        ((("top", "99"),), encode(halves()), 400, "top", "Labels each must be a whole"),
+        ((("models", ""),), encode(halves()), 400, "models", "Tick at least one model."),
+        ((("path", "a\0"),), None, 400, "answer", "path must name a file"),
         ((("path", "nowhere.jpg"),), None, 404, "path", "nowhere.jpg"),
         ((("path", "../secret.jpg"),), None, 403, "path", "below the image roots"),
-        ((("x", "1"), ("x", "2")), encode(halves()), 400, "options", "x came twice"),
+        ((("x", "1"), ("x", "2")), encode(halves()), 400, "answer", "x came twice"),
     ],
 )
 def test_an_error_is_shown_beside_its_field(
