@@ -23,10 +23,10 @@
         ├── UnsupportedMediaType 415
         ├── UnreadableImage      422
         ├── RateLimited          429
+        ├── CallerGone           499
         ├── InternalError        500
         ├── Overloaded           503
         ├── NotReady             503
-        ├── CallerGone           503
         └── DeadlineExceeded     504
 
 A request error carries its HTTP status and its stable code; `dsapi.web.problems` alone turns it
@@ -190,10 +190,10 @@ class NotReady(RequestError):
 
 
 class CallerGone(RequestError):
-    """The caller hung up before its turn; nobody reads this answer."""
+    """The caller hung up before its turn: for logs and metrics, as nobody reads this answer."""
 
-    status = 503
-    code = "overloaded"
+    status = 499
+    code = "caller_gone"
 
 
 class ReloadFailed(RequestError):

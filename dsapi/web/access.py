@@ -64,13 +64,16 @@ class Access:
         """Find the address of a request's caller, past the trusted proxies."""
         return find_client(environ, trusted=self._rules.trusted_proxies)
 
-    def check(self, environ: dict[str, Any], *, path: str, address: str) -> None:
+    def check(
+        self, environ: dict[str, Any], *, path: str, address: str, preflight: bool = False
+    ) -> None:
         """Let a request pass.
 
         Args:
             environ: its WSGI environment.
             path: what it asks for, exactly as it is dispatched by.
             address: the caller's.
+            preflight: whether a browser asks what it may send, which it does without a key.
 
         Raises:
             Forbidden: the caller's network is not among those allowed, or this is for
@@ -80,6 +83,8 @@ class Access:
         """
         rules, method = self._rules, environ["REQUEST_METHOD"]
         _check_network(address, rules)
+        if preflight:
+            return
         if path in _ADMIN:
             self._check_admin(environ)
             return

@@ -71,8 +71,12 @@ class ApiRequest(Request):  # type: ignore[misc]
                 and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in self.wsgi_environ
             )
         self.remote.ip = self.app.access.find_address(self.wsgi_environ)
-        if not self.preflight:  # browsers ask without a key whether they may send one
-            self.app.access.check(self.wsgi_environ, path=self.path_info, address=self.remote.ip)
+        self.app.access.check(
+            self.wsgi_environ,
+            path=self.path_info,
+            address=self.remote.ip,
+            preflight=self.preflight,
+        )
         if self.protocol >= (1, 1) and "Host" not in self.headers:
             raise BadRequest("HTTP/1.1 requires a Host header")
         # A file is sent whole, as is permitted (RFC 9110, 14.2): CherryPy fails on a range that it

@@ -16,7 +16,7 @@ from multipart import parse_options_header
 from pydantic import ValidationError
 
 from dsapi import __version__
-from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized
+from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized, quote
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
@@ -198,7 +198,7 @@ def _read_fields(body: bytes) -> dict[str, Any]:
         elif value in ("", b""):
             continue
         elif name in fields:
-            raise BadParameter(f"{name[:40]} came twice")
+            raise BadParameter(f"{quote(name)} came twice")
         else:
             # Keyboards of many languages have the decimal comma only.
             fields[name] = value.replace(",", ".") if name in ("x", "y") else value

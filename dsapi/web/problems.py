@@ -21,11 +21,13 @@ from dsapi.errors import (
 
 _LOGGER = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
-# Names of RFC 9110 that Python has since 3.13: answers are not to differ with the version.
-_RENAMED = {
+# Names of RFC 9110 that Python has since 3.13: answers are not to differ with the version. And that
+# of nginx for a caller who has hung up, which no RFC names.
+_NAMES = {
     413: "Content Too Large",
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
+    499: "Client Closed Request",
 }
 
 
@@ -43,8 +45,8 @@ class ProblemAnswer(BaseModel):
 
 
 def status_in_words(status: int) -> str:
-    """Give a status's name in RFC 9110."""
-    return _RENAMED.get(status) or http.HTTPStatus(status).phrase
+    """Give a status's name."""
+    return _NAMES.get(status) or http.HTTPStatus(status).phrase
 
 
 def problem_body(*, status: int, code: str, detail: str, request_id: str) -> bytes:

@@ -229,7 +229,7 @@ class PredictionWorkers:
             job.answer.cancel()
             raise deadline.exceeded() from None
         finally:
-            del job  # as in `dsapi.workers.worker`: no circle of an error, this frame, and the job
+            del job  # as in `dsapi.workers.worker`: no reference cycle of error, frame and job
 
     def _prepare(
         self, models: Mapping[str, Model], limits: Limits, *, at_a_time: int
@@ -241,7 +241,7 @@ class PredictionWorkers:
         try:
             while opening:
                 # The future has no name here: it knows its error, and the error this frame, a
-                # circle that would keep the models that were refused.
+                # cycle that would keep the models that were refused.
                 opened.append(opening.pop().result())
             for model in opened[0].values():
                 check_golden(model, limits)

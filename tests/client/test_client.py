@@ -24,6 +24,7 @@ from tests.client import faults
 from tests.client.faults import Behavior, FaultyServer
 from tests.conftest import RunningServer
 from tests.pictures import encode, halves
+from tests.ports import free_port
 
 PICTURE = encode(halves())
 CLOSE = "Connection: close"
@@ -49,12 +50,6 @@ def start() -> Iterator[Start]:
     yield start
     for server in started:
         server.close()
-
-
-def closed_port() -> int:
-    """Find a port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_a_picture_and_a_point_get_typed_labels(client: Client) -> None:
@@ -230,7 +225,7 @@ def test_a_server_at_fault_never_breaks_its_caller(start: Start, fault: str) -> 
 
 
 def test_nobody_listening_is_told_at_once() -> None:
-    client = Client(f"http://127.0.0.1:{closed_port()}", timeout_s=20)
+    client = Client(f"http://127.0.0.1:{free_port()}", timeout_s=20)
     with client, pytest.raises(Refused, match="refuses connections"):
         client.predict(PICTURE)
 

@@ -17,15 +17,11 @@ import pytest
 from dsapi.client import Client
 from tests.conftest import RunningServer
 from tests.pictures import encode, halves
+from tests.ports import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "integrating.md").read_text(encoding="utf-8")
 FORM = "application/x-www-form-urlencoded"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Gallery:

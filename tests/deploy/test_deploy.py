@@ -20,7 +20,8 @@ import yaml
 
 from dsapi.settings import load_settings
 from tests.pictures import GREEN, encode, plain
-from tests.process.test_daemon import Installation, free_port
+from tests.ports import free_port
+from tests.process.test_daemon import Installation
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,15 +16,10 @@ import pytest
 
 from dsapi.process.pidfile import running_pid
 from tests.pictures import GREEN, encode, plain
+from tests.ports import free_port
 from tests.waiting import eventually
 
 PICTURE = encode(plain(GREEN))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Installation:

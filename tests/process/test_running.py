@@ -3,7 +3,8 @@
 import json
 
 from dsapi.process.pidfile import read_pid, running_pid
-from tests.process.test_daemon import Installation, free_port, installation
+from tests.ports import free_port
+from tests.process.test_daemon import Installation, installation
 
 __all__ = ["installation"]
 

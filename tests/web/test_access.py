@@ -165,12 +165,21 @@ def test_a_rate_is_free_again_when_its_time_has_passed(
 
 def test_only_allowed_networks_are_answered(tiny_config: Path, start_server: StartServer) -> None:
     server = start_server(
-        load_settings(tiny_config, allowed_networks=("10.0.0.0/8",), trusted_proxies=("127.0.0.1",))
+        load_settings(
+            tiny_config,
+            allowed_networks=("10.0.0.0/8",),
+            trusted_proxies=("127.0.0.1",),
+            cors_origins=("https://example.org",),
+        )
     )
     assert predict(server, {}).json["code"] == "forbidden"
     assert predict(server, {"X-Forwarded-For": "192.168.1.1"}).status == 403
     assert predict(server, {"X-Forwarded-For": "10.1.2.3"}).status == 200
     assert predict(server, {"X-Forwarded-For": "10.1.2.3, 192.168.1.1"}).status == 403
+    preflight = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    for address, status in (("192.168.1.1", 403), ("10.1.2.3", 204)):
+        asked = preflight | {"X-Forwarded-For": address}
+        assert server.ask("OPTIONS", "/v1/predictions", None, asked).status == status
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_the_ticked_models_are_asked(server: RunningServer) -> None:
         ((("path", "a\0"),), None, 400, "answer", "path must name a file"),
         ((("path", "nowhere.jpg"),), None, 404, "path", "nowhere.jpg"),
         ((("path", "../secret.jpg"),), None, 403, "path", "below the image roots"),
-        ((("x", "1"), ("x", "2")), encode(halves()), 400, "answer", "x came twice"),
+        ((("x", "1"), ("x", "2")), encode(halves()), 400, "answer", "'x' came twice"),
     ],
 )
 def test_an_error_is_shown_beside_its_field(
