@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsapi.cli.folders import naming_folder, require_folder
-from dsapi.cli.options import Config, choose_configured, tell_skipped
+from dsapi.cli.options import Config, choose_configured, tell_skipped, warn
 from dsapi.cores import count_cores
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import fetch_graphs
@@ -90,6 +90,9 @@ def _read_photos(data: Path, spec: ModelSpec) -> tuple[LabeledPhoto, ...]:
 
     photos = read_photos(data, read_labels(spec.labels))
     tell_skipped(count_skipped(data) if data.is_dir() else 0)
+    if odd := next((photo for photo in photos if len(photo.labels) != 1), None):
+        labels = "several labels" if odd.labels else "no label"
+        warn(f"{odd.path} has {labels}: all photos are measured as multi-label")
     return photos
 
 

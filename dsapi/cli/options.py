@@ -80,9 +80,10 @@ def warn(problem: str) -> None:
 
 
 def tell_skipped(count: int) -> None:
-    """Tell of files that no one may notice to be missing."""
+    """Tell how many files were left out: nobody may notice that they are missing."""
     if count:
-        typer.echo(f"{count} files skipped (no picture suffix)", err=True)
+        files = "file" if count == 1 else "files"
+        typer.echo(f"{count} {files} skipped (no picture suffix)", err=True)
 
 
 def choose_configured(names: list[str] | None, settings: Settings) -> dict[str, ModelSpec]:

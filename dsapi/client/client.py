@@ -211,16 +211,16 @@ def _encode_picture(image: bytes | Path | str) -> tuple[str, bytes]:
 
 def _read_body(response: urllib3.BaseHTTPResponse, ends_s: float) -> bytes:
     """Read piece by piece: a socket's timeout bounds one read, not a body that drips."""
-    pieces: list[bytes] = []
+    body = bytearray()
     while piece := response.read1(_MAX_ANSWER_BYTES):
-        pieces.append(piece)
-        if sum(map(len, pieces)) > _MAX_ANSWER_BYTES:
+        body += piece
+        if len(body) > _MAX_ANSWER_BYTES:
             response.close()
             raise Unavailable("the answer is longer than any answer of the service")
         if time.monotonic() > ends_s:
             response.close()
             raise TimeoutError
-    return b"".join(pieces)
+    return bytes(body)
 
 
 def _within(seconds: float, work: Callable[[], _T]) -> _T:

@@ -28,7 +28,7 @@ _OTHER_FORMATS = {
 }
 # What the placeholders are called that only training feeds.
 _OF_TRAINING = re.compile(
-    r"keep_?prob|drop_?out|is_?training|train_?phase|learning_", re.IGNORECASE
+    r"keep_?prob|drop_?out|is_?training|train_?phase|learning_(rate|phase)", re.IGNORECASE
 )
 
 

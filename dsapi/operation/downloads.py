@@ -62,6 +62,12 @@ class _UnreachableError(_CutError):
     advice = "check url, and that this machine can connect to it"
 
 
+class _UnwillingError(_CutError):
+    """The server says that it cannot send the file now."""
+
+    advice = "try again later"
+
+
 class _RestartError(_CutError):
     """The connection was cut, and the server always begins anew."""
 
@@ -178,6 +184,8 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
 
 
 def _describe(error: _CutError, url: str, there: int) -> str:
+    if isinstance(error, _UnwillingError):
+        return f"{url}: {error}"
     if isinstance(error, _UnreachableError):
         return f"cannot connect to {url} ({error})"
     return f"the download of {url} was cut after {there} bytes ({error})"
@@ -195,7 +203,7 @@ def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: On
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # All of it was there already; the hash tells whether it is right.
         if error.code >= 500:
-            raise _CutError(f"the server answers {error.code}") from error
+            raise _UnwillingError(f"the server answers {error.code}") from error
         raise StartupError(
             f"{url}: the server answers {error.code} {error.reason}; check url"
         ) from error

@@ -63,7 +63,7 @@ class Model:
 
         Raises:
             StartupError: the graph does not run, gives another number of scores than labels,
-                scores that are no probabilities, or such as are before they are made some.
+                scores that are no probabilities, or probabilities although an activation is set.
         """
         model = OpenModel(self, self.graph.open_session())
         bare = self.spec.model_copy(update={"activation": "none"})

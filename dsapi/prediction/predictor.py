@@ -34,8 +34,8 @@ class PredictionRequest:
         models: which to run, in this order.
         top: how many labels each.
         min_probability: labels below this are left out, 0 to 1.
-        listed: whether the points came as a list, of which an error has to name one.
-        id: what the log calls the request.
+        listed: whether the points came as a list: then an error says which of them it is about.
+        id: what the log calls the request; empty: there is nobody to tell from others.
     """
 
     image: bytes
@@ -45,7 +45,7 @@ class PredictionRequest:
     top: int = 5
     min_probability: float = 0.0
     listed: bool = False
-    id: str = "-"
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,10 +220,8 @@ def _rank_labels(
         return _report_failure(model, boxes, error, request=request)
     outcomes = [_rank_row(row, model, request) for row in rows]
     if reasons := [reason for _, reason in outcomes if reason is not None]:
-        _LOGGER.error(
-            "request %s: model %s %s failed at %d of %d points: %s",
-            *(request.id, model.name, model.version, len(reasons), len(outcomes), reasons[0]),
-        )
+        where = f" at {len(reasons)} of {len(outcomes)} points"
+        _LOGGER.error("%s", _tell_failure(model, request, reasons[0], where=where))
     return _ModelAnswer(
         boxes,
         ranked=tuple(ranked for ranked, _ in outcomes),
@@ -251,13 +249,14 @@ def _report_failure(
     """Tell the caller that a model failed, and the log the reason, which is ours."""
     # Where in an engine's own code it failed is for debugging only.
     debugging = _LOGGER.isEnabledFor(logging.DEBUG)
-    _LOGGER.error(
-        "request %s: model %s %s failed: %s",
-        *(request.id, model.name, model.version, error),
-        exc_info=debugging,
-    )
+    _LOGGER.error("%s", _tell_failure(model, request, str(error)), exc_info=debugging)
     count = len(boxes)
     return _ModelAnswer(boxes, ranked=((),) * count, errors=(_FAILED,) * count)
+
+
+def _tell_failure(model: Model, request: PredictionRequest, reason: str, where: str = "") -> str:
+    asked = f"request {request.id}: " if request.id else ""
+    return f"{asked}model {model.name} {model.version} failed{where}: {reason}"
 
 
 def _at_point(index: int, point: Point, answers: Mapping[str, _ModelAnswer]) -> PointPrediction:

@@ -114,7 +114,9 @@ class ModelSpec(BaseModel):
     @field_validator("scale")
     @classmethod
     def _check_steps(cls, scale: float, info: ValidationInfo) -> float:
-        """Refuse what rounding would make black and white of, or black alone."""
+        """Refuse what would leave all pictures alike, or black and white after rounding."""
+        if scale == 0:
+            raise PydanticCustomError("steps", "makes all pictures alike; it must not be 0")
         if info.data.get("dtype") == "uint8" and abs(255 * scale) < _LEAST_STEPS:
             raise PydanticCustomError(
                 "steps",

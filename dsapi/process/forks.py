@@ -1,7 +1,7 @@
 """Forked processes: how one of ours tells whether its start succeeded, and how it ends.
 
-Called by `dsapi.process.daemon` and `dsapi.process.supervisor`. They hold one end of a pipe until
-the forked process has written to the other.
+Called by `dsapi.process.daemon` and `dsapi.process.supervisor`, which read from a pipe what the
+forked process writes into its other end, once.
 """
 
 import logging
@@ -33,6 +33,7 @@ def _tell(writer: int, message: str) -> None:
         os.write(writer, message.encode() + _END)
     except BrokenPipeError:
         _LOGGER.debug("nobody waits any more for how the start went")
+    os.close(writer)
 
 
 def wait_ready(reader: int, *, died: str) -> str:

@@ -192,10 +192,14 @@ class _Children(Plugin):
         reader, writer = os.pipe()
         # Or a signal would find the supervisor's handlers in the child, or none yet.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_SIGNALS)
-        pid = os.fork()
+        pid = -1
+        try:
+            pid = os.fork()
+        finally:
+            if pid:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_SIGNALS)
+                os.close(writer)
         if pid:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_SIGNALS)
-            os.close(writer)
             return _Child(pid, time.monotonic(), reader)
         os.close(reader)
         os.close(self._lifeline[1])

@@ -137,11 +137,7 @@ class _Limiter:
 
             self._limits = tuple(parse_many(settings.rate_limit))
             uri = settings.rate_limit_storage
-            timeouts = {
-                "socket_timeout": _STORE_TIMEOUT_S,
-                "socket_connect_timeout": _STORE_TIMEOUT_S,
-            }
-            storage: Any = storage_from_string(uri, **(timeouts if "redis" in uri else {}))
+            storage: Any = storage_from_string(uri, **_bound_waiting(uri))
             self._window = MovingWindowRateLimiter(storage)
             self._back_s = 0.0
             self._away = False
@@ -179,6 +175,14 @@ class _Limiter:
             self._away = True
             reason = first_line(error)
             _LOGGER.error("rate_limit_storage does not answer (%s): nobody is limited", reason)
+
+
+def _bound_waiting(uri: str) -> dict[str, Any]:
+    """Give the options of a store's client that bound how long it waits; memory needs none."""
+    if not uri.startswith(("redis", "valkey")):
+        return {}
+    bounds = {"socket_timeout": _STORE_TIMEOUT_S, "socket_connect_timeout": _STORE_TIMEOUT_S}
+    return {**bounds, "sentinel_kwargs": bounds} if "+sentinel:" in uri else bounds
 
 
 def find_client(environ: dict[str, Any], *, trusted: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cherrypy
 from pydantic import BaseModel
 
-from dsapi.errors import BadRequest
+from dsapi.errors import BadRequest, quote
 from dsapi.operation.reload import ReloadReport
 from dsapi.web.answers import Milliseconds
 
@@ -60,14 +60,18 @@ def _refuse_body() -> None:
     """See that the current request has no body: what is passed over must not seem to be heeded.
 
     Raises:
-        BadRequest: it has one, or it is malformed.
+        BadRequest: it has one, or it is malformed or stalls.
+        DeadlineExceeded: it drips.
     """
     environ = cherrypy.serving.request.wsgi_environ
-    path, announced = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or "0"
+    path, announced = quote(environ["PATH_INFO"]), environ.get("CONTENT_LENGTH") or "0"
     if int(announced):
         raise BadRequest(f"{path} takes no body, got one of {announced} bytes")
     try:
         piece = environ["wsgi.input"].read(_PIECE_BYTES)
+    except TimeoutError as error:
+        environ["dsapi.deadline"].check()
+        raise BadRequest(f"{path} takes no body, and the one that was announced stalled") from error
     except (OSError, ValueError) as error:
         raise BadRequest(f"{path} takes no body, got a malformed one") from error
     if piece:

@@ -193,7 +193,7 @@ def _refuse_parameters() -> bytes:
     """Say that a path takes no parameters: a misspelt one must not be passed over."""
     request = cherrypy.serving.request
     raise BadParameter(
-        f"{request.path_info} takes no parameters, got {quote(request.query_string)}"
+        f"{quote(request.path_info)} takes no parameters, got {quote(request.query_string)}"
     )
 
 

@@ -80,12 +80,14 @@ class ApiRequest(Request):  # type: ignore[misc]
         if self.protocol >= (1, 1) and "Host" not in self.headers:
             raise BadRequest("HTTP/1.1 requires a Host header")
         # A file is sent whole, as is permitted (RFC 9110, 14.2): CherryPy fails on a range that it
-        # cannot read, sends as many copies as there are ranges, and does not close the file. The
-        # condition comes with a range, and nothing that it could protect is changed by a request.
+        # cannot read, sends as many copies as there are ranges, and does not close the file. Its
+        # condition goes with it: no request changes what it could protect.
         for name in ("Range", "If-Unmodified-Since"):
             self.headers.pop(name, None)
         # CherryPy makes one slash of several, so that every path would have further names.
         if "//" in (path := self.wsgi_environ["PATH_INFO"]):
+            # PEP 3333: bytes as characters.
+            path = path.encode("latin-1").decode(errors="replace")
             raise NotFound(f"there is no {quote(path)}")
 
     def handle_error(self) -> None:

@@ -66,8 +66,8 @@ _PREDICTION_ERRORS: tuple[type[RequestError], ...] = (
     NotReady,
     DeadlineExceeded,
 )
-# Of every path: none that a GET answers takes a parameter, where networks are configured nothing is
-# for the others, and any request may be malformed, too slow, or one too many.
+# Of every path: unknown parameters are refused, other networks where some are allowed, and any
+# request may be malformed, too slow, or one too many.
 _COMMON_ERRORS: tuple[type[RequestError], ...] = (
     BadRequest,
     BadParameter,

@@ -16,10 +16,11 @@ from multipart import parse_options_header
 from pydantic import ValidationError
 
 from dsapi import __version__
-from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized, quote
+from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
+from dsapi.web.fields import tell_twice
 from dsapi.web.parameters import PointParameters, read_parameters
 from dsapi.web.predictions import RequestLimits, predict_form
 from dsapi.web.problems import begin_response
@@ -198,7 +199,7 @@ def _read_fields(body: bytes) -> dict[str, Any]:
         elif value in ("", b""):
             continue
         elif name in fields:
-            raise BadParameter(f"{quote(name)} came twice")
+            raise tell_twice(name)
         else:
             # Keyboards of many languages have the decimal comma only.
             fields[name] = value.replace(",", ".") if name in ("x", "y") else value

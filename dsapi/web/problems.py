@@ -113,7 +113,7 @@ def _understand(status: int, message: str) -> RequestError:
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
         permitted = cherrypy.serving.response.headers.get("Allow", "")
         return MethodNotAllowed(
-            f"{request.path_info} takes {permitted}, not {quote(request.method)}",
+            f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}",
             permitted=permitted,
         )
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:

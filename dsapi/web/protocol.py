@@ -24,21 +24,24 @@ from dsapi.web.framing import ChunkedBody, LengthBody
 from dsapi.web.heads import HeadReader
 
 _LOGGER = logging.getLogger(__name__)
-_METHODS = "GET, HEAD, POST"
+_METHODS = "GET, HEAD, OPTIONS, POST"
 
 
 class ApiHTTPRequest(cheroot.HTTPRequest):
     """A request whose malformed head is answered with the contract's error body."""
 
     header_reader = HeadReader()
-    # The first line, as far as it came at once.
+    # The first line, as it was read.
     line = b""
 
     def read_request_line(self) -> bool:
         """Read the first line, and keep it: what is wrong with it is told by quoting it."""
-        # A line break before it is passed over (RFC 9112, section 2.2).
-        self.line = self.conn.rfile.peek(1).removeprefix(b"\r\n").partition(b"\r\n")[0]
-        return bool(super().read_request_line())  # type: ignore[no-untyped-call]
+        reader = self.rfile
+        self.rfile = _FirstLines(self, reader)
+        try:
+            return bool(super().read_request_line())  # type: ignore[no-untyped-call]
+        finally:
+            self.rfile = reader
 
     def respond(self) -> None:
         """Call the application and send its answer."""
@@ -91,6 +94,22 @@ class ApiConnection(Connection):
     RequestHandlerClass = ApiHTTPRequest
 
 
+class _FirstLines:
+    """Reads for a request, and keeps its first line: the last read, for an empty one may precede.
+
+    (RFC 9112, section 2.2.)
+    """
+
+    def __init__(self, request: ApiHTTPRequest, reader: Any) -> None:
+        self._request = request
+        self._reader = reader
+
+    def readline(self) -> bytes:
+        line: bytes = self._reader.readline()
+        self._request.line = line.rstrip(b"\r\n")
+        return line
+
+
 class Gateway(wsgi.Gateway_10):
     """WSGI, with what its environment does not tell about the caller and its time."""
 
@@ -117,8 +136,7 @@ def _transport_error(status: int, detail: str, *, line: str, deadline: Deadline)
         return BadRequest("the request stalled: nothing came for socket_timeout seconds")
     if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InternalError("the service failed on this request")
-    method, _, rest = line.partition(" ")
-    target, _, protocol = rest.rpartition(" ")
+    method, target, protocol = line.split(" ") if line.count(" ") == 2 else (line, "", "")
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
         return MethodNotAllowed(
             f"this is no proxy: there are {_METHODS}, not {quote(method)}", permitted=_METHODS

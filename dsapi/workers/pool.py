@@ -56,6 +56,11 @@ class PredictionWorkers:
         count: number of threads.
         queue_size: requests that may wait; one more is refused.
         stall_timeout_s: a worker that works on one request for longer is replaced.
+
+    Attributes:
+        count: number of threads.
+        queue_size: requests that may wait.
+        lost: whether a worker is missing for good: so many hang that no other takes its place.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class PredictionWorkers:
         self._jobs: Jobs = Jobs()
         self._submitting = threading.Lock()
         self._tally = Tally()
+        self.lost = False
         self._workers: list[Worker] = []
         self._left_behind: list[Worker] = []
         self._replaced: weakref.ref[Generation] | None = None
@@ -89,11 +95,6 @@ class PredictionWorkers:
     def ready(self) -> bool:
         """Whether every worker is there to answer."""
         return self._accepting and all(self._healthy(worker) for worker in self._workers)
-
-    @property
-    def lost(self) -> bool:
-        """Whether a worker is missing for good: so many hang that no other takes their place."""
-        return len(self._left_behind) >= _MAX_LEFT_BEHIND and not self.ready and self._accepting
 
     @property
     def status(self) -> WorkerStatus:
@@ -261,11 +262,11 @@ class PredictionWorkers:
     def _watch(self) -> None:
         """Replace workers that died or stalled, and see what was replaced off, until the end."""
         while not self._stopping.wait(min(_WATCH_S, self._stall_timeout_s / 2)):
+            # One that has ended would keep its models.
+            self._left_behind = [worker for worker in self._left_behind if worker.is_alive()]
             for index, worker in enumerate(self._workers):
                 if not self._healthy(worker):
                     self._replace_worker(index, worker)
-            # One that has ended would keep its models.
-            self._left_behind = [worker for worker in self._left_behind if worker.is_alive()]
             self._give_back()
 
     def _give_back(self) -> None:
@@ -276,7 +277,8 @@ class PredictionWorkers:
 
     def _replace_worker(self, index: int, worker: Worker) -> None:
         if len(self._left_behind) >= _MAX_LEFT_BEHIND:
-            return  # `lost`: something is wrong for good
+            self.lost = True
+            return
         reason = "stalled" if worker.is_alive() else "died"
         what = f"request {worker.request_id}: worker {worker.name} {reason}"
         worker.retired = True

@@ -39,7 +39,7 @@ def test_files_that_are_no_pictures_by_name_are_told_of(photos: Path, tiny_confi
     assert "skipped" not in CliRunner().invoke(app, command).stderr
     shutil.copy(photos / "00-red" / "a.png", photos / "00-red" / "b.picture")
     result = CliRunner().invoke(app, command)
-    assert "1 files skipped (no picture suffix)" in result.stderr
+    assert "1 file skipped (no picture suffix)" in result.stderr
     assert json.loads(result.stdout)["photos"] == 3
 
 
@@ -159,3 +159,17 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(
         run(*command, tmp_path / "other", "--against", tmp_path / "none.pb")
     with pytest.raises(DsapiError, match=r"--report .*report: cannot write there \(File exists\)"):
         run(*command, tmp_path / "report")
+
+
+def test_a_photo_without_a_label_among_others_with_one_is_told(
+    tmp_path: Path, tiny_config: Path
+) -> None:
+    for name in ("a", "b"):
+        save_plain(tmp_path / f"{name}.png", "red")
+    (tmp_path / "photos.csv").write_text("file,label\na.png,red\nb.png,\n")
+    arguments = ["evaluate", "colors", "--data", str(tmp_path / "photos.csv")]
+    result = CliRunner().invoke(app, [*arguments, "--config", str(tiny_config)])
+    assert result.exit_code == 0, result.output
+    assert f"{tmp_path / 'b.png'} has no label: all photos are measured as multi-label" in (
+        result.stderr
+    )

@@ -161,6 +161,14 @@ def test_a_malformed_head_gets_400(caller: Caller, name: str) -> None:
     assert caller.at_end()
 
 
+def test_a_first_line_in_two_packets_is_one_line(caller: Caller) -> None:
+    caller.send(b"GET ")
+    time.sleep(0.1)
+    caller.send(b"//x HTTP/1.1\r\nHost: t\r\n\r\n")
+    status, code, detail = caller.problem()
+    assert (status, code, detail) == (404, "not_found", "there is no '//x'")
+
+
 @pytest.mark.parametrize(
     ("chunks", "code"),
     [

@@ -234,6 +234,7 @@ CASES = {
         404, "not_found", "'/static//page", path="/static//page.css", method="GET", body=b""
     ),
     "below": Case(404, "not_found", "there is no", path="/v1/predictions/more"),
+    "two slashes after a letter": Case(404, "not_found", "no '/ü//x'", path="/%C3%BC//x"),
     "slash": Case(404, "not_found", "there is no '/v1/predictions/'", path="/v1/predictions/"),
     "translated": Case(404, "not_found", "no '/openapi_json'", path="/openapi_json", method="GET"),
     "parameter of health": Case(
@@ -334,7 +335,7 @@ CASES = {
     "reload of a model": Case(
         400,
         "bad_request",
-        "/v1/models/reload takes no body, got one of 22 bytes",
+        "'/v1/models/reload' takes no body, got one of 22 bytes",
         '{"models": ["themes"]}',
         "",
         JSON,
@@ -517,8 +518,10 @@ def test_a_malformed_head_gets_the_same_shape(
 
 def test_a_connection_through_is_told_the_methods_that_there_are(strict: RunningServer) -> None:
     answer = send_raw(strict, b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n")
-    check_problem(answer, status=405, code="method_not_allowed", told="GET, HEAD, POST, not 'CONN")
-    assert answer.headers["Allow"] == "GET, HEAD, POST"
+    check_problem(
+        answer, status=405, code="method_not_allowed", told="GET, HEAD, OPTIONS, POST, not 'CONN"
+    )
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 @pytest.mark.parametrize("path", [b"//health/live", b"//example.org/x"])

@@ -188,3 +188,27 @@ def test_a_stop_that_takes_too_long_refuses_what_is_left(
         gate.open.set()
         outcomes = [future.exception() for future in asked]
     assert sum(outcome is None for outcome in outcomes) >= 1
+
+
+def test_workers_that_hang_are_lost_only_when_none_takes_the_place_of_one(
+    graph: GatedGraph, gate: Gate
+) -> None:
+    workers = PredictionWorkers(LIMITS, count=1, queue_size=100, stall_timeout_s=0.05)
+    workers.start({"themes": gated_model(graph)})
+    gate.open.clear()
+    lost_with: list[int] = []
+
+    def watch() -> None:
+        while not lost_with:
+            if workers.lost:
+                lost_with.append(workers.status.replaced["stalled"])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ask, workers, 60) for _ in range(17)]
+        watcher.join(60)
+        assert lost_with == [16], "the seventeenth is not replaced"
+        gate.open.set()
+        assert all(future.result().results for future in asked)
+    workers.stop()
