@@ -11,28 +11,21 @@ a rename, so no reader ever sees half of one.
 import fcntl
 import hashlib
 import http.client
-import logging
 import os
 import re
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
 
 from dsapi.errors import StartupError
+from dsapi.operation.progress import OnBytes, show_progress, tell
 from dsapi.prediction.spec import ModelSpec
 
-_LOGGER = logging.getLogger(__name__)
 _PIECE_BYTES = 1 << 18
-_LOG_EVERY_S = 2.0
-
-#: Called with the bytes there are and the bytes there will be (``None``: the server does not say).
-OnBytes = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ def fetch_graphs(models: Mapping[str, ModelSpec], *, patience: Patience | None =
         if spec.url is None or spec.sha256 is None or spec.graph.exists():
             continue
         try:
-            with _progress(name) as on_bytes:
+            with show_progress(name) as on_bytes:
                 download_graph(
                     spec.url,
                     spec.graph,
@@ -178,7 +171,7 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
             failures += 1
             if failures >= patience.attempts:
                 raise StartupError(f"{_describe(error, url, there)}; {error.advice}") from error
-            _tell(f"{_describe(error, url, there)}; once more in {pause_s:g} s")
+            tell(f"{_describe(error, url, there)}; once more in {pause_s:g} s")
         time.sleep(pause_s)
         pause_s *= 2
 
@@ -263,45 +256,3 @@ def _read_piece(response: http.client.HTTPResponse) -> bytes:
 def _hash(stream: BufferedRandom) -> str:
     stream.seek(0)
     return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[OnBytes]:
-    """A bar on a terminal, a line every two seconds elsewhere."""
-    if not sys.stderr.isatty():
-        yield _LogLines(name)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    with Progress(
-        "[progress.description]{task.description}",
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(f"downloading {name}", total=None)
-        yield lambda there, total: bar.update(task, completed=there, total=total)
-
-
-class _LogLines:
-    """Says in the log how far a download is, not more often than every two seconds."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._last_s = -_LOG_EVERY_S
-
-    def __call__(self, there: int, total: int | None) -> None:
-        now_s = time.monotonic()
-        if now_s - self._last_s >= _LOG_EVERY_S or there == total:
-            self._last_s = now_s
-            _tell(f"downloading {self._name}: {there} of {total or 'unknown'} bytes")
-
-
-def _tell(line: str) -> None:
-    """Write a line to the log, or to standard error for a command that keeps no log."""
-    if _LOGGER.hasHandlers():
-        _LOGGER.info("%s", line)
-    else:
-        print(line, file=sys.stderr)
