@@ -476,11 +476,11 @@ function drawBox(name, [left, top, right, bottom]) {
     return made;
   };
   const frame = { x: left, y: top, width: right - left, height: bottom - top };
-  const share = (frame.width * frame.height) / (size.width * size.height);
+  const part = (frame.width * frame.height) / (size.width * size.height);
   const outlines = [make("rect", { ...frame, class: "back" }), make("rect", { ...frame, class: "line" })];
   outlines[1].append(document.createElementNS("http://www.w3.org/2000/svg", "title"));
   outlines[1].firstChild.textContent = `what ${name} sees`;
-  if (share < 0.2) return outlines;
+  if (part < 0.2) return outlines;
   const outside = `M0 0H${size.width}V${size.height}H0ZM${left} ${top}V${bottom}H${right}V${top}Z`;
   return [make("path", { d: outside, class: "outside" }), ...outlines];
 }

@@ -44,8 +44,8 @@ def options(
 def main() -> None:
     """Run the command; an expected error is one line and an exit code, not a traceback.
 
-    Exit codes: 0 done, 1 a picture or point was refused or a reload failed, 2 wrong usage or
-    configuration, 3 no service runs.
+    Exit codes: 0 done; 1 a picture or point was refused, a reload failed, or a service ended as its
+    workers hang; 2 wrong usage or configuration; 3 no service runs.
     """
     _open_standard_streams()
     try:

@@ -20,7 +20,7 @@ from dsapi.evaluation.plots import Plot, plot_confusions, plot_labels, plot_reli
 from dsapi.evaluation.tables import (
     Table,
     count_photos,
-    percent,
+    format_percent,
     tabulate_comparison,
     tabulate_confusions,
     tabulate_labels,
@@ -149,7 +149,10 @@ def _list_labels(
 ) -> str:
     """Name the chosen labels, the likeliest first."""
     found = sorted(np.flatnonzero(chosen).tolist(), key=lambda label: -probabilities[label])
-    return ", ".join(f"{labels[label]} {percent(probabilities[label])}" for label in found) or "–"
+    return (
+        ", ".join(f"{labels[label]} {format_percent(probabilities[label])}" for label in found)
+        or "–"
+    )
 
 
 def _draw_thumbnail(

@@ -43,7 +43,7 @@ def _sum_up(each: AnyFigures) -> tuple[str, ...]:
         shares = (each.top1, each.top5, each.balanced_top1, each.mean_probability)
     else:
         shares = (each.mean_average_precision, each.micro_f1, each.macro_f1, each.exact)
-    return tuple(percent(share) for share in shares)
+    return tuple(format_percent(share) for share in shares)
 
 
 def tabulate_comparison(evaluation: Evaluation) -> Table:
@@ -52,8 +52,8 @@ def tabulate_comparison(evaluation: Evaluation) -> Table:
     rows = tuple(
         (
             each.place,
-            percent(each.accuracy),
-            percent(each.other_accuracy),
+            format_percent(each.accuracy),
+            format_percent(each.other_accuracy),
             f"{100 * each.difference:+.1f}",
             _format_interval(each.interval),
             f"{each.only_first_right} : {each.only_other_right}",
@@ -87,9 +87,9 @@ def tabulate_labels(figures: Figures) -> Table:
         (
             each.label,
             str(each.count),
-            percent(each.precision),
-            percent(each.recall),
-            percent(each.average_precision),
+            format_percent(each.precision),
+            format_percent(each.recall),
+            format_percent(each.average_precision),
         )
         for each in sorted(counted, key=lambda each: each.recall or 0)
     )
@@ -105,7 +105,7 @@ def tabulate_confusions(figures: Figures, *, most: int) -> Table | None:
     if not isinstance(figures, SingleLabelFigures) or not figures.confusions:
         return None
     rows = tuple(
-        (f"{each.truth} → {each.answer}", str(each.count), percent(each.share))
+        (f"{each.truth} → {each.answer}", str(each.count), format_percent(each.share))
         for each in figures.confusions[:most]
     )
     return Table(
@@ -115,6 +115,6 @@ def tabulate_confusions(figures: Figures, *, most: int) -> Table | None:
     )
 
 
-def percent(share: float | None) -> str:
+def format_percent(share: float | None) -> str:
     """Write a share, 0 to 1, as people read it."""
     return "–" if share is None else f"{share:.1%}"
