@@ -21,9 +21,10 @@ from dsapi.errors import (
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
 from dsapi.web.framing import ChunkedBody, LengthBody
-from dsapi.web.heads import HeadReader
+from dsapi.web.heads import HeadReader, find_header
 
 _LOGGER = logging.getLogger(__name__)
+_MAX_UNREAD_BYTES = 8192
 _METHODS = "GET, HEAD, OPTIONS, POST"
 
 
@@ -75,8 +76,11 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
         )
         self.close_connection = self.conn.unread = True
         self.sent_headers = True
+        # What stands behind the fault is not read any more, but may say who asks.
+        unread = b"\r\n" + self.conn.peek(_MAX_UNREAD_BYTES)
         asked_id, origin = (
-            self.inheaders.get(name, b"").decode("latin-1") for name in (b"X-Request-Id", b"Origin")
+            self.inheaders.get(name, b"").decode("latin-1") or find_header(unread, name)
+            for name in (b"X-Request-Id", b"Origin")
         )
         answer = self.server.write_refusal(
             self.conn, error, line=self.line or b"-", asked_id=asked_id, origin=origin

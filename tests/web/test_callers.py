@@ -161,6 +161,20 @@ def test_a_malformed_head_gets_400(caller: Caller, name: str) -> None:
     assert caller.at_end()
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"no header\r\nX-Request-ID: mine-1\r\n\r\n",
+        b"CONNECT t:443 HTTP/1.1\r\nHost: t\r\nx-request-id: mine-1\r\n\r\n",
+    ],
+)
+def test_the_callers_id_counts_also_behind_what_is_wrong_with_the_head(
+    caller: Caller, head: bytes
+) -> None:
+    caller.send(head)
+    assert caller.answer()[1]["X-Request-ID"] == "mine-1"
+
+
 def test_a_first_line_in_two_packets_is_one_line(caller: Caller) -> None:
     caller.send(b"GET ")
     time.sleep(0.1)
