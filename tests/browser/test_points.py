@@ -137,6 +137,9 @@ def test_the_keyboard_alone_is_enough(visit: Visit) -> None:
 def test_the_keyboard_goes_the_way_of_the_eye_in_one_column_and_in_two(page: Page) -> None:
     for width, after_picture in ((390, "Keep this point"), (1280, "X"), (390, "Keep this point")):
         page.set_viewport_size({"width": width, "height": 900})
+        # The page learns of its new width a moment later.
+        in_form = page.locator("form #answer")
+        expect(in_form).to_have_count(int(width < 960))
         page.locator("#stage").focus()
         page.keyboard.press("Tab")
         expect(page.locator(":focus")).to_have_accessible_name(after_picture)
