@@ -154,12 +154,13 @@ def test_the_worst_accepted_picture_stays_within_the_bound(process: Server, name
 def test_a_large_body_stays_within_the_bound(process: Server, form: str) -> None:
     picture = _largest_tiff(process.limits, file_bytes=_BODY_BYTES)
     process.limit_growth(process.limits.max_decoding_bytes)
-    process.forget_peak()
-    status, answer = process.post(*_BODIES[form](picture))
-    assert status == 200, answer.get("detail")
-    # What malloc has kept of earlier bodies differs by some megabytes from run to run.
-    bound = 1.05 * process.limits.max_decoding_bytes
-    assert process.limits.max_pixels < process.grown_bytes() <= bound
+    grown = []
+    for _ in range(3):  # what malloc has kept of earlier bodies differs by some megabytes
+        process.forget_peak()
+        status, answer = process.post(*_BODIES[form](picture))
+        assert status == 200, answer.get("detail")
+        grown.append(process.grown_bytes())
+    assert process.limits.max_pixels < min(grown) <= process.limits.max_decoding_bytes
 
 
 @cache

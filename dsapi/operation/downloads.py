@@ -44,20 +44,30 @@ class Patience:
 
 
 class _CutError(Exception):
-    """The connection brought less than it promised; `advice` is for who has tried often enough."""
+    """The connection brought less than it promised.
 
+    `problem` says so, with the url, the bytes that are there and the reason; `advice` is for who
+    has tried often enough.
+    """
+
+    problem = "the download of {url} was cut after {there} bytes ({reason})"
     advice = "start again to go on from there"
+
+    def describe(self, url: str, there: int) -> str:
+        return self.problem.format(url=url, there=there, reason=self)
 
 
 class _UnreachableError(_CutError):
     """No connection came about."""
 
+    problem = "cannot connect to {url} ({reason})"
     advice = "check url, and that this machine can connect to it"
 
 
 class _UnwillingError(_CutError):
     """The server says that it cannot send the file now."""
 
+    problem = "{url}: {reason}"
     advice = "try again later"
 
 
@@ -170,18 +180,10 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
                 failures, pause_s = 0, patience.pause_s
             failures += 1
             if failures >= patience.attempts:
-                raise StartupError(f"{_describe(error, url, there)}; {error.advice}") from error
-            tell(f"{_describe(error, url, there)}; once more in {pause_s:g} s")
+                raise StartupError(f"{error.describe(url, there)}; {error.advice}") from error
+            tell(f"{error.describe(url, there)}; once more in {pause_s:g} s")
         time.sleep(pause_s)
         pause_s *= 2
-
-
-def _describe(error: _CutError, url: str, there: int) -> str:
-    if isinstance(error, _UnwillingError):
-        return f"{url}: {error}"
-    if isinstance(error, _UnreachableError):
-        return f"cannot connect to {url} ({error})"
-    return f"the download of {url} was cut after {there} bytes ({error})"
 
 
 def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: OnBytes) -> None:
