@@ -89,7 +89,7 @@ def _read_photos(data: Path, spec: ModelSpec) -> tuple[LabeledPhoto, ...]:
     from dsapi.evaluation.photos import read_photos
 
     photos = read_photos(data, read_labels(spec.labels))
-    tell_skipped(count_skipped(data) if data.is_dir() else 0)
+    tell_skipped(count_skipped(data))
     if odd := next((photo for photo in photos if len(photo.labels) != 1), None):
         labels = "several labels" if odd.labels else "no label"
         warn(f"{odd.path} has {labels}: all photos are measured as multi-label")

@@ -36,7 +36,12 @@ def list_photos(folder: Path) -> Iterable[Path]:
 
 
 def count_skipped(parent: Path) -> int:
-    """Count the files that are no photos by their names, in the folders of a folder and below."""
+    """Count the files that are no photos by their names, in the folders of a folder and below.
+
+    What is no folder, such as a table, has none.
+    """
+    if not parent.is_dir():
+        return 0
     return sum(
         path.suffix.lower() not in SUFFIXES and path.is_file()
         for name in list_folders(parent)

@@ -76,7 +76,7 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
     """
     if data.is_file():
         collection = _read_csv(data, seed)
-    elif (data / "train").is_dir() and list_folders(data / "train"):
+    elif _is_split(data):
         collection = _read_split_folders(data, seed)
     elif data.is_dir():
         names = list_folders(data)
@@ -90,10 +90,13 @@ def read_photos(data: Path, *, seed: int = 0) -> Collection:
 
 def count_skipped_files(data: Path) -> int:
     """Count the files among photos of a folder that are none by their names."""
-    if (data / "train").is_dir() and list_folders(data / "train"):
-        parts = [data / name for name in ("train", "val") if (data / name).is_dir()]
-        return sum(count_skipped(part) for part in parts)
-    return count_skipped(data) if data.is_dir() else 0
+    if _is_split(data):
+        return sum(count_skipped(data / name) for name in ("train", "val"))
+    return count_skipped(data)
+
+
+def _is_split(data: Path) -> bool:
+    return (data / "train").is_dir() and bool(list_folders(data / "train"))
 
 
 def describe_unmeasured(collection: Collection) -> str | None:
