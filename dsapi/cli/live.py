@@ -15,6 +15,8 @@ from dsapi.settings import Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
+_TIMEOUT_S = 5.0
+
 _LabelSet = frozenset[tuple[str, str]]
 
 
@@ -70,13 +72,13 @@ class Numbers:
         return lower_s * 1000
 
 
-def read_numbers(settings: Settings, *, timeout_s: float = 5.0) -> Numbers:
+def read_numbers(settings: Settings) -> Numbers:
     """Ask a running service.
 
     Raises:
         StartupError: it does not answer.
     """
-    status, body = ask(settings, "GET", "/metrics", timeout_s=timeout_s)
+    status, body = ask(settings, "GET", "/metrics", timeout_s=_TIMEOUT_S)
     if status != http.client.OK:
         raise StartupError(f"dsapi answers {status} to /metrics: {body[:200].decode()}")
     return Numbers(

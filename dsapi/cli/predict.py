@@ -75,7 +75,7 @@ def _print_json(prediction: Prediction) -> None:
 
     from dsapi.web.answers import answer_prediction
 
-    answer = answer_prediction(prediction, prediction_id=str(uuid_utils.uuid7()))
+    answer = answer_prediction(prediction, str(uuid_utils.uuid7()))
     typer.echo(answer.model_dump_json(indent=2))
 
 

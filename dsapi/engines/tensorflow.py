@@ -19,13 +19,8 @@ from dsapi.errors import StartupError, first_line
 class TensorFlowSession(Session):
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
 
-    def __init__(
-        self, loaded: "TensorFlowGraph", graph: Any, *, feed: str, fetch: str, one_by_one: bool
-    ) -> None:
-        """Open a session on the imported ``tf.Graph`` of `loaded`, which lives as long as this.
-
-        `one_by_one` if the graph takes a batch of one only.
-        """
+    def __init__(self, loaded: "TensorFlowGraph") -> None:
+        """Open a session on a graph, which lives as long as this."""
         tf = import_tensorflow()
         # Workers give the parallelism, one thread each. The first session of a process fixes
         # the size of its thread pools for good. -1: operations run in the calling thread. With 1
@@ -36,10 +31,12 @@ class TensorFlowSession(Session):
         # By itself TensorFlow takes all of a GPU's memory, whatever else wants to use it.
         config.gpu_options.allow_growth = True
         self._loaded = loaded
-        self._one_by_one = one_by_one
-        self._session = tf.compat.v1.Session(graph=graph, config=config)
+        self._one_by_one = loaded.one_by_one
+        self._session = tf.compat.v1.Session(graph=loaded.graph, config=config)
         # A callable skips the parsing of feeds and fetches that Session.run repeats every time.
-        self._call = self._session.make_callable(fetch, feed_list=[feed])
+        self._call = self._session.make_callable(
+            loaded.output_tensor.name, feed_list=[loaded.input_tensor.name]
+        )
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map inputs ``[n, …]`` to scores ``float32 [n, labels]``."""
@@ -66,49 +63,41 @@ class TensorFlowGraph:
     def __init__(self, graph: Any, *, input_tensor: Any, output_tensor: Any) -> None:
         """Keep the imported ``tf.Graph`` and the two tensors at its ends."""
         weakref.finalize(self, _break_cycles, graph).atexit = False
-        self._graph = graph
-        self._input = input_tensor
-        self._output = output_tensor
+        self.graph = graph
+        self.input_tensor = input_tensor
+        self.output_tensor = output_tensor
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
         """Shape of one input; ``None`` for an open axis or an unknown rank."""
-        shape = self._input.shape
+        shape = self.input_tensor.shape
         return None if shape.rank is None else tuple(shape.as_list()[1:])
 
     @property
     def input_dtype(self) -> str:
         """Type of the input's values, such as ``float32``."""
-        name: str = self._input.dtype.name
+        name: str = self.input_tensor.dtype.name
         return name
 
     @property
     def output_size(self) -> int | None:
         """Scores per input; ``None`` if the graph leaves it open."""
-        shape = self._output.shape
+        shape = self.output_tensor.shape
         return None if not shape.rank else shape.as_list()[-1]
 
     @property
     def gains_from_batches(self) -> bool:
         """Whether the graph runs on a GPU, and takes more than one input at a time."""
-        return not self._one_by_one and bool(
-            import_tensorflow().config.list_physical_devices("GPU")
-        )
+        return not self.one_by_one and bool(import_tensorflow().config.list_physical_devices("GPU"))
 
     @property
-    def _one_by_one(self) -> bool:
+    def one_by_one(self) -> bool:
         """Whether the graph is frozen with a batch of one."""
-        return _fixed_batch(self._input) == 1
+        return _fixed_batch(self.input_tensor) == 1
 
     def open_session(self) -> TensorFlowSession:
         """Open a session for the calling thread."""
-        return TensorFlowSession(
-            self,
-            self._graph,
-            feed=self._input.name,
-            fetch=self._output.name,
-            one_by_one=self._one_by_one,
-        )
+        return TensorFlowSession(self)
 
 
 def load(

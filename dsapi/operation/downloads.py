@@ -229,8 +229,7 @@ def _measure_total(response: http.client.HTTPResponse, start: int) -> int | None
         if found is None or int(found[1]) != start:
             raise _CutError(f"the server sent another range than from byte {start} on")
         return None if found[2] == "*" else int(found[2])
-    length = response.headers["Content-Length"]
-    return int(length) if length else None
+    return response.length
 
 
 def _copy(

@@ -22,21 +22,22 @@ _OWN_FILES = {"dsapi.access": "access.log", "dsapi.predictions": "predictions.lo
 SERVICE_LOG = "dsapi.log"
 
 
-def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
+def configure_logs(settings: Settings, *, to_files: bool = False) -> None:
     """Send log lines to standard error, or to files.
 
     Args:
-        settings: level, form and rotation.
-        folder: where the daemon's ``dsapi.log``, ``access.log`` and ``predictions.log`` go;
-            ``None``: standard error. The files may be moved away at any time (logrotate).
+        settings: level, form, folder and rotation.
+        to_files: a daemon's ``dsapi.log``, ``access.log`` and ``predictions.log``, which may be
+            moved away at any time (logrotate).
 
     Raises:
         StartupError: a file cannot be written.
     """
-    # Nothing that is not written is gathered for each line (Logging HOWTO, "Optimization").
+    # Gather nothing for a line that is not written into it (Logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
+    folder = settings.log_dir if to_files else None
     handlers = {"service": _describe_handler(settings, folder, SERVICE_LOG)}
     loggers: dict[str, Any] = {}
     for name, file in _OWN_FILES.items() if folder else ():
@@ -58,7 +59,7 @@ def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
     }
     try:
         if folder is not None:
-            check_log_files(folder)
+            check_log_files(settings)
             folder.mkdir(parents=True, exist_ok=True)
         logging.config.dictConfig(described)
     except OSError as error:
@@ -69,15 +70,20 @@ def configure_logs(settings: Settings, *, folder: Path | None = None) -> None:
         raise
 
 
-def check_log_files(folder: Path) -> None:
-    """See that this user could write the daemon's log files, and make none.
+def check_log_files(settings: Settings) -> None:
+    """See that a daemon could write its log files, and make none.
 
     Raises:
-        StartupError: it could not.
+        StartupError: this user could not, or several processes would rotate one file.
     """
+    if settings.processes > 1 and settings.log_max_bytes:
+        raise StartupError(
+            f"log_max_bytes = {settings.log_max_bytes} with processes = {settings.processes}: only "
+            "one process can rotate a file; set log_max_bytes = 0 and use logrotate"
+        )
     for file in (SERVICE_LOG, *_OWN_FILES.values()):
         try:
-            check_writable(folder / file)
+            check_writable(settings.log_dir / file)
         except OSError as error:
             raise _cannot_write(error) from error
 

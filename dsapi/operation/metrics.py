@@ -147,7 +147,7 @@ class _Live(Collector):
             ("dsapi_workers", "Prediction workers that there should be", status.count),
             ("dsapi_workers_alive", "Prediction workers that can answer", status.alive),
             ("dsapi_workers_busy", "Prediction workers at work", status.busy),
-            ("dsapi_work_seconds", "Smoothed seconds of work a request", status.busy_ms / 1000),
+            ("dsapi_work_seconds", "Smoothed seconds of work a request", status.work_s),
         ):
             yield GaugeMetricFamily(name, meaning, value=value)
         for name, meaning, label, counts in (

@@ -11,10 +11,11 @@ from PIL import Image
 from dsapi.errors import RequestError, StartupError
 from dsapi.prediction.picture import Limits, Picture, read_picture
 
+#: How files are named that are evaluated and trained on.
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"}
+    | {".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
-"""How files are named that are evaluated and trained on."""
 
 # As by default in serving: what is refused there is not learned from, and what is reduced there is
 # seen as small.

@@ -27,7 +27,7 @@ def check_start(settings: Settings) -> list[Model]:
     Raises:
         StartupError: a start would be refused.
     """
-    check_log_files(settings.log_dir)
+    check_log_files(settings)
     try:
         check_writable(settings.pid_file)
     except OSError as error:
@@ -64,6 +64,7 @@ def _silence() -> None:
 
 
 def _check_only(settings: Settings) -> None:
+    """Keep the models in the child: they cannot be sent through a pipe."""
     check_start(settings)
 
 

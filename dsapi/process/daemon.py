@@ -78,7 +78,7 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
         tell_ready(writer, url)
 
     try:
-        configure_logs(settings, folder=settings.log_dir)
+        configure_logs(settings, to_files=True)
         serve(
             settings,
             on_ready=announce,

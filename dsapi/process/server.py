@@ -172,6 +172,8 @@ class _Announcer(Plugin):
     """Says that the server answers, and where."""
 
     start_priority = 80
+    # Before the listener, which waits for the requests in flight.
+    stop_priority = 20
 
     def __init__(self, bus: Bus, http_server: HTTPServer, on_ready: Callable[[str], None]) -> None:
         super().__init__(bus)

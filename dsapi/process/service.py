@@ -20,7 +20,7 @@ from dsapi.web.access import Access
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
 from dsapi.web.journal import Journal
-from dsapi.web.predictions import RequestLimits
+from dsapi.web.predictions import InForce
 from dsapi.workers.pool import PredictionWorkers
 
 _LOGGER = logging.getLogger(__name__)
@@ -95,14 +95,14 @@ def build_service(
         queue_size=settings.queue_size,
         stall_timeout_s=settings.worker_stall_timeout,
     )
-    limits = RequestLimits(settings)
+    in_force = InForce(settings)
     access = Access(settings)
 
     def prepare(changed: Settings) -> Callable[[], None]:
         take_rules = access.prepare(changed)
 
         def apply() -> None:
-            limits.take(changed)
+            in_force.settings = changed
             take_rules()
             _warn_of_roots(changed)
             logging.getLogger().setLevel(changed.log_level)
@@ -120,14 +120,14 @@ def build_service(
     journal = Journal(Metrics(workers, reloader, gauges=_gauges(lambda: http_server)))
     application = build_application(
         workers,
-        limits=limits,
+        in_force=in_force,
         static_dir=static_dir(),
         reload=reload,
         journal=journal,
         access=access,
     )
     http_server = _build_http_server(
-        settings, application, workers=workers, limits=limits, access=access, journal=journal
+        settings, application, workers=workers, in_force=in_force, access=access, journal=journal
     )
     return Service(workers, http_server, reloader)
 
@@ -137,7 +137,7 @@ def _build_http_server(
     application: Callable[..., Any],
     *,
     workers: PredictionWorkers,
-    limits: RequestLimits,
+    in_force: InForce,
     access: Access,
     journal: Journal,
 ) -> HTTPServer:
@@ -150,8 +150,10 @@ def _build_http_server(
         timeout_s=settings.socket_timeout,
         shutdown_timeout_s=_share_of_stop(settings.shutdown_timeout),
         max_connections=settings.max_connections,
-        request_timeout_s=lambda: limits.timeout_s,
-        refusal=lambda in_flight: workers.refusal(limits.timeout_s, in_flight=in_flight),
+        request_timeout_s=lambda: in_force.settings.request_timeout,
+        refusal=lambda in_flight: workers.refusal(
+            in_force.settings.request_timeout, in_flight=in_flight
+        ),
         origin_headers=access.origin_headers,
         journal=journal,
         reuse_port=settings.processes > 1,

@@ -65,14 +65,8 @@ def supervise(
     the others follow. One that replaces another has the settings in force.
 
     Raises:
-        StartupError: a process cannot start, or log files would be rotated by several at once;
-            what had started is stopped.
+        StartupError: a process cannot start; what had started is stopped.
     """
-    if daemonize_to is not None and settings.log_max_bytes:
-        raise StartupError(
-            f"log_max_bytes = {settings.log_max_bytes} with processes = {settings.processes}: only "
-            "one process can rotate a file; set log_max_bytes = 0 and use logrotate"
-        )
     bus = ServiceBus()
     children = _Children(bus, settings, serve_one, on_ready)
     if daemonize_to is not None:

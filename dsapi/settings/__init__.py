@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         Path("log"), description="Folder of the daemon's log files (made if missing)"
     )
     pid_file: Path = Field(Path("run/dsapi.pid"), description="The daemon's PID file")
-    models: Annotated[Mapping[str, ModelSpec], AfterValidator(check_model_names)] = Field(
+    models: Annotated[Mapping[str, ModelSpec], NoDecode, AfterValidator(check_model_names)] = Field(
         {}, description="The models by name; in the file, one section [models.NAME] each"
     )
 

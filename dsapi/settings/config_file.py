@@ -1,19 +1,20 @@
 """The configuration file in; its keys and their Python values out. Called by `dsapi.settings`."""
 
+import ast
 import configparser
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cherrypy.lib.reprconf import Parser, unrepr
+from cherrypy.lib.reprconf import Parser
 
 from dsapi.errors import StartupError
 
 
 @dataclass(frozen=True)
 class NoLiteral:
-    """What stands in the file as a value and is no Python literal; no setting takes it."""
+    """The text of a value that is no Python literal: no setting takes it, so it is reported."""
 
     text: str
 
@@ -66,8 +67,11 @@ def find_state_dir(config: Path) -> Path:
 
 
 def _evaluate(text: str) -> Any:
-    """Read a value, as CherryPy does."""
+    """Read a value as a Python literal; an empty one is empty text.
+
+    CherryPy's own reading of it also imports what a bare name calls, and calls functions.
+    """
     try:
-        return unrepr(text)
-    except Exception:  # whatever comes of what somebody has written there
+        return ast.literal_eval(text) if text else text
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return NoLiteral(text)

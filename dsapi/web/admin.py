@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from dsapi.errors import BadRequest, quote
 from dsapi.operation.reload import ReloadReport
-from dsapi.web.answers import Milliseconds
+from dsapi.web.answers import Milliseconds, respond
 
 _PIECE_BYTES = 4096
 
@@ -52,8 +52,7 @@ class Reload:
             needs_restart=list(report.needs_restart),
             took_ms=report.took_ms,
         )
-        cherrypy.serving.response.headers["Content-Type"] = "application/json"
-        return answer.model_dump_json().encode()
+        return respond(answer)
 
 
 def _refuse_body() -> None:

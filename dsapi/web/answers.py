@@ -6,6 +6,7 @@ The models' schemas, descriptions and examples are also what ``/openapi.json`` s
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
 
 from dsapi.prediction.model import Model
@@ -161,7 +162,13 @@ class StatusAnswer(_Answer):
     status: str
 
 
-def answer_prediction(prediction: Prediction, *, prediction_id: str) -> PredictionAnswer:
+def respond(answer: BaseModel) -> bytes:
+    """Write an answer as the body of the current response."""
+    cherrypy.serving.response.headers["Content-Type"] = "application/json"
+    return answer.model_dump_json().encode()
+
+
+def answer_prediction(prediction: Prediction, prediction_id: str) -> PredictionAnswer:
     """Shape the answer to a single point."""
     # One call validates the whole tree: a tenth of the time of a call for each label.
     return PredictionAnswer.model_validate(
@@ -175,7 +182,7 @@ def answer_prediction(prediction: Prediction, *, prediction_id: str) -> Predicti
     )
 
 
-def answer_batch(prediction: Prediction, *, prediction_id: str) -> BatchAnswer:
+def answer_batch(prediction: Prediction, prediction_id: str) -> BatchAnswer:
     """Shape the answer to many points."""
     return BatchAnswer.model_validate(
         {

@@ -15,11 +15,18 @@ from dsapi.operation.metrics import CONTENT_TYPE
 from dsapi.operation.reload import ReloadReport
 from dsapi.web.access import Access
 from dsapi.web.admin import Reload
-from dsapi.web.answers import answer_models
+from dsapi.web.answers import (
+    StatusAnswer,
+    answer_batch,
+    answer_models,
+    answer_prediction,
+    respond,
+)
 from dsapi.web.exchange import ApiRequest
 from dsapi.web.journal import Journal
 from dsapi.web.page import STATIC_HEADERS, Page
-from dsapi.web.predictions import BatchPredictions, Predictions, RequestLimits
+from dsapi.web.parameters import BatchParameters, PointParameters
+from dsapi.web.predictions import InForce, Predictions
 from dsapi.web.reference import SWAGGER_UI_FILES, Docs, OpenApi, find_swagger_ui
 from dsapi.workers.pool import PredictionWorkers
 
@@ -53,8 +60,7 @@ class Models:
 
     def GET(self) -> bytes:
         """Describe the loaded models."""
-        cherrypy.serving.response.headers["Content-Type"] = "application/json"
-        return answer_models(self._workers.models).model_dump_json().encode()
+        return respond(answer_models(self._workers.models))
 
 
 class Live:
@@ -64,7 +70,7 @@ class Live:
 
     def GET(self) -> bytes:
         """Answer while the process serves."""
-        return _status(b"live")
+        return respond(StatusAnswer(status="live"))
 
 
 class Ready:
@@ -84,12 +90,7 @@ class Ready:
                 f"{status.alive} of {status.count} answer",
                 retry_after_s=1,
             )
-        return _status(b"ready")
-
-
-def _status(word: bytes) -> bytes:
-    cherrypy.serving.response.headers["Content-Type"] = "application/json"
-    return b'{"status": "%s"}' % word
+        return respond(StatusAnswer(status="ready"))
 
 
 class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc]
@@ -129,7 +130,7 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
 def build_application(
     workers: PredictionWorkers,
     *,
-    limits: RequestLimits,
+    in_force: InForce,
     static_dir: Path,
     reload: Callable[[], ReloadReport],
     journal: Journal,
@@ -139,18 +140,19 @@ def build_application(
 
     Args:
         workers: what answers predictions.
-        limits: what a request may use.
+        in_force: the settings that requests go by.
         static_dir: folder of the page, its script and its style.
         reload: loads models and settings anew.
         journal: where every request is written down.
         access: who may ask.
     """
-    predictions = Predictions(workers, limits)
-    page = Page(workers, limits, static_dir=static_dir)
+    predictions = Predictions(workers, in_force, kind=PointParameters, answer=answer_prediction)
+    batch = Predictions(workers, in_force, kind=BatchParameters, answer=answer_batch)
+    page = Page(workers, in_force, static_dir=static_dir)
     resources = {
         "/": page,
         "/v1/predictions": predictions,
-        "/v1/predictions/batch": BatchPredictions(workers, limits),
+        "/v1/predictions/batch": batch,
         "/v1/models": Models(workers),
         "/v1/models/reload": Reload(reload),
         "/health/live": Live(),
@@ -169,7 +171,7 @@ def build_application(
     application.access = access
     application.page = page
     application.shortcuts = {("POST", "/v1/predictions"): predictions.POST}
-    # CherryPy's own access log knows no request ids, and takes its time also where nobody reads it.
+    # CherryPy's own access log has no request ids, and costs time even where nobody reads it.
     application.log.access = _log_nothing
     return application
 
@@ -236,5 +238,5 @@ def _files(folder: Path, match: str) -> dict[str, Any]:
 
 
 def _tell_no_ranges() -> None:
-    """Take back what CherryPy says of files: `dsapi.web.exchange` drops what asks for a range."""
+    """Correct CherryPy's Accept-Ranges for files: `dsapi.web.exchange` drops Range headers."""
     cherrypy.serving.response.headers["Accept-Ranges"] = "none"

@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cherrypy
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -31,12 +31,9 @@ from dsapi.web.fields import (
     parse_pairs,
     tell_twice,
 )
+from dsapi.web.framing import ChunkedBody, LengthBody
 
 _PIECE_BYTES = 256 * 1024
-
-
-class _Stream(Protocol):
-    def read(self, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,9 @@ def _announced_length(environ: dict[str, Any]) -> int | None:
     return int(announced)
 
 
-def _read_all(stream: _Stream, *, length: int | None, max_bytes: int, deadline: Deadline) -> bytes:
+def _read_all(
+    stream: LengthBody | ChunkedBody, *, length: int | None, max_bytes: int, deadline: Deadline
+) -> bytes:
     if length is not None and length > max_bytes:
         raise TooLarge(f"the body has {length} bytes, max_bytes is {max_bytes}")
     pieces = []

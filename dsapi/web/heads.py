@@ -10,58 +10,54 @@ from typing import Any
 from dsapi.errors import quote
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 9110, section 5.5: in a value, what reads them differently is deceived.
+# RFC 9110, section 5.5: servers that read these in a value differently can be deceived.
 _FORBIDDEN = re.compile(rb"[\0\r\n]")
 # Of these a second one would change what the request is.
 _ONCE = (b"Content-Length", b"Transfer-Encoding", b"Host")
 _MAX_LENGTH_DIGITS = 18
 
 
-class HeadReader:
-    """Reads a request's head as strictly as RFC 9112 permits.
+def read_head(rfile: Any, hdict: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Read a request's headers until the empty line, as strictly as RFC 9112 permits.
 
     Two servers that read a head differently can be made to see different requests in it. Names
     with underscores are dropped, as WSGI could not tell them from those with hyphens.
+
+    Raises:
+        ValueError: a line is malformed, or the body's length is invalid or ambiguous.
     """
-
-    def __call__(self, rfile: Any, hdict: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Read headers until the empty line.
-
-        Raises:
-            ValueError: malformed, or a length that is missing its meaning.
-        """
-        while (line := rfile.readline()) != b"\r\n":
-            name, colon, value = line.partition(b":")
-            if not (colon and line.endswith(b"\r\n") and _TOKEN.fullmatch(name)):
-                raise ValueError("a header line is malformed or cut short")
-            if _FORBIDDEN.search(value, 0, len(value) - len(b"\r\n")):
-                raise ValueError("a header's value has a zero byte or a line break in it")
-            if b"_" in name:
-                continue
-            name, value = name.title(), value.strip()
-            if name in _ONCE and name in hdict:
-                raise ValueError(f"{name.decode()} came twice")
-            # RFC 9110, section 5.3: lines of one name are one list.
-            hdict[name] = hdict[name] + b", " + value if name in hdict else value
-        length = hdict.get(b"Content-Length")
-        if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
-            shown = quote(length.decode("latin-1"))
-            raise ValueError(f"Content-Length must be a number of bytes, got {shown}")
-        coding = hdict.get(b"Transfer-Encoding")
-        if length is not None and coding is not None:
-            raise ValueError("Content-Length and Transfer-Encoding came both")
-        # cheroot passes over an empty one and over "chunked" twice, which another server may not.
-        if coding is not None and coding.lower() != b"chunked":
-            shown = quote(coding.decode("latin-1"))
-            raise ValueError(f"Transfer-Encoding must be chunked, got {shown}")
-        return hdict
+    while (line := rfile.readline()) != b"\r\n":
+        name, colon, value = line.partition(b":")
+        if not (colon and line.endswith(b"\r\n") and _TOKEN.fullmatch(name)):
+            raise ValueError("a header line is malformed or cut short")
+        if _FORBIDDEN.search(value, 0, len(value) - len(b"\r\n")):
+            raise ValueError("a header's value has a zero byte or a line break in it")
+        if b"_" in name:
+            continue
+        name, value = name.title(), value.strip()
+        if name in _ONCE and name in hdict:
+            raise ValueError(f"{name.decode()} came twice")
+        # RFC 9110, section 5.3: lines of one name are one list.
+        hdict[name] = hdict[name] + b", " + value if name in hdict else value
+    length = hdict.get(b"Content-Length")
+    if length is not None and not (length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS):
+        shown = quote(length.decode("latin-1"))
+        raise ValueError(f"Content-Length must be a number of bytes, got {shown}")
+    coding = hdict.get(b"Transfer-Encoding")
+    if length is not None and coding is not None:
+        raise ValueError("Content-Length and Transfer-Encoding came both")
+    # cheroot passes over an empty one and over "chunked" twice, which another server may not.
+    if coding is not None and coding.lower() != b"chunked":
+        shown = quote(coding.decode("latin-1"))
+        raise ValueError(f"Transfer-Encoding must be chunked, got {shown}")
+    return hdict
 
 
 def find_header(head: bytes, name: bytes) -> str:
     """Find a header in the beginning of a request that is not read, empty if it is not there.
 
     A line that is not there to its end counts for nothing, nor does what looks like a header in
-    the body. Several are one list, as `HeadReader` reads them.
+    the body. Several are one list, as `read_head` reads them.
     """
     # Nothing in the pattern can be matched in two ways: it would be tried in all of them, in the
     # one thread that accepts callers.

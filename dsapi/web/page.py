@@ -22,7 +22,7 @@ from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
 from dsapi.web.fields import tell_twice
 from dsapi.web.parameters import PointParameters, read_parameters
-from dsapi.web.predictions import RequestLimits, predict_form
+from dsapi.web.predictions import InForce, predict_form
 from dsapi.web.problems import begin_response
 from dsapi.workers.pool import PredictionWorkers
 
@@ -97,11 +97,9 @@ class Page:
 
     exposed = True
 
-    def __init__(
-        self, workers: PredictionWorkers, limits: RequestLimits, *, static_dir: Path
-    ) -> None:
+    def __init__(self, workers: PredictionWorkers, in_force: InForce, *, static_dir: Path) -> None:
         self._workers = workers
-        self._limits = limits
+        self._in_force = in_force
         self._static_dir = static_dir
 
     @cached_property
@@ -122,24 +120,23 @@ class Page:
     def POST(self) -> bytes:
         """Answer the form: the page again, with the result or with what is wrong."""
         fields: dict[str, Any] = {}
+        settings = self._in_force.settings
         try:
             deadline: Deadline = cherrypy.serving.request.wsgi_environ["dsapi.deadline"]
-            fields = _read_fields(read_body(max_bytes=self._limits.max_bytes, deadline=deadline))
+            fields = _read_fields(read_body(max_bytes=settings.max_bytes, deadline=deadline))
             if fields.get("models") == "":
                 raise BadParameter(_WORDS["models"])
             form = gather_form(fields, known=PointParameters.model_fields)
             parameters = read_parameters(PointParameters, form.parameters)
             prediction, prediction_id = predict_form(
-                form, parameters, workers=self._workers, limits=self._limits, deadline=deadline
+                form, parameters, workers=self._workers, settings=settings, deadline=deadline
             )
         except RequestError as error:
             if not takes_page():
                 raise
             begin_response(error)
             return self._render(fields, failure=_failure(error, fields))
-        return self._render(
-            fields, answer=answer_prediction(prediction, prediction_id=prediction_id)
-        )
+        return self._render(fields, answer=answer_prediction(prediction, prediction_id))
 
     def refuse(self, error: RequestError) -> None:
         """Answer a form whose sender may not ask: with the page, empty as the form is not read."""
@@ -156,14 +153,15 @@ class Page:
         answer: PredictionAnswer | None = None,
         failure: Failure | None = None,
     ) -> bytes:
+        settings = self._in_force.settings
         headers = cherrypy.serving.response.headers
         headers.update(PAGE_HEADERS)
         headers["Content-Type"] = "text/html; charset=utf-8"
         return self._template.render(
             version=__version__,
             models=list(self._workers.models.values()),
-            paths_on=bool(self._limits.image_roots),
-            max_bytes=self._limits.max_bytes,
+            paths_on=bool(settings.image_roots),
+            max_bytes=settings.max_bytes,
             samples=SAMPLES,
             places=_PLACES,
             words=_WORDS,

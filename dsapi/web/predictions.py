@@ -1,16 +1,19 @@
 """``/v1/predictions``: themes and colors at one point, or at many points of one picture."""
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
 
 import cherrypy
 import uuid_utils
+from pydantic import BaseModel
 
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.files import read_image_file
 from dsapi.prediction.predictor import Prediction, PredictionRequest
 from dsapi.prediction.spec import choose_models
 from dsapi.settings import Settings
-from dsapi.web.answers import answer_batch, answer_prediction
+from dsapi.web.answers import respond
 from dsapi.web.bodies import Form, parse_form, read_body
 from dsapi.web.journal import PredictionRecord
 from dsapi.web.parameters import (
@@ -22,78 +25,59 @@ from dsapi.web.parameters import (
 from dsapi.workers.pool import PredictionWorkers
 
 
-class RequestLimits:
-    """What a request may use. A reload puts other settings in the place of these, all at once."""
+@dataclass
+class InForce:
+    """The settings that requests go by.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    A reload replaces them as a whole: a request reads them once.
+    """
 
-    def take(self, settings: Settings) -> None:
-        """Take them from changed settings."""
-        self._settings = settings
-
-    @property
-    def image_roots(self) -> tuple[Path, ...]:
-        """Folders whose pictures may be named by path."""
-        return self._settings.image_roots
-
-    @property
-    def max_bytes(self) -> int:
-        """Largest body or picture file."""
-        return self._settings.max_bytes
-
-    @property
-    def timeout_s(self) -> float:
-        """Time from the request's first byte to its answer."""
-        return self._settings.request_timeout
+    settings: Settings
 
 
-class BatchPredictions:
-    """``/v1/predictions/batch``."""
+class Predictions(Generic[AnyParameters]):
+    """``/v1/predictions``, or ``/v1/predictions/batch``.
+
+    Args:
+        workers: what predicts.
+        in_force: the settings to go by.
+        kind: the parameters that it takes.
+        answer: makes the answer of a prediction and its id.
+    """
 
     exposed = True
 
-    def __init__(self, workers: PredictionWorkers, limits: RequestLimits) -> None:
+    def __init__(
+        self,
+        workers: PredictionWorkers,
+        in_force: InForce,
+        *,
+        kind: type[AnyParameters],
+        answer: Callable[[Prediction, str], BaseModel],
+    ) -> None:
         self._workers = workers
-        self._limits = limits
+        self._in_force = in_force
+        self._kind: type[AnyParameters] = kind
+        self._answer = answer
 
     def POST(self) -> bytes:  # CherryPy names handlers after methods
-        """Answer many points of one picture."""
-        prediction, prediction_id = _predict(BatchParameters, self._workers, self._limits)
-        return _json(answer_batch(prediction, prediction_id=prediction_id).model_dump_json())
-
-
-class Predictions:
-    """``/v1/predictions``."""
-
-    exposed = True
-
-    def __init__(self, workers: PredictionWorkers, limits: RequestLimits) -> None:
-        self._workers = workers
-        self._limits = limits
-
-    def POST(self) -> bytes:  # likewise
-        """Answer one point."""
-        prediction, prediction_id = _predict(PointParameters, self._workers, self._limits)
-        return _json(answer_prediction(prediction, prediction_id=prediction_id).model_dump_json())
-
-
-def _predict(
-    kind: type[AnyParameters], workers: PredictionWorkers, limits: RequestLimits
-) -> tuple[Prediction, str]:
-    """Go the whole way from the current request to a prediction and its id."""
-    request = cherrypy.serving.request
-    deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
-    # The body goes when it is taken apart: it would lie beside its picture while that is decoded.
-    form = parse_form(
-        request.headers.get("Content-Type", ""),
-        read_body(max_bytes=limits.max_bytes, deadline=deadline),
-        request.query_string,
-        known=kind.model_fields,
-    )
-    request.picture_form = form.kind
-    parameters = read_parameters(kind, form.parameters)
-    return predict_form(form, parameters, workers=workers, limits=limits, deadline=deadline)
+        """Go the whole way from the current request to its answer."""
+        settings = self._in_force.settings
+        request = cherrypy.serving.request
+        deadline: Deadline = request.wsgi_environ["dsapi.deadline"]
+        # The body goes when it is taken apart: it would lie beside its picture, decoded.
+        form = parse_form(
+            request.headers.get("Content-Type", ""),
+            read_body(max_bytes=settings.max_bytes, deadline=deadline),
+            request.query_string,
+            known=self._kind.model_fields,
+        )
+        request.picture_form = form.kind
+        parameters = read_parameters(self._kind, form.parameters)
+        prediction, prediction_id = predict_form(
+            form, parameters, workers=self._workers, settings=settings, deadline=deadline
+        )
+        return respond(self._answer(prediction, prediction_id))
 
 
 def predict_form(
@@ -101,7 +85,7 @@ def predict_form(
     parameters: PointParameters | BatchParameters,
     *,
     workers: PredictionWorkers,
-    limits: RequestLimits,
+    settings: Settings,
     deadline: Deadline,
 ) -> tuple[Prediction, str]:
     """Answer a form whose parameters are validated: a prediction and its id.
@@ -111,7 +95,7 @@ def predict_form(
     """
     request = cherrypy.serving.request
     asked = PredictionRequest(
-        _image(form, limits),
+        _image(form, settings),
         points=parameters.asked_points,
         models=choose_models(
             parameters.models, {name: model.spec for name, model in workers.models.items()}
@@ -128,12 +112,9 @@ def predict_form(
     return prediction, str(uuid_utils.uuid7())
 
 
-def _image(form: Form, limits: RequestLimits) -> bytes:
+def _image(form: Form, settings: Settings) -> bytes:
     if form.image is not None:
         return form.image
-    return read_image_file(form.path or "", roots=limits.image_roots, max_bytes=limits.max_bytes)
-
-
-def _json(text: str) -> bytes:
-    cherrypy.serving.response.headers["Content-Type"] = "application/json"
-    return text.encode()
+    return read_image_file(
+        form.path or "", roots=settings.image_roots, max_bytes=settings.max_bytes
+    )

@@ -21,7 +21,7 @@ from dsapi.errors import (
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.connections import Connection
 from dsapi.web.framing import ChunkedBody, LengthBody
-from dsapi.web.heads import HeadReader, find_header
+from dsapi.web.heads import find_header, read_head
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_UNREAD_BYTES = 8192
@@ -31,7 +31,7 @@ _METHODS = "GET, HEAD, OPTIONS, POST"
 class ApiHTTPRequest(cheroot.HTTPRequest):
     """A request whose malformed head is answered with the contract's error body."""
 
-    header_reader = HeadReader()
+    header_reader = staticmethod(read_head)
     # The first line, as it was read.
     line = b""
 

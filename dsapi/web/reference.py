@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cherrypy
 
+from dsapi.errors import StartupError
 from dsapi.web.openapi import build_openapi
 from dsapi.web.page import PAGE_HEADERS
 
@@ -51,11 +52,11 @@ def find_swagger_ui() -> Path:
     """Find the folder of Swagger UI's files.
 
     Raises:
-        FileNotFoundError: the package swagger-ui-py is not installed.
+        StartupError: the package swagger-ui-py is not installed.
     """
     spec = importlib.util.find_spec("swagger_ui")
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(
-            "the package swagger-ui-py is missing: install dsapi's dependencies"
+        raise StartupError(
+            "the package swagger-ui-py is missing; install dsapi's dependencies: pip install -e ."
         )
     return Path(spec.origin).parent / "static"

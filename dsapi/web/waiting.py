@@ -157,12 +157,12 @@ class WaitingConnections:
             if connection.peek(1):
                 served &= self._process(connection)
                 continue
-            if len(self._waiting) >= self._limit:
-                self._close_longest_silent()
             self._wait(connection)
         return served
 
     def _wait(self, connection: Connection) -> None:
+        if len(self._waiting) >= self._limit:
+            self._close_longest_silent()
         with self._lock:
             fd = connection.socket.fileno()
             if fd < 0 or self._stopped.is_set():

@@ -106,7 +106,7 @@ class PredictionWorkers:
             busy=sum(worker.busy for worker in workers),
             waiting=self._jobs.qsize(),
             queue_size=self.queue_size,
-            busy_ms=self._tally.busy_s * 1000,
+            work_s=self._tally.work_s,
             dropped=dict(self._tally.dropped),
             replaced=dict(self._tally.replaced),
         )
@@ -185,7 +185,7 @@ class PredictionWorkers:
         if in_flight is not None and waiting < self.queue_size:
             arriving = max(0, in_flight() - waiting - self.count)
             waiting += min(arriving, self.queue_size // 2)
-        wait_s = (waiting + 1) * self._tally.busy_s / self.count
+        wait_s = (waiting + 1) * self._tally.work_s / self.count
         if waiting < self.queue_size and (wait_s * _MARGIN < within_s or not waiting):
             return None
         reason = f"queue_size = {self.queue_size}" if waiting >= self.queue_size else "too many"

@@ -62,13 +62,13 @@ class Tally:
     Attributes:
         dropped: work that was not started, by reason: ``deadline``, ``caller_gone``.
         replaced: workers, by reason: ``died``, ``stalled``.
-        busy_s: smoothed seconds of work a request; an average one until the first is measured.
+        work_s: smoothed seconds of work a request; an average one until the first is measured.
     """
 
-    # From 0: that of a counter which is new, Prometheus does not count as an increase.
+    # Present from the start: Prometheus sees no increase in a counter that first appears.
     dropped: Counter[str] = field(default_factory=lambda: Counter(deadline=0, caller_gone=0))
     replaced: Counter[str] = field(default_factory=lambda: Counter(died=0, stalled=0))
-    busy_s: float = 0.02
+    work_s: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class WorkerStatus:
         busy: workers that work on a request.
         waiting: requests in the queue.
         queue_size: how many may wait.
-        busy_ms: smoothed milliseconds of work a request.
+        work_s: smoothed seconds of work a request.
         dropped: requests that were not started, by reason.
         replaced: workers, by reason.
     """
@@ -91,7 +91,7 @@ class WorkerStatus:
     busy: int
     waiting: int
     queue_size: int
-    busy_ms: float
+    work_s: float
     dropped: Mapping[str, int]
     replaced: Mapping[str, int]
 
@@ -147,7 +147,6 @@ class Worker(threading.Thread):
                     return
                 self.request_id = job.request.id
                 self._busy_since_s = time.monotonic()
-                self._follow()
                 self._answer(job)
                 del job  # or its picture would be kept until the next one comes
                 self._busy_since_s = None
@@ -173,16 +172,24 @@ class Worker(threading.Thread):
                 job.answer.set_exception(job.deadline.exceeded())
             return
         try:
+            self._follow()
+            self._predict_or_tell(job)
+        except BaseException:
+            # This thread ends, and is replaced; its caller need not wait for that.
+            job.answer.set_exception(InternalError("the service failed on this request"))
+            raise
+        finally:
+            del job  # as below
+
+    def _predict_or_tell(self, job: Job) -> None:
+        """Predict, or tell the caller what is wrong with the request."""
+        try:
             if job.caller_gone():
                 self._tally.dropped["caller_gone"] += 1
                 raise CallerGone("the caller has gone before its turn")
             job.answer.set_result(self._predict(job.request, job.deadline, job.submitted_s))
         except Exception as error:  # whatever it is, it belongs to the caller, not to this thread
             job.answer.set_exception(error)
-        except BaseException:
-            # This thread ends, and is replaced; its caller need not wait for that.
-            job.answer.set_exception(InternalError("the service failed on this request"))
-            raise
         finally:
             # The error refers to this frame, the frame to the job, and the job's future to the
             # error: a reference cycle, which would keep the picture until Python collects cycles,
@@ -204,7 +211,7 @@ class Worker(threading.Thread):
             deadline=deadline,
         )
         ended_s = time.perf_counter()
-        self._tally.busy_s += 0.1 * (ended_s - started_s - self._tally.busy_s)
+        self._tally.work_s += 0.1 * (ended_s - started_s - self._tally.work_s)
         timing_ms = {
             "queue": (started_s - submitted_s) * 1000,
             **prediction.timing_ms,

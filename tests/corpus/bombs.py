@@ -53,6 +53,7 @@ def many_parts() -> dict[str, Callable[[], bytes]]:
         "boxes in lists of properties": _property_lists,
         "parts of transparency": _shared_veil,
         "segments behind a scan": _segments_behind_a_scan,
+        "segments before and behind a scan": _segments_around_a_scan,
         "segments in strips": _segments_in_strips,
         "blocks in extensions": _blocks_in_extensions,
     }
@@ -112,6 +113,11 @@ def _shared_veil() -> bytes:
 def _segments_behind_a_scan() -> bytes:
     data = encode(draw(), "JPEG", progressive=True)
     return data[:-2] + b"\xff\xfe\0\2" * 70_000 + data[-2:]
+
+
+def _segments_around_a_scan() -> bytes:
+    data, comments = encode(draw(), "JPEG", progressive=True), b"\xff\xfe\0\2" * 40_000
+    return data[:2] + comments + data[2:-2] + comments + data[-2:]
 
 
 def _segments_in_strips() -> bytes:

@@ -35,6 +35,7 @@ class Behavior:
         cuts: after how many bytes of the body each connection in turn is cut.
         ranges: whether it understands them.
         status: answered to everything, unless 200.
+        length: what it says of a body's length; None: the truth.
         asked: the Range header of each request.
     """
 
@@ -42,6 +43,7 @@ class Behavior:
     cuts: list[int] = field(default_factory=list)
     ranges: bool = True
     status: int = 200
+    length: str | None = None
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -67,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         body = behavior.content[start:]
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", behavior.length or str(len(body)))
         self.end_headers()
         self.wfile.write(body[: behavior.cuts.pop(0)] if behavior.cuts else body)
 
@@ -143,6 +145,14 @@ def test_a_server_without_ranges_is_asked_for_all_of_it_again(serve: Serve, tmp_
     path = tmp_path / "graph.pb"
     download(serve(Behavior(cuts=[70_000], ranges=False)), path)
     assert path.read_bytes() == CONTENT
+
+
+def test_a_length_that_is_no_number_only_hides_how_much_is_left(
+    serve: Serve, tmp_path: Path
+) -> None:
+    steps = download(serve(Behavior(length="much")), tmp_path / "graph.pb")
+    assert (tmp_path / "graph.pb").read_bytes() == CONTENT
+    assert steps[-1] == (len(CONTENT), None)
 
 
 def test_another_hash_is_refused_and_leaves_nothing(serve: Serve, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def quiet(tiny_config: Path, start_server: StartServer) -> RunningServer:
 
 
 def log_to(folder: Path, quiet: RunningServer, **changes: object) -> Settings:
-    settings = quiet.settings.model_copy(update=changes)
-    configure_logs(settings, folder=folder)
+    settings = quiet.settings.model_copy(update={**changes, "log_dir": folder})
+    configure_logs(settings, to_files=True)
     return settings
 
 

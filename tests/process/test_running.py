@@ -68,6 +68,7 @@ def test_a_restart_that_could_not_start_again_changes_nothing(installation: Inst
         ('crop = "9px"', 'crop = "9px"\ngolden = "golden.json"', "[models.colors] golden check"),
         ('host = "127.0.0.1"', 'host = "no.such.host.invalid"', "choose a host whose name"),
         ("[global]", '[global]\nlog_dir = "dsapi.conf/log"', "cannot write the log"),
+        ("[global]", "[global]\nprocesses = 2\nlog_max_bytes = 1000000", "use logrotate"),
     ):
         installation.change(old, new)
         failed = installation.run("restart")

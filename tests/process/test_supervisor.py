@@ -192,5 +192,16 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_leaves(
         assert manager.recv(100) == b"READY=1"
         status, body = installed.ask("GET", "/health/ready")
         assert (status, json.loads(body)["status"]) == (200, "ready")
-        assert installed.run("stop").returncode == 0
-        assert manager.recv(100) == b"STOPPING=1"
+        with socket.create_connection(("127.0.0.1", installed.port)) as caller:
+            caller.settimeout(PATIENCE_S)
+            caller.sendall(
+                b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
+            )
+            pid = running_pid(installed.pid_file)
+            assert pid is not None
+            os.kill(pid, signal.SIGTERM)
+            assert manager.recv(100) == b"STOPPING=1"
+            caller.sendall(b"cd")
+            # It was told before the request in flight was waited for.
+            assert b" 415 " in caller.recv(100)
+        wait_until(lambda: running_pid(installed.pid_file) is None, "it is still there")

@@ -1,6 +1,8 @@
 """Settings: sources, their order, and what an operator is told when one is wrong."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,7 @@ def test_the_environment_names_the_file_and_lists_of_folders(
     [
         ("DSAPI_PROT", "9", "variable DSAPI_PROT is no setting; did you mean DSAPI_PORT?"),
         ("DSAPI_API_KEY", "a", "did you mean DSAPI_API_KEYS?"),
+        ("DSAPI_MODELS", "foo", "the environment: DSAPI_MODELS = 'foo'"),
         ("DSAPI_PORT", "abc", "the environment: DSAPI_PORT = 'abc'"),
         ("DSAPI_HOST", "", "the environment: DSAPI_HOST = ''"),
         ("DSAPI_MODELS__THEMES__CROP", "9", "the environment: DSAPI_MODELS__THEMES__CROP = '9'"),
@@ -157,6 +160,28 @@ def test_a_wrong_file_is_refused_with_what_and_where(tmp_path: Path, text: str, 
         load_settings(config)
     assert told in str(caught.value)
     assert str(config) in str(caught.value)
+
+
+def test_an_unquoted_name_of_a_module_is_no_literal_and_imports_nothing(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "[global]\nengine = tensorflow\nhost = print('called')\n")
+    script = f"""
+import sys
+from pathlib import Path
+from dsapi.errors import StartupError
+from dsapi.settings import load_settings
+try:
+    load_settings(Path({str(config)!r}))
+except StartupError as error:
+    print(error)
+print("imported", "tensorflow" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "engine = tensorflow: is no Python literal; text is quoted" in done.stdout
+    assert "host = print('called'): is no Python literal" in done.stdout
+    assert done.stdout.endswith("imported False\n")
+    assert "called\n" not in done.stdout.replace(str(config), "")
 
 
 def test_who_speaks_to_a_running_service_reads_past_what_is_wrong(

@@ -209,7 +209,7 @@ def test_a_clock_that_jumps_changes_no_timeout(
     service = start_service(environment={"PYTHONPATH": here, "DSAPI_TEST_CLOCK": str(clock)})
     held = service.connect()
     held.request("GET", "/health/live")
-    assert held.getresponse().read() == b'{"status": "live"}'
+    assert held.getresponse().read() == b'{"status":"live"}'
     begun = service.connect()
     begun.putrequest("POST", "/v1/predictions")
     begun.putheader("Content-Length", str(len(PICTURE)))
@@ -219,7 +219,7 @@ def test_a_clock_that_jumps_changes_no_timeout(
     time.sleep(1.5)  # longer than the server's look for silent connections
     held.request("GET", "/health/live")  # on the same connection, which must be open
     answer = held.getresponse()
-    assert (answer.status, answer.read()) == (200, b'{"status": "live"}')
+    assert (answer.status, answer.read()) == (200, b'{"status":"live"}')
     held.close()
     begun.send(PICTURE[10:])
     assert begun.getresponse().status == 200

@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dsapi.engines import Session
 from dsapi.errors import CallerGone, DeadlineExceeded, InternalError, Overloaded, StartupError
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest
 from dsapi.workers.pool import PredictionWorkers
+from dsapi.workers.queues import WarmQueue
+from dsapi.workers.worker import Generation, Job, Jobs, Tally, Worker
 from tests.engines.gated import GatedGraph, gated_model
 from tests.pictures import GREEN, encode, plain
 from tests.waiting import eventually
@@ -35,6 +38,11 @@ class Gate:
         error, self.error = self.error, None
         if error is not None:
             raise error
+
+
+class _FullGraph(GatedGraph):
+    def open_session(self) -> Session:
+        raise RuntimeError("no memory for one more session")
 
 
 @pytest.fixture
@@ -78,6 +86,26 @@ def test_a_worker_that_dies_is_replaced_and_counted(
     assert "request asked-here: worker prediction-0 died and is replaced" in caplog.text
     assert ask(one).results[0].labels["themes"][0].label == "yes"
     assert one.ready
+
+
+def test_a_worker_that_cannot_go_over_to_new_models_tells_its_caller_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    jobs: Jobs = WarmQueue()
+    old = Generation({"themes": gated_model(GatedGraph(Gate()))}, LIMITS, {})
+    new = Generation({"themes": gated_model(_FullGraph(Gate()))}, LIMITS, {})
+    in_force = [old]
+    worker = Worker(0, jobs=jobs, current=lambda: in_force[0], tally=Tally())
+    in_force[0] = new
+    request = PredictionRequest(PICTURE, points=(None,), models=("themes",), id="asked-here")
+    job = Job(request, Deadline.within(30), lambda: False)
+    jobs.put(job)
+    worker.start()
+    with pytest.raises(InternalError):
+        job.answer.result(timeout=20)
+    worker.join(20)
+    assert not worker.is_alive()
+    assert "request asked-here: prediction-0 died" in caplog.text
 
 
 def test_a_worker_that_stalls_is_replaced_and_its_sessions_go_when_it_ends(

@@ -35,7 +35,7 @@ def read_header(data: bytes) -> Header:
     name = recognize_format(data)
     try:
         return _READERS[name](data)
-    except RequestError:
+    except (RequestError, MemoryError):
         raise
     except Exception as error:  # on corrupt data decoders raise almost anything
         raise UnreadableImage(f"the {name} picture has no readable header") from error

@@ -17,7 +17,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from dsapi.errors import TooLarge, UnreadableImage
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.formats.header import (
-    MAX_PARTS,
     MAX_PROFILE_BYTES,
     Header,
     Pixels,
@@ -127,7 +126,8 @@ def _find_limit(frame: _Frame, *, whole: bool) -> tuple[str, int]:
 def _read_segments(reader: Reader) -> _Segments:
     segments = _Segments()
     offset = 2
-    for _ in range(MAX_PARTS):
+    while True:
+        reader.count_part()
         if reader.number(offset, 1) != 0xFF:
             # Decoders skip what is between two segments.
             offset = reader.data.find(b"\xff", offset)
@@ -149,7 +149,7 @@ def _read_segments(reader: Reader) -> _Segments:
                 return segments
             _take(segments, marker, content, reader=reader)
             offset += 2 + max(length, 2)
-    raise reader.unreadable("has no scan, or too many segments before it")
+    raise reader.unreadable("has no scan")
 
 
 def _take(segments: _Segments, marker: int, content: bytes, *, reader: Reader) -> None:

@@ -8,7 +8,6 @@ import zlib
 from PIL.PngImagePlugin import PngImageFile
 
 from dsapi.prediction.formats.header import (
-    MAX_PARTS,
     MAX_PROFILE_BYTES,
     Header,
     Reader,
@@ -68,7 +67,8 @@ def _read_chunks(reader: Reader) -> dict[bytes, list[bytes]]:
     """Gather the contents of the chunks that matter, by type."""
     chunks: dict[bytes, list[bytes]] = {}
     offset = len(_SIGNATURE)
-    for _ in range(MAX_PARTS):
+    while True:
+        reader.count_part()
         length = reader.number(offset, 4)
         kind = reader.bytes(offset + 4, 4)
         if kind == b"IEND":
@@ -76,7 +76,6 @@ def _read_chunks(reader: Reader) -> dict[bytes, list[bytes]]:
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"iCCP", b"cICP", b"eXIf"):
             chunks.setdefault(kind, []).append(reader.bytes(offset + 8, length))
         offset += 12 + length
-    raise reader.unreadable(f"has over {MAX_PARTS} chunks")
 
 
 def _write(chunks: dict[bytes, list[bytes]], *, deep: bool) -> bytes:

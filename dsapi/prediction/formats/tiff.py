@@ -100,7 +100,6 @@ def read_header(data: bytes) -> Header:
             _check_strips(reader, tags, row_bytes=row_bytes, rows=rows, height=height)
         return _decode(cleaned, deadline)
 
-    profile = tags.get(_PROFILE)
     orientation = value(_ORIENTATION, 1)
     return Header(
         "TIFF",
@@ -109,11 +108,18 @@ def read_header(data: bytes) -> Header:
         decode=decode,
         coding=coding,
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        profile=b"" if profile is None else data[profile.offset :][: profile.size * profile.count],
+        profile=_read_profile(reader, tags),
         bytes_per_pixel=min(sample_bytes, 4) if samples == 1 else 4,
         fixed_bytes=len(cleaned) + tile * tile_bytes,
         max_pixels=max_pixels,
     )
+
+
+def _read_profile(reader: Reader, tags: dict[int, _Tag]) -> bytes:
+    """Read the color profile; cut short it is damaged, and shown without."""
+    if (tag := tags.get(_PROFILE)) is None:
+        return b""
+    return reader.data[tag.offset : tag.offset + tag.size * tag.count]
 
 
 def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:

@@ -3,7 +3,6 @@
 from PIL.WebPImagePlugin import WebPImageFile
 
 from dsapi.prediction.formats.header import (
-    MAX_PARTS,
     MAX_PROFILE_BYTES,
     Header,
     Reader,
@@ -70,11 +69,11 @@ def _find_chunk(reader: Reader, wanted: bytes) -> bytes:
     if reader.bytes(12, 4) != b"VP8X":
         return b""
     offset = 12
-    for _ in range(MAX_PARTS):
+    while True:
+        reader.count_part()
         if offset + 8 > len(reader.data):
             return b""
         length = reader.number(offset + 4, 4)
         if reader.bytes(offset, 4) == wanted:
             return reader.data[offset + 8 : offset + 8 + length]
         offset += 8 + length + length % 2
-    raise reader.unreadable(f"has over {MAX_PARTS} chunks")

@@ -200,4 +200,4 @@ def _batches(
 
 def _generator(photo: Photo, seed: int) -> np.random.Generator:
     """Give a photo the same random changes whatever other photos there are."""
-    return np.random.default_rng((seed, zlib.crc32(photo.path.name.encode())))
+    return np.random.default_rng((seed, zlib.crc32(os.fsencode(photo.path.name))))
