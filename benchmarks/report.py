@@ -27,7 +27,7 @@ def write_report(run: Run, page: Path) -> None:
 def _circumstances(run: Run) -> str:
     return (
         f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC in one run of {run.took_s / 60:.0f} "
-        f"minutes: {run.cores} cores of a {_processor()}, Python {platform.python_version()}, "
+        f"minutes: {run.cores} cores of an {_processor()}, Python {platform.python_version()}, "
         f"a JPEG of 1600 × 1200 pixels and {run.picture_bytes // 1000} kB."
     )
 

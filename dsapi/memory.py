@@ -49,7 +49,7 @@ def give_back() -> bool:
     of megabytes of holes below that. Takes tens of milliseconds, in which an allocation may wait.
 
     Returns:
-        Whether there was some; without glibc nothing happens.
+        Whether any was given back; without glibc always False.
     """
     return _call_glibc("malloc_trim", 0)
 

@@ -27,18 +27,23 @@ PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Gallery</title>
 <meta name="viewport" content="width=device-width"><style>
 body {{ font: 16px/1.5 system-ui; max-width: 44rem; margin: 1rem auto; padding: 0 1rem }}
-input[type=image], img {{ max-width: 100% }}
+img {{ max-width: 100% }}
 </style><h1>Gallery</h1>{body}</html>"""
 UPLOAD = """<form action="upload" method="post" enctype="multipart/form-data">
 <label>Picture <input type="file" name="picture" accept="image/*" required></label>
 <button>Upload</button></form>"""
-# A tap on an <input type="image"> sends the form with the point as tap.x and tap.y.
-TAP = """<form action="tag"><input type="hidden" name="name" value="{name}">
+# In percent of what is shown: a wide picture is shown smaller than it is.
+TAP = """<form action="tag" id="tap"><input type="hidden" name="name" value="{name}">
+<input type="hidden" name="x"><input type="hidden" name="y"></form>
 <p>Tap what you mean.</p>
-<input type="image" name="tap" src="picture?name={name}" alt="Your picture"></form>"""
-CHOOSE = """<p>At {x}, {y}: {note}</p><form action="choose" method="post">
+<img src="picture?name={name}" alt="Your picture" onclick="
+  tap.x.value = Math.min(100, 100 * event.offsetX / width);
+  tap.y.value = Math.min(100, 100 * event.offsetY / height);
+  tap.submit()">"""
+CHOOSE = """<p>At {x:.0f} %, {y:.0f} %: {note}</p><form action="choose" method="post">
 <input type="hidden" name="name" value="{name}">
 {choices}<button>Save</button></form>"""
+# A few of them, to keep the example short; `GET /v1/models` has all.
 ALL_THEMES = ["Architecture", "Art", "Food", "Furniture & Decor", "Gardening", "Women's Fashion"]
 ALL_COLORS = ["black", "blue", "green", "neutral", "red", "white", "yellow"]
 
@@ -74,16 +79,18 @@ class Gallery:
         return serve_file(str(self._find(name)), content_type="application/octet-stream")
 
     @cherrypy.expose
-    def tag(self, name: str, **tap: str) -> str:
+    def tag(self, name: str, x: str, y: str) -> str:
         """Step 2: ask the service about the point, and offer what it says, or everything."""
-        # The picture is shown at its own size, so the point is in its pixels.
-        x, y = int(tap["tap.x"]), int(tap["tap.y"])
-        result = self._client.predict_or_empty(self._find(name), x, y, request_id=name)
+        point = float(x), float(y)
+        result = self._client.predict_or_empty(
+            self._find(name), *point, unit="percent", request_id=name
+        )
         if result.empty:
             cherrypy.log(f"no suggestions for {name}: {result.reason}")
         note = "please choose." if result.empty else "our suggestions, best first."
         choices = offer("themes", result, ALL_THEMES) + offer("colors", result, ALL_COLORS)
-        return PAGE.format(body=CHOOSE.format(x=x, y=y, note=note, name=name, choices=choices))
+        body = CHOOSE.format(x=point[0], y=point[1], note=note, name=name, choices=choices)
+        return PAGE.format(body=body)
 
     @cherrypy.expose
     @cherrypy.tools.allow(methods=["POST"])

@@ -56,9 +56,9 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open what of standard input, output and error the caller has closed.
+    """Reopen whichever of standard input, output and error the caller has closed.
 
-    Or else a pipe, a log or a socket would get their numbers, and a daemon lets go of these.
+    Else a pipe, a log or a socket would get their numbers, which a daemon closes.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -18,7 +18,8 @@ Config = Annotated[
 ]
 Host = Annotated[str | None, typer.Option(help="Address that the service listens on.")]
 Port = Annotated[
-    int | None, typer.Option(help="Port that the service listens on; 0: any free one.")
+    int | None,
+    typer.Option(help="Port of the service; for serve and start, 0: any free one."),
 ]
 ImageRoot = Annotated[
     list[Path] | None,
@@ -58,9 +59,9 @@ def load_with_options(
 
 
 def find_service(config: Path | None, *, host: str | None, port: int | None) -> Settings:
-    """Read where the service is that runs: what is given, what its daemon has written, the file.
+    """Find the running service: by the options, else by what its daemon wrote, else by the file.
 
-    The file may say something else by now, or something wrong: of that is only warned.
+    The file may have changed, or have been broken, since: that only gives a warning.
 
     Raises:
         StartupError: as `read_settings`.

@@ -29,7 +29,8 @@ def predict(
     y: Annotated[float | None, typer.Argument(help="The point, from the top edge.")] = None,
     unit: Annotated[Unit, typer.Option(help="Unit of X and Y.")] = "px",
     model: Annotated[
-        list[str] | None, typer.Option(help="Run only this model; repeatable. Default: all.")
+        list[str] | None,
+        typer.Option(help="Run only this model; repeatable. Else the default ones."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=50, help="How many labels each.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the server's JSON.")] = False,

@@ -52,8 +52,8 @@ def check(config: Config = None) -> None:
     """Validate configuration, graphs and labels, without serving.
 
     Loads every model, runs it, and asks it about its golden samples, as the service does before it
-    answers, and sees whether a daemon of this user could write its files. Exit code 2 and one line
-    if anything is wrong.
+    answers, and sees whether a daemon of this user could write its files. Exit code 2 and
+    what is wrong, a line each.
     """
     from dsapi.process.checks import check_start
     from dsapi.process.service import explain_missing_roots

@@ -19,15 +19,16 @@ _INTRODUCTION = """\
 (text is quoted). `dsapi.conf` beside the checkout, or the one that is shipped inside the installed
 package, is read unless `--config` or `DSAPI_CONFIG` names another. Later sources win: the file,
 then environment variables, then flags of the command. An unknown name or a value out of its range
-stops the start and is named; `dsapi check` finds it without starting. Relative paths are relative
-to the file.
+stops the start and is named; `dsapi check` finds it without starting. Relative paths, also
+those in flags and the environment, are relative to the file, whatever the current folder; with that
+of an installed package, `log_dir` and `pid_file` are in `~/.local/state/dsapi`.
 
 `dsapi settings` shows what is in force. This page is what `dsapi settings --markdown` prints.
 
 ## [global]
 
 Each is also an environment variable, `DSAPI_` and its name in capitals (`DSAPI_PORT=9001`); folders
-are separated by `:`, other lists by `,`. One that is nearly a setting's stops the start as well.
+are separated by `:`, other lists by `,`. A misspelt one stops the start as well.
 """
 _MODELS = """
 ## [models.NAME]

@@ -29,7 +29,7 @@ class Breaker:
             left_s = self._closed_again_s - time.monotonic()
             if left_s > 0:
                 raise CircuitOpen(
-                    f"the service failed {self._failures} times; asked in {left_s:.1f} s"
+                    f"the service failed {self._failures} times; asked again in {left_s:.1f} s"
                 )
             # This request tries; the others go on waiting for what becomes of it.
             self._closed_again_s = time.monotonic() + self._pause_s

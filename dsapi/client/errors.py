@@ -5,7 +5,7 @@
     ClientError
     ├── Rejected            the request is at fault (4xx)
     └── Unavailable         the service is: 5xx, garbage …
-        ├── Refused         … nobody listens, hung up, or has that name
+        ├── Refused         … nobody listens, it hung up, or its name is unknown
         ├── TimedOut        … no answer in time
         └── CircuitOpen     … not even asked, after failures in a row
 """

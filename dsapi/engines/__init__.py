@@ -20,7 +20,7 @@ Precision = Literal["f32", "bf16", "f16"]
 Batching = Literal["auto", "on", "off"]
 _End = TypeVar("_End")
 
-# How files begin that people take for frozen graphs. A GraphDef begins with its first node, 0x0a.
+# First bytes of files that people mistake for frozen graphs. A GraphDef's first byte is 0x0a.
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a Keras model (.keras) or another archive",
     b"\x89HDF\r\n\x1a\n": "a Keras model (.h5)",

@@ -89,8 +89,8 @@ class OpenVINOSession(Session):
         self._input = None
 
     def _begin(self, piece: NDArray[np.generic]) -> None:
-        # A run whose scores nobody asked for, as the deadline passed, may not have ended. How it
-        # ended, and how the one before did, is told once more here and concerns nobody.
+        # A run given up at its deadline may still be going on. wait() raises its error, or repeats
+        # the previous one's; neither concerns this run.
         with suppress(Exception):
             self._request.wait()
         # infer() takes and returns arrays too, but looks at their kinds for 50 µs. The request
@@ -123,7 +123,7 @@ class OpenVINOGraph:
     gains_from_batches = False
 
     def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
-        """Compile a model of one input and one output; not `shared`: for each session anew."""
+        """Compile a model of one input and one output; if not `shared`, again for each session."""
         self._compiled = compiled = compile_model()
         self._compile_anew = None if shared else compile_model
         # A shape known at compile time is that of one input.

@@ -19,7 +19,7 @@ class Table:
 
 
 def count_photos(evaluation: Evaluation) -> str:
-    """Say how many photos were asked about, and of how many nothing is known."""
+    """Say how many photos were asked about, and how many got no answer."""
     return f"{evaluation.photo_count} photos, {evaluation.unreadable_count} of them unreadable"
 
 

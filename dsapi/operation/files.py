@@ -9,7 +9,7 @@ def check_writable(file: Path) -> None:
     """See that this user could write a file, and do not make it: another may be to own it.
 
     Raises:
-        OSError: neither could it be written, nor it and its folders be made.
+        OSError: it cannot be written, or it and its folders cannot be made.
     """
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))

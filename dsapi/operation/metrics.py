@@ -44,7 +44,7 @@ class Metrics:
         *,
         gauges: Mapping[str, tuple[str, Callable[[], float]]],
     ) -> None:
-        # One more number beside each, when it was made; Prometheus knows that without.
+        # Else each gets a second series with its creation time, which Prometheus does not need.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._requests = Counter(

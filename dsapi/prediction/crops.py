@@ -63,8 +63,8 @@ def parse_crop(text: str) -> Crop:
 def coarsest_factor(crop: Crop, *, picture: tuple[int, int], size: tuple[int, int]) -> int:
     """Find by which power of two a picture may be reduced before a model sees any less in it.
 
-    Pixels are looked at as they are: 1. A share may be reduced as long as twice the model's
-    input is left on both sides.
+    For a crop in pixels it is 1: each pixel counts. A share may be reduced as long as twice the
+    model's input is left on both sides.
 
     Args:
         crop: how much the model sees.

@@ -30,8 +30,8 @@ class GoldenSample(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: Path = Field(description="A picture, relative to the golden file")
-    x: float | None = Field(None, description="The point; its center without")
-    y: float | None = Field(None, description="The point; its center without")
+    x: float | None = Field(None, description="The point; the picture's center if left out")
+    y: float | None = Field(None, description="The point; the picture's center if left out")
     unit: Unit = Field("px", description="Unit of x and y: px or percent")
     label: str = Field(description="The label that must come first")
     min_probability: float = Field(0.0, ge=0, le=1, description="Its least probability")

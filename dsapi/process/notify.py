@@ -26,5 +26,5 @@ def notify(state: str) -> None:
 
 
 def leave_to_parent() -> None:
-    """Tell nothing from this process on: its parent speaks for the whole service."""
+    """Send no notifications from this process: its parent speaks for the whole service."""
     os.environ.pop(_VARIABLE, None)

@@ -194,7 +194,7 @@ class _Announcer(Plugin):
 def _raise_file_limit(max_connections: int) -> None:
     """Open as many files as the system permits: each connection is one, and 1024 is a common limit.
 
-    Whoever needs select(2), which fails beyond that, is not here: waiting uses epoll.
+    select(2) fails beyond 1024, but nothing here uses it: waiting uses epoll.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     api_keys: Keys = Field(
         (),
         description='Keys that callers must send, each as "NAME=HASH"; `dsapi key NAME` makes one. '
-        "None: no key is needed",
+        "None, and no admin_keys: no key is needed",
     )
     admin_keys: Keys = Field(
         (),
@@ -244,14 +244,14 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
 
 
 def read_settings(config: Path | None = None, **flags: Any) -> tuple[Settings, list[str]]:
-    """Read all settings; what is wrong with some, which then have their defaults, is told.
+    """Read all settings; wrong ones get their defaults, and what is wrong is returned.
 
     For commands that talk to a running service: they must work even if the file has been broken
     since it started.
 
     Raises:
         StartupError: the file cannot be read, an environment variable is misspelt, or a flag or
-            pid_file is wrong: no default is meant.
+            pid_file is wrong: a default would stand for another service.
     """
     path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
     given = {name: value for name, value in flags.items() if value is not None}

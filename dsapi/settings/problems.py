@@ -17,7 +17,7 @@ from dsapi.settings.config_file import NoLiteral
 # A variable that resembles a setting this much is meant as one: PROT is PORT, and API_KEY is
 # API_KEYS. Others with the prefix are somebody else's, such as those of a container's links.
 _RESEMBLANCE = 0.75
-# In the file nothing is somebody else's, and a wrong guess leads astray.
+# For keys of the file, which are all ours; a looser match would mislead.
 _LIKENESS = 0.6
 # How people write a scale, which is no literal.
 _QUOTIENT = re.compile(r"\s*(-?[\d.]+)\s*/\s*([\d.]+)\s*")

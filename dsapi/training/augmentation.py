@@ -1,7 +1,7 @@
 """Random changes to a training photo, so that a network cannot learn its source.
 
 Enters: an upright RGB picture and a random generator. Leaves: uint8 [side, side, 3]. Called
-while activations are cached and by the training of a customer's own labels. Each change takes
+while activations are cached and by the training of a user's own labels. Each change takes
 away one thing by which a network could tell where a photo came from: studio white, blur of
 tiny originals, gray, compression, framing, color cast.
 """

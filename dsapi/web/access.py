@@ -28,7 +28,7 @@ _IPV6_CLIENT_BITS = 64
 
 # A store that hangs would hold every request thread; the counter is not worth a caller's time.
 _STORE_TIMEOUT_S = 0.25
-# For so long it is not asked again: each request would wait for it.
+# How long it is then left alone; otherwise each request would wait for it.
 _STORE_PAUSE_S = 5.0
 
 # 192.0.2.1:4711, [2001:db8::1]:4711 or [2001:db8::1]

@@ -78,7 +78,7 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.dry:
             return None
-        # Nobody waits for a caller who waits for what is not sent yet ("100 Continue").
+        # Send what is pending first: the caller may be waiting for it ("100 Continue").
         self._outgoing.flush()
         left_s = self.deadline.left_s
         if left_s <= 0:

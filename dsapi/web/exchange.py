@@ -91,7 +91,7 @@ class ApiRequest(Request):  # type: ignore[misc]
             raise NotFound(f"there is no {quote(path)}")
 
     def handle_error(self) -> None:
-        """Answer an exception; not by ``error_response``, which CherryPy sets anew every time."""
+        """Answer an exception; overridden, as CherryPy sets ``error_response`` anew each time."""
         error = sys.exc_info()[1]
         refused = isinstance(error, Unauthorized | Forbidden | RateLimited)
         if refused and self.path_info == "/" and takes_page():

@@ -73,7 +73,7 @@ def tell_twice(name: str, where: str = "") -> BadRequest:
 
 
 def check_name(name: str, known: Collection[str]) -> None:
-    """Refuse a parameter that there is not: a misspelt one must not be passed over.
+    """Refuse an unknown parameter: a misspelt one must not be ignored.
 
     Raises:
         BadParameter: it is not among the known.

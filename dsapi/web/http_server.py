@@ -160,7 +160,7 @@ class HTTPServer(wsgi.Server):
         if error := self._find_refusal(head):
             self._refuse(conn, head, error)
             return False
-        # Who is slow to end its head must not hold one of the few threads of the fast lane.
+        # A caller slow to finish its head must not hold one of the few threads of the fast lane.
         fast = head.startswith(_FAST) and b"\r\n\r\n" in head
         if not self._threads.put(conn, fast=fast):
             self._refuse(conn, head, Overloaded("too many requests at a time", retry_after_s=1))

@@ -177,8 +177,8 @@ def _model_paths() -> Schema:
                 "operationId": "reloadModels",
                 "tags": ["models"],
                 "summary": "Load models and settings anew, without a pause",
-                "description": "For callers on the machine itself, unless `admin_loopback` says "
-                "otherwise, and with a key of `admin_keys`. The old ones serve until the new ones "
+                "description": "For callers on the machine itself (not with `admin_loopback = "
+                "False`), or with one of `admin_keys`. The old ones serve until the new ones "
                 "are checked, and go on if anything is wrong with those. It takes no body.",
                 "responses": describe_answer(ReloadAnswer)
                 | describe_problems((*_COMMON_ERRORS, Unauthorized, ReloadFailed)),

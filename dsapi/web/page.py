@@ -179,7 +179,8 @@ def takes_page() -> bool:
 def _read_fields(body: bytes) -> dict[str, Any]:
     """Read the posted form: fields left empty are dropped, ticked models are joined.
 
-    The form sends an empty model before the ticked ones, so that none of them can be told.
+    The form sends an empty model before the ticked ones, so that "none ticked" differs
+    from "not sent".
 
     Raises:
         BadRequest: the form is malformed.

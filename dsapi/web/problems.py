@@ -122,7 +122,7 @@ def _understand(status: int, message: str) -> RequestError:
 
 
 def begin_response(error: RequestError) -> None:
-    """Give the response what an error has beside its body, in whatever form that is told."""
+    """Set an error's status and headers on the response, whatever form its body takes."""
     response = cherrypy.serving.response
     cherrypy.serving.request.error_code = error.code
     response.status = f"{error.status} {status_in_words(error.status)}"

@@ -99,9 +99,9 @@ class ApiConnection(Connection):
 
 
 class _FirstLines:
-    """Reads for a request, and keeps its first line: the last read, for an empty one may precede.
+    """Reads for a request, and keeps its first line.
 
-    (RFC 9112, section 2.2.)
+    It is the last line read, as an empty one may come first (RFC 9112, section 2.2).
     """
 
     def __init__(self, request: ApiHTTPRequest, reader: Any) -> None:

@@ -26,7 +26,7 @@ _PAUSE_S = 0.05
 _LINGER_S = 2.0
 # It is thrown away in pieces of this size: each wakes the thread.
 _SCRAP_BYTES = 256 * 1024
-# On a full server nobody is served later for this pause after a refusal, and the next callers are
+# Pause after a refusal. On a full server it delays nobody who is served, and the next callers are
 # refused together: every wake-up takes the interpreter's lock from the workers, and finds what a
 # refusal needs gone from the caches.
 _REFUSAL_PAUSE_S = 0.01
@@ -40,7 +40,7 @@ class WaitingConnections:
     Args:
         listener: the listening socket.
         make: makes a connection of an accepted socket and its address.
-        process: takes a connection that has sent something; whether it did not refuse it.
+        process: takes a connection that has sent something; returns False if it refused it.
         silence_s: a connection that is silent for longer is closed.
         limit: connections that may wait; for one more the longest silent one is closed.
     """

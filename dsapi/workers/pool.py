@@ -260,7 +260,7 @@ class PredictionWorkers:
         return worker.is_alive() and worker.busy_for() < self._stall_timeout_s
 
     def _watch(self) -> None:
-        """Replace workers that died or stalled, and see what was replaced off, until the end."""
+        """Replace workers that died or stalled, and free what a reload replaced, until the stop."""
         while not self._stopping.wait(min(_WATCH_S, self._stall_timeout_s / 2)):
             # One that has ended would keep its models.
             self._left_behind = [worker for worker in self._left_behind if worker.is_alive()]

@@ -80,12 +80,12 @@ class Header:
         profile: the embedded ICC profile, empty if there is none.
         bytes_per_pixel: how much memory its decoder takes beside the reduced picture, measured.
         fixed_bytes: likewise, whatever the size (one tile, one more copy of the file).
-        max_pixels: more take its decoder over a second; 0: any number is faster.
+        max_pixels: with more, decoding takes over a second; 0: no such limit.
         ns_per_pixel: processor time of a decoder that takes long for each coded byte, so that
             pixels alone do not bound it, measured; 0: `max_pixels` does.
         ns_per_byte: likewise, for each byte of the encoded picture.
-        coded_pixels: that the decoder goes over, if they are more than ``width × height``: frames
-            that are not shown, tiles that reach past the edge.
+        coded_pixels: pixels that the decoder goes over, if more than ``width × height``: of frames
+            that are not shown, of tiles that reach past the edge.
         coded_bytes: likewise, if it reads more than the encoded picture has: some twice.
         step_pixels: of those, the most that are decoded before the deadline is looked at again; 0:
             all.

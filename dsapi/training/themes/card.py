@@ -134,12 +134,12 @@ Seed {plan.seed}.
 
 | measured on | top-1 | top-5 |
 |---|---|---|
-| val, 80 % crop at a random point per photo | {figures.top1:.1%} | {figures.top5:.1%} |
+| val, 80 % crop at the training's random points | {figures.top1:.1%} | {figures.top5:.1%} |
 | left-out sources, mean over {pair_count} theme-source pairs | {top1:.1%} | {top5:.1%} |
 | the same, without the class table | {head_only[0]:.1%} | {head_only[1]:.1%} |
 
-The left-out figures are those of the folds' networks; the delivered one has seen every source and
-cannot be measured so. Expect something near them on photos of your users.
+`dsapi evaluate` draws other points. The left-out figures are those of the folds' networks; the
+delivered one has seen every source and cannot be measured so. Expect something near them on photos of your users.
 
 Expected calibration error on val: {figures.calibration_error:.3f} (15 bins). {temperature}
 The class table counts {fusion.share_weight:.1f}.
