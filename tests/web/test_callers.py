@@ -1,5 +1,6 @@
 """Callers that are slow, silent, gone or too many: real sockets, and none of them harms others."""
 
+import contextlib
 import gc
 import http.client
 import json
@@ -375,6 +376,27 @@ def test_health_answers_while_others_are_slow_to_ask_for_it(
     # They hold their threads for as long as they may be silent, and then are told.
     answered, _, _ = select.select([caller.socket for caller in slow], [], [], 0)
     assert not answered
+
+
+def test_health_answers_while_others_do_not_take_what_they_asked_for(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, socket_timeout=3.0, http_threads=8))
+    with contextlib.ExitStack() as slow:
+        for _ in range(3):
+            caller = slow.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            caller.connect(("127.0.0.1", server.port))
+            caller.sendall(b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n" * 400)
+        until_s = time.monotonic() + 4
+        # It takes a while until the system takes no more for them.
+        while (began_s := time.monotonic()) < until_s:
+            assert server.ask("GET", "/health/live").status == 200
+            assert time.monotonic() - began_s < server.settings.socket_timeout / 2
+            time.sleep(0.05)
+    # Nothing of it is left for the tests that follow: the one thread is this request's.
+    idle = b"dsapi_http_threads_busy 1.0"
+    assert eventually(lambda: idle in server.ask("GET", "/metrics").body)
 
 
 def test_silent_connections_hold_no_thread_and_the_oldest_make_room(
