@@ -253,7 +253,8 @@ def _normalize(text: str) -> str | None:
     """Read an address of a chain, which some proxies give with its port; ``None``: it is none."""
     text = text.strip()
     with_port = _WITH_PORT.fullmatch(text)
-    parsed = _parse(with_port[1] or with_port[2] if with_port else text)
+    # Without a zone (RFC 4007), which is any text at all, and would stand as it is in the log.
+    parsed = _parse((with_port[1] or with_port[2] if with_port else text).partition("%")[0])
     return None if parsed is None else str(parsed)
 
 
