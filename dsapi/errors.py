@@ -212,7 +212,8 @@ class DeadlineExceeded(RequestError):
 
 def quote(value: object, *, most: int = 60) -> str:
     """Show a value in a message, cut where a caller sent too much of it."""
-    text = repr(value)
+    # Of a text as long as a body not all is spelled out to be thrown away.
+    text = repr(value[:most] if isinstance(value, str) else value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

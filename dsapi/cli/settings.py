@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from dsapi.cli.options import Config
 from dsapi.prediction.spec import ModelSpec
 from dsapi.settings import Settings, load_settings
+from dsapi.settings.values import hide_passwords
 
 _INTRODUCTION = """\
 # Configuration
@@ -70,7 +71,7 @@ def _print_values(values: Settings | ModelSpec) -> None:
     table.add_column("value", overflow="fold", ratio=1)
     table.add_column("meaning", overflow="fold", ratio=1)
     for name, field in _fields(type(values)):
-        table.add_row(name, _value(getattr(values, name)), field.description)
+        table.add_row(name, hide_passwords(_value(getattr(values, name))), field.description)
     Console(markup=False).print(table)
 
 

@@ -36,11 +36,13 @@ class Patience:
         attempts: connections in a row that may bring nothing new.
         timeout_s: silence after which a connection counts as cut.
         pause_s: before the second attempt; doubled before each further one.
+        max_bytes: of a file; one that never ends would fill the disk. Protobuf reads no more.
     """
 
     attempts: int = 5
     timeout_s: float = 30.0
     pause_s: float = 1.0
+    max_bytes: int = 1 << 31
 
 
 class _CutError(Exception):
@@ -172,7 +174,7 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
     while True:
         before = stream.seek(0, os.SEEK_END)
         try:
-            _receive(url, stream, timeout_s=patience.timeout_s, on_bytes=on_bytes)
+            _receive(url, stream, patience=patience, on_bytes=on_bytes)
             return
         except _CutError as error:
             there = stream.seek(0, os.SEEK_END)
@@ -186,14 +188,23 @@ def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes:
         pause_s *= 2
 
 
-def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: OnBytes) -> None:
+def _receive(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: OnBytes) -> None:
     """Add to `stream` what one connection brings."""
+
+    def watch(there: int, total: int | None) -> None:
+        if max(there, total or 0) > patience.max_bytes:
+            stream.truncate(0)
+            raise StartupError(
+                f"{url} has over {patience.max_bytes} bytes, which no graph has; correct url"
+            )
+        on_bytes(there, total)
+
     start = stream.seek(0, os.SEEK_END)
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        response = urllib.request.urlopen(request, timeout=timeout_s)
+        response = urllib.request.urlopen(request, timeout=patience.timeout_s)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # All of it was there already; the hash tells whether it is right.
@@ -210,12 +221,12 @@ def _receive(url: str, stream: BufferedRandom, *, timeout_s: float, on_bytes: On
     with response:
         total = _measure_total(response, start)
         if response.status == http.client.PARTIAL_CONTENT:
-            _copy(response, stream, total=total, on_bytes=on_bytes)
+            _copy(response, stream, total=total, on_bytes=watch)
             return
         # What the server does not do by ranges it sends anew as a whole.
         stream.truncate(0)
         try:
-            _copy(response, stream, total=total, on_bytes=on_bytes)
+            _copy(response, stream, total=total, on_bytes=watch)
         except _CutError as error:
             if start:
                 raise _RestartError(str(error)) from error

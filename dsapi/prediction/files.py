@@ -22,6 +22,7 @@ _PIECE_BYTES = 1 << 20
 _NO_PICTURE = frozenset(
     {
         errno.EACCES,
+        errno.EAGAIN,  # another program keeps it for itself (a lease, fcntl(2))
         errno.ELOOP,
         errno.ENAMETOOLONG,
         errno.ENODEV,

@@ -63,7 +63,7 @@ class PidFile:
         """
         give_up_s = time.monotonic() + _PATIENCE_S
         while True:
-            stream = self.path.open("a+", encoding="ascii")
+            stream = _open_own(self.path, os.O_APPEND)
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(stream.fileno()).st_nlink:
@@ -86,6 +86,15 @@ class PidFile:
             self._stream = None
 
 
+def _open_own(path: Path, flags: int) -> TextIO:
+    """Open a file to write, made if missing; not through a link, as it is about to be emptied.
+
+    Where others may write into its folder, as into /tmp, a link may lead to any file of this user.
+    """
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "r+", encoding="ascii")
+
+
 def cannot_write(path: Path, error: OSError) -> StartupError:
     """Make the error that says so."""
     return StartupError(f"cannot write the PID file {path}: {error.strerror}; change pid_file")
@@ -102,7 +111,8 @@ def read_pid(path: Path) -> int | None:
 def write_address(path: Path, url: str) -> None:
     """Write where the process answers that holds a PID file. It serves without, too."""
     try:
-        _address_file(path).write_text(f"{url}\n", encoding="ascii")
+        with _open_own(_address_file(path), os.O_TRUNC) as stream:
+            stream.write(f"{url}\n")
     except OSError as error:
         _LOGGER.warning("cannot write %s: %s", _address_file(path), error.strerror)
 

@@ -13,10 +13,12 @@ from pydantic import ValidationError
 
 from dsapi.errors import StartupError
 from dsapi.settings.config_file import NoLiteral
+from dsapi.settings.values import hide_passwords
 
 # A variable that resembles a setting this much is meant as one: PROT is PORT, and API_KEY is
 # API_KEYS. Others with the prefix are somebody else's, such as those of a container's links.
 _RESEMBLANCE = 0.75
+_SECRET = frozenset({"api_keys", "admin_keys"})
 # For keys of the file, which are all ours; a looser match would mislead.
 _LIKENESS = 0.6
 # How people write a scale, which is no literal.
@@ -71,6 +73,8 @@ def explain_problems(
             source, where = "the environment", variable
         else:
             source = str(config)
+        # A key that is not hashed is one of these problems.
+        shown = "***" if path[0] in _SECRET else repr(problem["input"])
         if problem["type"] == "extra_forbidden":
             names = known_of_models if of_model else known
             lines.append(f"{source}: {where} is no setting; {_suggest(key, names)}")
@@ -78,11 +82,11 @@ def explain_problems(
             lines.append(f"{source}: {where} is missing")
         elif isinstance(problem["input"], NoLiteral):
             advice = _explain_literal(key, problem["input"].text)
-            lines.append(f"{source}: {where} = {problem['input']}: is no Python literal; {advice}")
+            lines.append(f"{source}: {where} = {shown}: is no Python literal; {advice}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: {where} = {problem['input']!r}: {message}")
-    return lines
+            lines.append(f"{source}: {where} = {shown}: {message}")
+    return [hide_passwords(line) for line in lines]
 
 
 def _suggest(key: str, names: Collection[str]) -> str:

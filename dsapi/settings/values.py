@@ -15,6 +15,8 @@ _NAMED = "1 to 40 ASCII letters, digits and ._-"
 _HASH = re.compile(r"[0-9a-f]{64}")
 # What `timing_ms` tells beside the models' times.
 _STEPS = frozenset({"queue", "decode", "total"})
+# In a URL, behind a user's name or none.
+_PASSWORD = re.compile(r"(://[^\s/@:]*:)[^\s/@]+@")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-fA-F:.]+\]|[^\s/:,]+)(:\d{1,5})?")
 
 
@@ -116,6 +118,11 @@ def check_rate_limit_storage(storage: str) -> str:
         except (ConfigurationError, ValueError) as error:
             raise ValueError(f"{error}; write memory:// or redis://HOST:PORT") from error
     return storage
+
+
+def hide_passwords(text: str) -> str:
+    """Leave out the passwords of URLs: what is shown ends up in logs and reports."""
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,13 +16,13 @@ from typing import Any
 
 from dsapi.errors import Forbidden, RateLimited, Unauthorized, first_line
 from dsapi.settings import Settings
+from dsapi.web.local import is_local
 
 _LOGGER = logging.getLogger(__name__)
 # Probes ask without keys, and the page and its parts may be read by everybody.
 _FREE = ("/health/", "/static/", "/docs/")
 _FREE_EXACT = frozenset({"/", "/docs", "/openapi.json"})
 _ADMIN = frozenset({"/v1/models/reload"})
-_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
 # Whoever has an IPv6 address has a network of them: RFC 6177.
 _IPV6_CLIENT_BITS = 64
 
@@ -91,7 +91,8 @@ class Access:
         if path.startswith(_FREE) or (path in _FREE_EXACT and method in ("GET", "HEAD")):
             return
         key = None
-        if (rules.api_keys or rules.admin_keys) and not (path == "/metrics" and _is_local(environ)):
+        free = path == "/metrics" and is_local(environ, named=rules.host)
+        if (rules.api_keys or rules.admin_keys) and not free:
             key = _find_key(environ, rules.api_keys + rules.admin_keys)
         if path != "/metrics":
             self._limiter.hit(key or _client_network(address))
@@ -112,15 +113,16 @@ class Access:
         }
 
     def _check_admin(self, environ: dict[str, Any]) -> None:
-        if self._rules.admin_loopback and _is_local(environ):
+        rules = self._rules
+        if rules.admin_loopback and is_local(environ, named=rules.host):
             return
-        if not self._rules.admin_keys:
+        if not rules.admin_keys:
             raise Forbidden(
                 "this is for callers on the machine itself: no admin_keys are set"
-                if self._rules.admin_loopback
+                if rules.admin_loopback
                 else "this needs one of admin_keys, and none are set (admin_loopback = False)"
             )
-        _find_key(environ, self._rules.admin_keys)
+        _find_key(environ, rules.admin_keys)
 
 
 class _Limiter:
@@ -232,12 +234,6 @@ def _check_network(address: str, rules: Settings) -> None:
         raise Forbidden(f"{address} is in none of the networks that may ask")
 
 
-def _is_local(environ: dict[str, Any]) -> bool:
-    """Tell whether a caller is on this machine, and is no proxy that asks for another."""
-    forwarded = any(name in environ for name in _FORWARDED)
-    return not forwarded and environ["dsapi.from_this_machine"]()
-
-
 @lru_cache(maxsize=4096)
 def _is_in(address: str, networks: tuple[str, ...]) -> bool:
     parsed = _parse(address)
@@ -257,7 +253,8 @@ def _normalize(text: str) -> str | None:
     """Read an address of a chain, which some proxies give with its port; ``None``: it is none."""
     text = text.strip()
     with_port = _WITH_PORT.fullmatch(text)
-    parsed = _parse(with_port[1] or with_port[2] if with_port else text)
+    # Without a zone (RFC 4007), which is any text at all, and would stand as it is in the log.
+    parsed = _parse((with_port[1] or with_port[2] if with_port else text).partition("%")[0])
     return None if parsed is None else str(parsed)
 
 

@@ -6,6 +6,7 @@ nearly as long as an inference; this reads large pieces and splits them in memor
 
 import base64
 import binascii
+import string
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from dsapi.errors import (
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.fields import (
     MAX_FIELDS,
+    MAX_JSON_MARKS,
     PICTURE_FIELDS,
     check_name,
     decode_text,
@@ -34,6 +36,7 @@ from dsapi.web.fields import (
 from dsapi.web.framing import ChunkedBody, LengthBody
 
 _PIECE_BYTES = 256 * 1024
+_WITHOUT_SPACE = str.maketrans("", "", string.whitespace)
 
 
 @dataclass(frozen=True)
@@ -184,18 +187,22 @@ def _decode_base64(text: str) -> bytes:
         if not comma or not prefix.endswith(";base64"):
             raise BadRequest("image starts with data: but not with data:…;base64,")
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        # Not by split(): where blanks are many, its pieces take twenty times the text's memory.
+        text = text.translate(_WITHOUT_SPACE) if text.isascii() else text
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"image is no valid base64: {error}") from error
 
 
 def _parse_text_form(body: bytes) -> dict[str, Any]:
-    fields = parse_pairs(decode_text(body, "the form"), "the form")
-    if "image" in fields:
-        raise MissingImage(
-            "image came as text in a form: send it as multipart/form-data, or as base64 in JSON"
-        )
-    return fields
+    # A long form is not taken apart, and a picture is what makes one long.
+    if not (body.startswith(b"image=") or b"&image=" in body):
+        fields = parse_pairs(decode_text(body, "the form"), "the form")
+        if "image" not in fields:
+            return fields
+    raise MissingImage(
+        "image came as text in a form: send it as multipart/form-data, or as base64 in JSON"
+    )
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
@@ -204,7 +211,9 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     try:
         fields = load_json(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest("the body is no valid JSON") from error
+        raise BadRequest(
+            f"the body is no valid JSON, or has over {MAX_JSON_MARKS} commas and brackets"
+        ) from error
     if not isinstance(fields, dict):
         raise BadRequest("the body must be a JSON object")
     return fields

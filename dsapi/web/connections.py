@@ -6,10 +6,13 @@ served by `dsapi.web.threads`.
 """
 
 import contextlib
+import fcntl
 import io
 import ipaddress
 import select
 import socket
+import sys
+import termios
 import threading
 import time
 from typing import Any
@@ -21,6 +24,8 @@ from dsapi.prediction.deadline import Deadline
 # A head and the first piece of a body, in one call to the kernel.
 _BUFFER_BYTES = 16 * 1024
 _MAX_UNSENT_BYTES = 64 * 1024
+# Several times what /metrics takes.
+_ROOM_BYTES = 128 * 1024
 
 
 class _Outgoing:
@@ -155,6 +160,18 @@ class Connection(cheroot.HTTPConnection):
         poll = select.poll()
         poll.register(fd, select.POLLRDHUP)
         return bool(poll.poll(0))
+
+    def make_room(self) -> bool:
+        """Tell whether the system will take a small answer at once, however slow the caller is.
+
+        It does not where the caller has yet to take an answer before.
+        """
+        with contextlib.suppress(OSError):  # closed, or a system that cannot tell
+            unsent = fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4))
+            if int.from_bytes(unsent, sys.byteorder):
+                return False
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM_BYTES)
+        return True
 
     def from_this_machine(self) -> bool:
         """Tell whether the caller's address is one of this machine's own."""

@@ -12,6 +12,11 @@ from urllib.parse import parse_qsl
 from dsapi.errors import BadParameter, BadRequest, MissingImage, quote
 
 MAX_FIELDS = 32
+# Of a form, or of a field that is no picture. A path has 4096 at most, which a form triples.
+MAX_TEXT_BYTES = 64 * 1024
+# What JSON may have of commas and opening brackets, within text too: each may begin a value, which
+# takes a hundred times the memory of what it is written in. A batch of 64 points has 256.
+MAX_JSON_MARKS = 10_000
 PICTURE_FIELDS = ("image", "path")
 # JSON can name halves of a character, which no encoding can write.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -35,11 +40,19 @@ def load_json(text: str | bytes) -> Any:
     """Read JSON whose names come once each.
 
     Raises:
-        ValueError: it is malformed.
+        ValueError: it is malformed, or has more values than any request needs.
         RecursionError: it is nested too deeply.
         BadParameter: a name came twice, or is no text; `MissingImage` if it is a picture's.
     """
+    if _count_marks(text) > MAX_JSON_MARKS:
+        raise ValueError("too many values")
     return json.loads(text, object_pairs_hook=gather_unique, parse_int=_parse_integer)
+
+
+def _count_marks(text: str | bytes) -> int:
+    if isinstance(text, str):
+        return sum(map(text.count, (",", "[", "{")))
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
 def _parse_integer(digits: str) -> int | str:
@@ -84,15 +97,21 @@ def check_name(name: str, known: Collection[str]) -> None:
 
 
 def decode_text(value: bytes, where: str) -> str:
-    """Read a field as text.
+    """Read a form, or a field of one, as text.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is none, or too long.
     """
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError as error:
         raise BadRequest(
             f"{where} is not UTF-8 text; a picture as body needs Content-Type: image/jpeg or the "
             "like, a picture in a form needs multipart/form-data"
         ) from error
+    if len(value) > MAX_TEXT_BYTES:
+        raise BadRequest(
+            f"{where} has {len(value)} bytes, of text there may be {MAX_TEXT_BYTES}; a picture "
+            "comes as the body, in multipart/form-data or as base64 in JSON"
+        )
+    return text

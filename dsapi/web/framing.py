@@ -9,6 +9,9 @@ import re
 from typing import Protocol
 
 _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n]*)?\r\n")
+# A field (RFC 9112, section 5) to the end of its line: the rest of one that was cut, or what
+# another server takes for the empty line, would shift where the next request begins.
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0\r\n]*\r\n")
 _MAX_LINE_BYTES = 4096
 _MAX_TRAILERS = 32
 
@@ -77,9 +80,11 @@ class ChunkedBody:
         self._left = int(head[1], 16)
         if self._left == 0:
             for _ in range(_MAX_TRAILERS):
-                if self._line() == b"\r\n":
+                if (line := self._line()) == b"\r\n":
                     self.exhausted = True
                     return
+                if not _TRAILER.fullmatch(line):
+                    raise ValueError("a trailer is malformed or too long")
             raise ValueError("too many trailers")
 
     def _line(self) -> bytes:

@@ -160,8 +160,9 @@ class HTTPServer(wsgi.Server):
         if error := self._find_refusal(head):
             self._refuse(conn, head, error)
             return False
-        # A caller slow to finish its head must not hold one of the few threads of the fast lane.
-        fast = head.startswith(_FAST) and b"\r\n\r\n" in head
+        # A caller slow to finish its head, or to take its answers, must not hold one of the few
+        # threads of the fast lane.
+        fast = head.startswith(_FAST) and b"\r\n\r\n" in head and conn.make_room()
         if not self._threads.put(conn, fast=fast):
             self._refuse(conn, head, Overloaded("too many requests at a time", retry_after_s=1))
             return False

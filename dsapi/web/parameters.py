@@ -17,6 +17,8 @@ from dsapi.prediction.points import Unit
 from dsapi.web.fields import load_json
 
 MAX_POINTS = 64
+# More than anybody has models; a name takes twenty times the memory of its text.
+_MAX_NAMES = 1024
 POINT_FIELDS = ("x", "y", "points")
 _COORDINATE = "a finite number"
 # What an error says is permitted: of a parameter, and of what is inside it, level by level.
@@ -40,6 +42,8 @@ def _number(value: Any) -> Any:
 
 def _names(value: Any) -> Any:
     """Take ``themes,colors`` as well as a JSON list."""
+    if isinstance(value, str) and value.count(",") >= _MAX_NAMES:
+        raise ValueError("too many names")
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 

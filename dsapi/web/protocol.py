@@ -40,9 +40,14 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
         reader = self.rfile
         self.rfile = _FirstLines(self, reader)
         try:
-            return bool(super().read_request_line())  # type: ignore[no-untyped-call]
+            understood = bool(super().read_request_line())  # type: ignore[no-untyped-call]
         finally:
             self.rfile = reader
+        # Another server may take it for a space or for the line's end (RFC 9112, section 2.2).
+        if understood and b"\r" in self.line:
+            self.simple_response(400, "its first line has a line break in it")
+            return False
+        return understood
 
     def respond(self) -> None:
         """Call the application and send its answer."""
@@ -110,7 +115,7 @@ class _FirstLines:
 
     def readline(self) -> bytes:
         line: bytes = self._reader.readline()
-        self._request.line = line.rstrip(b"\r\n")
+        self._request.line = line.rstrip(b"\n").removesuffix(b"\r")
         return line
 
 

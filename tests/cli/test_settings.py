@@ -43,6 +43,27 @@ def test_no_setting_is_cut(tmp_path: Path) -> None:
     assert "…" not in told.split("[models.")[0]
 
 
+def test_the_password_of_a_store_is_not_shown(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSAPI_RATE_LIMIT_STORAGE", "redis://:of-redis@127.0.0.1:6379")
+    told = run("settings", "-c", tiny_config, columns=200)
+    assert column(told, "rate_limit_storage") == "redis://:***@127.0.0.1:6379"
+    monkeypatch.setenv("DSAPI_RATE_LIMIT_STORAGE", "redsi://user:of-redis@127.0.0.1")
+    with pytest.raises(StartupError, match="write memory:// or redis://") as caught:
+        run("settings", "-c", tiny_config)
+    assert "of-redis" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ['["app=not-hashed"]', "not-hashed", '"app=not-hashed"'])
+def test_a_key_that_is_not_hashed_is_not_shown(tmp_path: Path, value: str) -> None:
+    config = write_tiny_config(tmp_path)
+    config.write_text(config.read_text().replace("[global]", f"[global]\napi_keys = {value}"))
+    with pytest.raises(StartupError, match=r"api_keys = \*\*\*: ") as caught:
+        run("settings", "-c", config)
+    assert "not-hashed" not in str(caught.value)
+
+
 def test_the_settings_of_models_are_shown(tiny_config: Path) -> None:
     _, *models = run("settings", "-c", tiny_config, columns=200).split("\n[models.")
     assert [model.partition("]")[0] for model in models] == ["themes", "colors"]

@@ -231,6 +231,25 @@ def test_an_empty_answer_has_another_hash(serve: Serve, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("length", [None, "no number"])
+def test_a_file_longer_than_any_graph_is_given_up(
+    serve: Serve, tmp_path: Path, length: str | None
+) -> None:
+    url, patience = serve(Behavior(length=length)), Patience(max_bytes=len(CONTENT) // 2)
+    arrived: list[int] = []
+    with pytest.raises(StartupError, match="has over 524288 bytes, which no graph has"):
+        download_graph(
+            url,
+            tmp_path / "graph.pb",
+            sha256=DIGEST,
+            patience=patience,
+            on_bytes=lambda there, _: arrived.append(there),
+        )
+    assert list(tmp_path.iterdir()) == []
+    # What the server says is more than enough does not even begin to arrive.
+    assert bool(arrived) == (length is not None)
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_nothing_is_left_of_a_download_that_brought_nothing(
     serve: Serve, tmp_path: Path, status: int

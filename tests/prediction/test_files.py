@@ -1,6 +1,8 @@
 """Server paths under attack."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -197,6 +199,27 @@ def test_a_file_that_vanishes_or_changes_while_read_never_blocks(root: Path) -> 
         stop.set()
         changing.join()
     assert outcomes <= {-1, 0, 7, 500}
+
+
+KEEPER = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("kept", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_keeps_for_itself_is_not_found(root: Path) -> None:
+    command = [sys.executable, "-c", KEEPER, str(root / "folder/picture.jpg")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout
+        assert keeper.stdout.readline() == b"kept\n"
+        with pytest.raises(PathNotFound):
+            read(root, "folder/picture.jpg")
+        keeper.communicate()
+    assert read(root, "folder/picture.jpg")
 
 
 def test_no_file_stays_open(root: Path) -> None:

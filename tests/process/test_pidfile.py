@@ -102,3 +102,14 @@ def test_a_file_that_may_not_be_read_does_not_mean_that_nobody_serves(tmp_path: 
         told = pool.submit(_ask_as_another_user, path).result()
     assert told == f"cannot tell whether dsapi runs: {path} may not be read; ask as its user"
     file.release()
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
+    other, path = tmp_path / "other", tmp_path / "dsapi.pid"
+    other.write_text("somebody's")
+    path.symlink_to(other)
+    with pytest.raises(StartupError, match="cannot write the PID file"):
+        PidFile(path).acquire()
+    path.with_name("dsapi.pid.address").symlink_to(other)
+    write_address(path, "http://127.0.0.1:9000")
+    assert other.read_text() == "somebody's"

@@ -85,6 +85,39 @@ def test_only_an_administrators_key_reloads(locked: RunningServer) -> None:
     assert [reload(headers) for headers in ({}, bearer(KEY), bearer(ADMIN))] == [401, 401, 200]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://example.org"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:3000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "rebound.example.org", "Origin": "http://rebound.example.org"},
+        {"Host": "rebound.example.org:9000"},
+        {"Host": "[::1].example.org"},
+    ],
+)
+def test_a_page_of_another_site_is_no_caller_on_the_machine(
+    server: RunningServer, headers: dict[str, str]
+) -> None:
+    answer = server.ask("POST", "/v1/models/reload", b"", headers)
+    assert (answer.status, answer.json["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1", "[::1]:9000", "127.0.0.1:9000"])
+def test_a_page_of_the_service_itself_may_reload(server: RunningServer, host: str) -> None:
+    headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+    assert server.ask("POST", "/v1/models/reload", b"", headers).status == 200
+
+
+def test_metrics_need_a_key_where_another_site_has_made_its_name_lead_here(
+    locked: RunningServer,
+) -> None:
+    for host, status in (("rebound.example.org", 401), (socket.gethostname(), 200)):
+        assert locked.ask("GET", "/metrics", None, {"Host": host}).status == status
+
+
 def test_a_key_is_exchanged_without_a_restart(
     tiny_config: Path, tmp_path: Path, start_server: StartServer
 ) -> None:
@@ -193,6 +226,8 @@ def test_only_allowed_networks_are_answered(tiny_config: Path, start_server: Sta
         ("127.0.0.1", "192.0.2.7:4711", "192.0.2.7"),
         ("127.0.0.1", "[2001:db8::1]:4711, 10.1.1.1:80", "2001:db8::1"),
         ("127.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+        ("127.0.0.1", 'fe80::1%\x1b[2J "GET / HTTP/1.1" 200', "fe80::1"),
+        ("127.0.0.1", "[fe80::1%eth0]:4711", "fe80::1"),
         ("127.0.0.1", "", "127.0.0.1"),
         ("127.0.0.1", "10.1.1.1", "10.1.1.1"),
         ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),

@@ -1,5 +1,6 @@
 """Callers that are slow, silent, gone or too many: real sockets, and none of them harms others."""
 
+import contextlib
 import gc
 import http.client
 import json
@@ -175,6 +176,16 @@ def test_the_callers_id_counts_also_behind_what_is_wrong_with_the_head(
     assert caller.answer()[1]["X-Request-ID"] == "mine-1"
 
 
+@pytest.mark.parametrize("line", [b"GET /health/live HTTP/1.1\r", b"GET /health\r/live HTTP/1.1"])
+def test_a_first_line_has_no_line_break_in_it(caller: Caller, line: bytes) -> None:
+    caller.send(line + b"\r\nHost: t\r\n\r\n")
+    assert caller.problem() == (
+        400,
+        "bad_request",
+        "the request's head is malformed: its first line has a line break in it",
+    )
+
+
 def test_a_first_line_in_two_packets_is_one_line(caller: Caller) -> None:
     caller.send(b"GET ")
     time.sleep(0.1)
@@ -191,6 +202,9 @@ def test_a_first_line_in_two_packets_is_one_line(caller: Caller) -> None:
         (b"5\r\nabcdefg\r\n", "bad_request"),
         (b"ffffffffff\r\n", "bad_request"),
         (b"0\r\n" + b"A: b\r\n" * 40, "bad_request"),
+        (b"0\r\nA: b\n\r\n", "bad_request"),
+        (b"0\r\n\n\r\n", "bad_request"),
+        (b"0\r\nGET /health/live HTTP/1.1\r\n\r\n", "bad_request"),
         (b"7fffffff\r\n" + b"x" * 300_000, "too_large"),
     ],
 )
@@ -206,6 +220,15 @@ def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
     assert caller.answer()[0] == 200
     caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n")
     assert caller.answer()[0] == 200
+
+
+def test_a_trailer_that_is_cut_is_not_the_end_of_its_request(caller: Caller) -> None:
+    # The reader takes 4096 bytes of a line; what is left of this one looks like the empty line.
+    trailer = b"A: " + b"a" * 4093 + b"\r\n"
+    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" + trailer)
+    caller.send(b"GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert caller.problem()[:2] == (400, "bad_request")
+    assert caller.at_end()
 
 
 def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Caller) -> None:
@@ -353,6 +376,27 @@ def test_health_answers_while_others_are_slow_to_ask_for_it(
     # They hold their threads for as long as they may be silent, and then are told.
     answered, _, _ = select.select([caller.socket for caller in slow], [], [], 0)
     assert not answered
+
+
+def test_health_answers_while_others_do_not_take_what_they_asked_for(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, socket_timeout=3.0, http_threads=8))
+    with contextlib.ExitStack() as slow:
+        for _ in range(3):
+            caller = slow.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            caller.connect(("127.0.0.1", server.port))
+            caller.sendall(b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n" * 400)
+        until_s = time.monotonic() + 4
+        # It takes a while until the system takes no more for them.
+        while (began_s := time.monotonic()) < until_s:
+            assert server.ask("GET", "/health/live").status == 200
+            assert time.monotonic() - began_s < server.settings.socket_timeout / 2
+            time.sleep(0.05)
+    # Nothing of it is left for the tests that follow: the one thread is this request's.
+    idle = b"dsapi_http_threads_busy 1.0"
+    assert eventually(lambda: idle in server.ask("GET", "/metrics").body)
 
 
 def test_silent_connections_hold_no_thread_and_the_oldest_make_room(

@@ -533,7 +533,7 @@ def test_a_path_that_begins_with_two_slashes_is_not_found(
     check_problem(answer, status=404, code="not_found", told=told)
 
 
-RELOAD = b"POST /v1/models/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+RELOAD = b"POST /v1/models/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
 
 @pytest.mark.parametrize(
