@@ -139,7 +139,8 @@ Seed {plan.seed}.
 | the same, without the class table | {head_only[0]:.1%} | {head_only[1]:.1%} |
 
 `dsapi evaluate` draws other points. The left-out figures are those of the folds' networks; the
-delivered one has seen every source and cannot be measured so. Expect something near them on photos of your users.
+delivered one has seen every source and cannot be measured so. Expect something near
+them on photos of your users.
 
 Expected calibration error on val: {figures.calibration_error:.3f} (15 bins). {temperature}
 The class table counts {fusion.share_weight:.1f}.
