@@ -97,6 +97,8 @@ def test_the_largest_usual_pictures_of_phones_are_answered(
         ((0, 0.25, np.inf, -np.inf), (0, 64, 255, 0)),
         ((-3e38, 0, 3e38, np.nan), (0, 128, 255, 0)),
         ((-100, np.inf, 300, 100), (0, 255, 255, 128)),
+        # Below black, but not above white.
+        ((-1, 0, 1, 0.5), (0, 128, 255, 191)),
         ((np.nan, np.nan, np.inf, -np.inf), (0, 0, 255, 0)),
         # A NaN that signals, as no computation gives it.
         ((0, 1, 0.5, np.uint32(0x7F800001).view(np.float32)), (0, 255, 128, 0)),
@@ -109,3 +111,16 @@ def test_odd_floating_point_values_are_shown_without_a_warning(
     picture = read_picture(encode(Image.fromarray(gray), "TIFF"), LIMITS)
     shown = [np.asarray(picture.cut((16 * at, 0, 16 * at + 9, 9)))[4, 4, 0] for at in range(4)]
     assert shown == list(shades)
+
+
+@pytest.mark.parametrize("mode", ["1", "LA", "P"])
+def test_a_picture_wider_than_a_band_is_shown_in_full(mode: str) -> None:
+    # A panorama of a scanner; a band is worked through at a time, of one row at least.
+    width, height = 300_000, 5
+    image = Image.new("L", (width, height), 0)
+    image.paste(255, (width // 2, 0, width, height))
+    picture = read_picture(encode(image.convert(mode), "PNG"), LIMITS)
+    assert (picture.width, picture.height, picture.factor) == (width, height, 256)
+    shown = np.asarray(picture.cut((0, 0, *picture.reduced_size)))[..., 0]
+    middle = shown.shape[1] // 2
+    assert (shown[:, : middle - 1].max(), shown[:, middle + 1 :].min()) == (0, 255)
