@@ -124,3 +124,11 @@ def test_a_picture_wider_than_a_band_is_shown_in_full(mode: str) -> None:
     shown = np.asarray(picture.cut((0, 0, *picture.reduced_size)))[..., 0]
     middle = shown.shape[1] // 2
     assert (shown[:, : middle - 1].max(), shown[:, middle + 1 :].min()) == (0, 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_a_large_picture_is_put_together_of_all_its_bands(mode: str) -> None:
+    image = draw(width=1600, height=2100).convert(mode)
+    picture = read_picture(encode(image, "PNG"), LIMITS)
+    assert (picture.factor, picture.reduced_size) == (2, (800, 1050))
+    assert np.abs(np.array(middles(picture)) - np.array(QUADRANTS)).max() <= TOLERANCE

@@ -83,3 +83,11 @@ def test_a_picture_is_reduced_no_more_than_to_the_working_side(
     long_side: int, working_side: int, factor: int
 ) -> None:
     assert find_working_factor(long_side, working_side) == factor
+
+
+@pytest.mark.parametrize(("asked", "factor"), [(1, 8), (2, 8), (8, 8), (16, 16)])
+def test_a_picture_is_reduced_to_the_working_side_whatever_the_models_could_do_with(
+    asked: int, factor: int
+) -> None:
+    opened = open_picture(photo("PNG"), Limits(max_pixels=50_000_000, working_side=100))
+    assert opened.decode(asked, Deadline.within(60)).factor == factor
