@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsapi.prediction.picture import Limits, Picture, read_picture
+from dsapi.errors import DeadlineExceeded
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
 from tests.corpus.heif import box, encode_tile, write_tiles
 from tests.corpus.scene import QUADRANTS, draw, encode
 from tests.corpus.valid import Valid, valid_pictures
@@ -42,6 +44,13 @@ def test_a_valid_picture_shows_what_a_person_sees(
     assert np.abs(np.array(middles(picture)) - np.array(case.quadrants)).max() <= TOLERANCE
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"])
+def test_past_the_deadline_nothing_is_decoded(format: str) -> None:
+    opened = open_picture(next(e.make() for e in VALID.values() if e.format == format), LIMITS)
+    with pytest.raises(DeadlineExceeded):
+        opened.decode(1, Deadline.within(0))
 
 
 def _heic_of_a_phone(width: int, height: int) -> bytes:
