@@ -199,6 +199,28 @@ def test_a_file_that_vanishes_or_changes_while_read_never_blocks(root: Path) -> 
     assert outcomes <= {-1, 0, 7, 500}
 
 
+def test_a_file_that_is_longer_than_the_system_says_is_refused() -> None:
+    # As one that grows while it is read: the kernel makes it then, and calls it empty before.
+    folder = Path("/proc/self").resolve()
+    assert (folder / "maps").stat().st_size == 0
+    with pytest.raises(TooLarge, match="max_bytes is 1000"):
+        read(folder, "maps")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("path", ["folder/picture.jpg", "closed/picture.jpg"])
+def test_what_the_service_may_not_read_is_not_found(root: Path, path: str) -> None:
+    (root / "closed").mkdir()
+    (root / "closed/picture.jpg").write_bytes(b"picture")
+    (root / "closed").chmod(0)
+    (root / "folder/picture.jpg").chmod(0)
+    try:
+        with pytest.raises(PathNotFound):
+            read(root, path)
+    finally:
+        (root / "closed").chmod(0o700)
+
+
 def test_no_file_stays_open(root: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for path in ("folder/picture.jpg", "nothing", "folder", "folder/nothing") * 5:

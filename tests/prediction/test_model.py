@@ -184,6 +184,8 @@ def test_scaled_8_bit_values_stay_within_their_range(tmp_path: Path) -> None:
         (1.0, 50.0, (0, 100, 200), (50, 150, 250)),
         # Rounded, not cut off.
         (0.5, 0.25, (3, 7, 12), (2, 4, 6)),
+        # A negative.
+        (-1.0, 255.0, (0, 100, 255), (255, 155, 0)),
     ],
 )
 def test_a_graph_is_fed_what_scale_and_offset_say(
