@@ -171,6 +171,18 @@ def test_tiles_have_the_colors_that_the_container_names(
     assert np.array_equal(np.asarray(show(read_picture(data, LIMITS))), decode_whole(data))
 
 
+def test_a_grid_may_write_its_size_in_four_bytes(tiles: list[Tile]) -> None:
+    data = write_grid(tiles)
+    place = struct.pack(">HHHHII", 1, 1, 0, 1, 0, 8)
+    assert data.count(place) == 1
+    # ISO/IEC 23008-12, 6.6.2.3.2: by a flag; here outside of the item data box, too.
+    wide = bytes((0, 1, 1, 2)) + struct.pack(">II", 300, 200)
+    elsewhere = struct.pack(">HHHHII", 1, 0, 0, 1, len(data) + 8, len(wide))
+    data = data.replace(place, elsewhere) + box(b"mdat", wide)
+    assert is_divided(data)
+    assert np.array_equal(np.asarray(show(read_picture(data, LIMITS))), decode_whole(data))
+
+
 def test_gray_tiles_are_shown_in_gray() -> None:
     data = write_grid(cut_tiles(photo(300, 200).convert("L"), (128, 128)))
     assert is_divided(data)
