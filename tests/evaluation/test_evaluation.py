@@ -339,6 +339,7 @@ def test_two_graphs_are_asked_at_the_same_points(
     center, random = evaluation.comparisons
     assert center.accuracy == pytest.approx(11 / 12)
     assert center.other_accuracy == random.other_accuracy == pytest.approx(4 / 12)
+    assert [each.top1 for each in evaluation.other_figures] == [pytest.approx(4 / 12)] * 2
     assert (center.only_first_right, center.only_other_right) == (7, 0)
     assert center.interval is not None
     assert center.interval[1] < 0
