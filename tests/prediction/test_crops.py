@@ -91,7 +91,9 @@ def test_a_picture_is_reduced_to_any_working_side(kind: str, working_side: int) 
         assert picture.reduced_size == tuple(-(-side // picture.factor) for side in size)
 
 
-@pytest.mark.parametrize("text", ["0%", "100.1%", "0px", "0.5px", "1.5px", "-1px", "80", "80 em", ""])
+@pytest.mark.parametrize(
+    "text", ["0%", "100.1%", "0px", "0.5px", "1.5px", "-1px", "80", "80 em", ""]
+)
 def test_a_crop_that_is_no_part_of_a_picture_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a crop"):
         parse_crop(text)
