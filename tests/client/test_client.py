@@ -284,6 +284,14 @@ def test_a_second_try_gets_the_answer(start: Start, first: Behavior) -> None:
     assert server.connections == 2
 
 
+def test_a_second_try_does_not_wait_longer_than_there_is_time(start: Start) -> None:
+    later = faults.refuse("503 Service Unavailable", "overloaded", "Retry-After: 4", CLOSE)
+    server = start(later, faults.answer())
+    with Client(server.url, timeout_s=2) as client:
+        assert not client.predict(PICTURE).empty
+    assert server.connections == 2
+
+
 def test_there_is_no_third_try(start: Start) -> None:
     server = start(faults.hang_up)
     with Client(server.url, timeout_s=20) as client, pytest.raises(Refused):
