@@ -99,8 +99,9 @@ def test_only_the_models_asked_for_are_run(server: RunningServer) -> None:
     told = server.post_picture(HALVES, "models=colors").json
     assert list(told["predictions"]) == list(told["crops"]) == list(told["models"]) == ["colors"]
     assert "themes" not in told["timing_ms"]
-    both = server.post_picture(HALVES, "models=colors,themes").json
-    assert set(both["predictions"]) == {"colors", "themes"}
+    for names in ("colors,themes", "colors,%20themes", "colors,themes,colors"):
+        both = server.post_picture(HALVES, f"models={names}").json
+        assert set(both["predictions"]) == {"colors", "themes"}
 
 
 def test_top_and_min_probability_limit_the_labels(server: RunningServer) -> None:
