@@ -68,6 +68,9 @@ def test_json_lines_carry_fields_and_the_request_id(tmp_path: Path, quiet: Runni
     [service] = read_json(tmp_path / "dsapi.log", 1)
     assert access["request_id"] == prediction["request_id"] == "mine"
     assert (access["status"], access["form"]) == (200, "raw")
+    assert access["size"] == len(answer.body)
+    # From the first byte to the last: at least what the prediction took of it.
+    assert access["took_ms"] >= answer.json["timing_ms"]["total"] - 0.1
     assert access["request"] == "POST /v1/predictions?x=3&y=4 HTTP/1.1"
     assert prediction["point"] == [3, 4]
     assert prediction["timing_ms"] == answer.json["timing_ms"]
@@ -91,6 +94,32 @@ def test_text_lines_say_the_same_for_people(tmp_path: Path, quiet: RunningServer
     assert "themes=" in prediction
     assert '"green":' in prediction
     assert "total_ms=" in prediction
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_model_without_a_label_to_tell_is_logged_as_such(
+    tmp_path: Path, quiet: RunningServer, form: str
+) -> None:
+    log_to(tmp_path, quiet, log_format=form)
+    answer = quiet.post_picture(PICTURE, "min_probability=1")
+    assert answer.json["predictions"] == {"themes": [], "colors": []}
+    [line] = read_lines(tmp_path / "predictions.log", 1)
+    version = quiet.workers.models["themes"].version
+    if form == "text":
+        assert f" themes={version}:- " in line
+    else:
+        unknown = {"version": version, "label": None, "probability": None}
+        assert json.loads(line)["models"]["themes"] == unknown
+
+
+def test_behind_a_proxy_the_callers_own_address_is_logged(
+    tmp_path: Path, tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, trusted_proxies=("127.0.0.1",)))
+    log_to(tmp_path, server, log_format="json")
+    server.ask("GET", "/health/live", None, {"X-Forwarded-For": "192.0.2.7"})
+    [access] = read_json(tmp_path / "access.log", 1)
+    assert access["client"] == "192.0.2.7"
 
 
 def test_a_path_cannot_end_a_line(tmp_path: Path, quiet: RunningServer) -> None:

@@ -53,12 +53,14 @@ def test_requests_are_counted_by_endpoint_form_and_status(watched: RunningServer
     watched.post_picture(PICTURE)
     watched.post_picture(PICTURE, "x=9999&y=0")
     watched.ask("GET", "/made/up")
+    watched.ask("GET", "/static/made-up.css")
     watched.ask("POST", "/v1/predictions", "path=a.jpg", {"Content-Type": "application/json"})
     counted = numbers_when(watched, requests=3)
     prediction = 'endpoint="/v1/predictions",form="raw",status='
     assert counted[f'dsapi_requests_total{{{prediction}"200"}}'] == 1
     assert counted[f'dsapi_requests_total{{{prediction}"400"}}'] == 1
     assert counted['dsapi_requests_total{endpoint="other",form="",status="404"}'] == 1
+    assert counted['dsapi_requests_total{endpoint="static",form="",status="404"}'] == 1
     assert counted['dsapi_errors_total{code="bad_point"}'] == 1
     assert counted['dsapi_errors_total{code="bad_request"}'] == 1
     assert counted['dsapi_request_seconds_count{endpoint="/v1/predictions"}'] == 3

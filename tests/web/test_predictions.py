@@ -306,6 +306,8 @@ def test_the_models_are_described(server: RunningServer) -> None:
     assert (themes["name"], colors["name"]) == ("themes", "colors")
     assert themes["labels"] == ["red", "green", "blue"]
     assert themes["input_size"] == [32, 32]
+    assert (themes["crop"], colors["crop"]) == ("80%", "9px")
+    assert themes["default"] is colors["default"] is True
     assert themes["engine"] == "tensorflow"
     assert themes["load_ms"] > 0
     assert themes["loaded_since"].startswith("20")
@@ -333,6 +335,8 @@ def test_without_a_default_model_a_request_must_name_one(
     config = tmp_path / "dsapi.conf"
     config.write_text(text.replace("crop =", "default = False\ncrop ="), encoding="utf-8")
     server = start_server(load_settings(config))
+    described = server.ask("GET", "/v1/models").json["models"]
+    assert [model["default"] for model in described] == [False, False]
     answer = server.post_picture(HALVES)
     assert (answer.status, answer.json["code"]) == (400, "bad_parameter")
     assert "themes, colors" in answer.json["detail"]
