@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dsapi.errors import StartupError
 from dsapi.operation.logs import configure_logs, count_lost_lines
 from dsapi.settings import Settings, load_settings
 from tests.conftest import RunningServer, StartServer
@@ -158,6 +159,25 @@ def test_files_that_grow_are_rotated_and_a_few_kept(tmp_path: Path, quiet: Runni
     kept = sorted(file.name for file in tmp_path.glob("access.log*"))
     assert kept == ["access.log", "access.log.1", "access.log.2"]
     assert all(file.stat().st_size <= 500 for file in tmp_path.glob("access.log*"))
+
+
+def test_several_processes_do_not_rotate_one_file(tmp_path: Path, quiet: RunningServer) -> None:
+    with pytest.raises(StartupError, match="set log_max_bytes = 0 and use logrotate"):
+        log_to(tmp_path, quiet, log_max_bytes=500, processes=2)
+    log_to(tmp_path, quiet, log_max_bytes=0, processes=2)
+
+
+def test_each_kind_of_line_is_in_its_own_file_from_the_level_on(
+    tmp_path: Path, quiet: RunningServer
+) -> None:
+    log_to(tmp_path, quiet, log_level="WARNING")
+    logging.getLogger("dsapi.service").info("not told")
+    logging.getLogger("dsapi.service").warning("told")
+    log_to(tmp_path, quiet)
+    quiet.ask("GET", "/health/live")
+    assert read_lines(tmp_path / "access.log", 1)
+    [line] = read_lines(tmp_path / "dsapi.log", 1)
+    assert line.endswith("WARNING dsapi.service: told")
 
 
 def test_where_no_log_can_be_made_requests_are_answered_and_lines_counted(
