@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from dsapi.client import (
     TimedOut,
     Unavailable,
 )
+from dsapi.client.breaker import Breaker
 from tests.client import faults
 from tests.client.faults import Behavior, FaultyServer
 from tests.conftest import RunningServer
@@ -66,6 +68,15 @@ def test_a_picture_and_a_point_get_typed_labels(client: Client) -> None:
 
 def test_without_a_point_the_center_is_asked(client: Client) -> None:
     assert client.predict(PICTURE).point == (32, 24)
+
+
+def test_the_first_pixel_is_a_point_like_any_other(client: Client) -> None:
+    assert client.predict(PICTURE, 0, 0).point == (0, 0)
+
+
+def test_a_slash_at_the_end_of_the_services_address_does_no_harm(server: RunningServer) -> None:
+    with Client(f"http://127.0.0.1:{server.port}/", timeout_s=20) as client:
+        assert client.predict(PICTURE).point == (32, 24)
 
 
 def test_a_path_is_read_here_and_text_is_a_path_on_the_server(
@@ -273,6 +284,14 @@ def test_a_second_try_gets_the_answer(start: Start, first: Behavior) -> None:
     assert server.connections == 2
 
 
+def test_a_second_try_does_not_wait_longer_than_there_is_time(start: Start) -> None:
+    later = faults.refuse("503 Service Unavailable", "overloaded", "Retry-After: 4", CLOSE)
+    server = start(later, faults.answer())
+    with Client(server.url, timeout_s=2) as client:
+        assert not client.predict(PICTURE).empty
+    assert server.connections == 2
+
+
 def test_there_is_no_third_try(start: Start) -> None:
     server = start(faults.hang_up)
     with Client(server.url, timeout_s=20) as client, pytest.raises(Refused):
@@ -283,6 +302,14 @@ def test_there_is_no_third_try(start: Start) -> None:
 def test_a_refusal_is_not_tried_again(start: Start) -> None:
     server = start(faults.refuse("400 Bad Request", "bad_point", CLOSE))
     with Client(server.url, timeout_s=20) as client, pytest.raises(Rejected):
+        client.predict(PICTURE)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "504 Gateway Timeout"])
+def test_a_service_that_fails_is_not_asked_for_the_same_again(start: Start, status: str) -> None:
+    server = start(faults.refuse(status, "internal_error", CLOSE))
+    with Client(server.url, timeout_s=20) as client, pytest.raises(Unavailable, match="as told"):
         client.predict(PICTURE)
     assert server.connections == 1
 
@@ -320,6 +347,27 @@ def test_after_the_pause_one_request_tries_and_closes_the_circuit(start: Start) 
         time.sleep(0.25)
         for _ in range(5):
             assert not client.predict_or_empty(PICTURE).empty
+
+
+def test_while_one_request_tries_the_others_wait_for_what_becomes_of_it() -> None:
+    breaker = Breaker(failures_to_open=1, pause_s=0.5)
+    with suppress(Unavailable), breaker:
+        raise Unavailable("down")
+    time.sleep(0.5)
+    with breaker, pytest.raises(CircuitOpen), breaker:
+        pytest.fail("two tried at a time")
+    with breaker:
+        pass  # the one that tried got its answer
+
+
+def test_a_service_that_refuses_is_there_and_failures_are_counted_anew() -> None:
+    breaker = Breaker(failures_to_open=3, pause_s=60)
+    down, refusal = Unavailable("down"), Rejected(status=400, code="bad_point", detail="no")
+    for error in (down, down, refusal, down, down):
+        with suppress(ClientError), breaker:
+            raise error
+    with breaker:
+        pass
 
 
 def test_a_flapping_server_gives_every_answer_or_an_empty_result(start: Start) -> None:

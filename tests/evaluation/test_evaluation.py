@@ -17,6 +17,7 @@ from dsapi.evaluation.photos import LabeledPhoto, read_photos
 from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.picture import Limits
+from tests.engines.gated import GatedGraph, gated_model
 from tests.graphs import COLOR_LABELS, freeze_constant, freeze_failing
 
 LIMITS = Limits(max_pixels=1_000_000, working_side=2048)
@@ -145,6 +146,51 @@ def test_an_unreadable_photo_is_named_and_counts_nowhere(photos: Path, load_tiny
     assert evaluation.photos[unreadable.entry].path.name == "broken.png"
 
 
+def test_a_photo_that_is_gone_is_named_and_the_others_are_measured(
+    photos: Path, load_tiny: Loader
+) -> None:
+    model = load_tiny("colors")
+    found = read_photos(photos, model.labels)
+    found[0].path.unlink()
+    evaluation = evaluate_model(model, found, Questions(random_points=0, seed=1), limits=LIMITS)
+    assert [each.entry for each in evaluation.unreadable] == [0]
+    assert "No such file" in evaluation.unreadable[0].reason
+    assert evaluation.figures[0].count == 11
+
+
+def test_a_photo_at_whose_points_the_model_fails_in_part_counts_nowhere(
+    tmp_path: Path, load_tiny: Loader
+) -> None:
+    model = load_tiny("colors")
+    spec = model.spec.model_copy(update={"graph": freeze_failing(tmp_path / "failing.pb")})
+    picture = Image.new("RGB", (60, 30))
+    picture.paste((20, 200, 40), (30, 0, 60, 30))
+    picture.save(tmp_path / "half.png")
+    evaluation = evaluate_model(
+        load_model("colors", spec, engine=model.engine),
+        [LabeledPhoto(tmp_path / "half.png", (0,))],
+        Questions(random_points=20, seed=1),
+        limits=LIMITS,
+    )
+    assert [each.reason for each in evaluation.unreadable] == ["the model failed on this picture"]
+    assert evaluation.figures == ()
+
+
+def test_every_session_that_was_opened_is_closed(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path in paths:
+        Image.new("RGB", (8, 8)).save(path)
+    graph = GatedGraph(lambda: None)
+    evaluate_model(
+        gated_model(graph),
+        [LabeledPhoto(path, (0,)) for path in paths],
+        Questions(random_points=0, seed=1),
+        limits=LIMITS,
+        threads=3,
+    )
+    assert graph.open_sessions == 0
+
+
 def test_calibration_error_is_the_mean_distance_of_sureness_and_accuracy() -> None:
     # Ten answers that are 90 % sure, five of them right; ten that are 60 % sure, six right.
     sure = [[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10
@@ -152,6 +198,53 @@ def test_calibration_error_is_the_mean_distance_of_sureness_and_accuracy() -> No
     figures = measure_single_label(answers_of(sure, truth), ("a", "b"))
     assert figures.calibration_error == pytest.approx((10 * 0.4 + 10 * 0.0) / 20, abs=1e-6)
     assert [each.count for each in figures.bins] == [10, 10]
+
+
+def test_an_answer_that_is_quite_sure_counts_among_the_surest() -> None:
+    figures = measure_single_label(answers_of([[1.0, 0.0], [0.95, 0.05]], [0, 0]), ("a", "b"))
+    (surest,) = figures.bins
+    assert (surest.lowest, surest.count) == (14 / 15, 2)
+
+
+def test_how_sure_a_model_is_is_told_by_its_top_labels() -> None:
+    figures = measure_single_label(answers_of([[0.9, 0.1], [0.3, 0.7]], [0, 0]), ("a", "b"))
+    assert figures.mean_probability == pytest.approx(0.8)
+
+
+def test_confusions_are_ranked_by_their_share_of_the_right_labels_answers() -> None:
+    a, b, c = ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0])
+    # Of ten of a two are taken for b; of two of c one is taken for a.
+    answers = answers_of([*[a] * 8, b, b, c, a], [0] * 10 + [2] * 2)
+    figures = measure_single_label(answers, ("a", "b", "c"))
+    told = [(each.truth, each.answer, each.count, each.share) for each in figures.confusions]
+    assert told == [("c", "a", 1, 0.5), ("a", "b", 2, 0.2)]
+
+
+def test_random_points_are_drawn_over_the_whole_picture(tmp_path: Path, load_tiny: Loader) -> None:
+    Image.new("RGB", (100, 60), (220, 30, 20)).save(tmp_path / "a.png")
+    evaluation = evaluate_model(
+        load_tiny("colors"),
+        [LabeledPhoto(tmp_path / "a.png", (0,))],
+        Questions(random_points=100, seed=1),
+        limits=LIMITS,
+    )
+    x, y = evaluation.answers["random"].points.T
+    assert (x.min() < 10, x.max() >= 90, y.min() < 6, y.max() >= 54) == (True,) * 4
+
+
+def test_every_label_is_measured_also_those_that_callers_are_not_told(
+    photos: Path, load_tiny: Loader
+) -> None:
+    model = load_tiny("colors")
+    spec = model.spec.model_copy(update={"min_probability": 0.9})
+    evaluation = evaluate_model(
+        replace(model, spec=spec),
+        read_photos(photos, model.labels),
+        Questions(random_points=0, seed=1),
+        limits=LIMITS,
+    )
+    sums = evaluation.answers["center"].probabilities.sum(axis=1)
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
 
 
 def test_a_label_without_photos_has_no_recall_and_does_not_count_in_the_mean() -> None:
@@ -246,6 +339,7 @@ def test_two_graphs_are_asked_at_the_same_points(
     center, random = evaluation.comparisons
     assert center.accuracy == pytest.approx(11 / 12)
     assert center.other_accuracy == random.other_accuracy == pytest.approx(4 / 12)
+    assert [each.top1 for each in evaluation.other_figures] == [pytest.approx(4 / 12)] * 2
     assert (center.only_first_right, center.only_other_right) == (7, 0)
     assert center.interval is not None
     assert center.interval[1] < 0

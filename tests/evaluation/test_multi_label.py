@@ -78,6 +78,31 @@ def test_callers_are_told_labels_from_the_minimum_probability_on(
     assert [each.recall for each in evaluation.figures[0].labels] == [1, 0, 0]
 
 
+def test_a_label_counts_as_answered_from_the_threshold_on(
+    load_tiny: Callable[[str], Model], tmp_path: Path, table: Path
+) -> None:
+    # As callers are told it.
+    model = load_constant(load_tiny("colors"), tmp_path / "g.pb", [0.5, 0.25, 0.75])
+    assert evaluate(model, table).answers["center"].said.tolist() == [[True, False, True]] * 4
+
+
+def test_labels_that_no_photo_shows_do_not_count_in_the_mean() -> None:
+    probabilities = np.array([[0.9, 0.8], [0.9, 0.1]], np.float32)
+    answers = Answers(
+        "center",
+        probabilities,
+        probabilities > 0.5,
+        np.array([[True, False], [True, False]]),
+        photo=np.arange(2),
+        entry=np.arange(2),
+        points=np.zeros((2, 2), int),
+    )
+    figures = measure_multi_label(answers, ("a", "b"))
+    assert (figures.macro_f1, figures.mean_average_precision) == (1, 1)
+    assert figures.micro_f1 == pytest.approx(2 * 2 / (3 + 2))
+    assert figures.exact == 0.5
+
+
 def test_the_average_precision_is_the_area_under_precision_over_recall() -> None:
     probabilities = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
     truth = np.array([[True], [False], [True], [False]])

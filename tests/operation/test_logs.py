@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dsapi.errors import StartupError
 from dsapi.operation.logs import configure_logs, count_lost_lines
 from dsapi.settings import Settings, load_settings
 from tests.conftest import RunningServer, StartServer
@@ -68,6 +69,9 @@ def test_json_lines_carry_fields_and_the_request_id(tmp_path: Path, quiet: Runni
     [service] = read_json(tmp_path / "dsapi.log", 1)
     assert access["request_id"] == prediction["request_id"] == "mine"
     assert (access["status"], access["form"]) == (200, "raw")
+    assert access["size"] == len(answer.body)
+    # From the first byte to the last: at least what the prediction took of it.
+    assert access["took_ms"] >= answer.json["timing_ms"]["total"] - 0.1
     assert access["request"] == "POST /v1/predictions?x=3&y=4 HTTP/1.1"
     assert prediction["point"] == [3, 4]
     assert prediction["timing_ms"] == answer.json["timing_ms"]
@@ -91,6 +95,32 @@ def test_text_lines_say_the_same_for_people(tmp_path: Path, quiet: RunningServer
     assert "themes=" in prediction
     assert '"green":' in prediction
     assert "total_ms=" in prediction
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_model_without_a_label_to_tell_is_logged_as_such(
+    tmp_path: Path, quiet: RunningServer, form: str
+) -> None:
+    log_to(tmp_path, quiet, log_format=form)
+    answer = quiet.post_picture(PICTURE, "min_probability=1")
+    assert answer.json["predictions"] == {"themes": [], "colors": []}
+    [line] = read_lines(tmp_path / "predictions.log", 1)
+    version = quiet.workers.models["themes"].version
+    if form == "text":
+        assert f" themes={version}:- " in line
+    else:
+        unknown = {"version": version, "label": None, "probability": None}
+        assert json.loads(line)["models"]["themes"] == unknown
+
+
+def test_behind_a_proxy_the_callers_own_address_is_logged(
+    tmp_path: Path, tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, trusted_proxies=("127.0.0.1",)))
+    log_to(tmp_path, server, log_format="json")
+    server.ask("GET", "/health/live", None, {"X-Forwarded-For": "192.0.2.7"})
+    [access] = read_json(tmp_path / "access.log", 1)
+    assert access["client"] == "192.0.2.7"
 
 
 def test_a_path_cannot_end_a_line(tmp_path: Path, quiet: RunningServer) -> None:
@@ -129,6 +159,25 @@ def test_files_that_grow_are_rotated_and_a_few_kept(tmp_path: Path, quiet: Runni
     kept = sorted(file.name for file in tmp_path.glob("access.log*"))
     assert kept == ["access.log", "access.log.1", "access.log.2"]
     assert all(file.stat().st_size <= 500 for file in tmp_path.glob("access.log*"))
+
+
+def test_several_processes_do_not_rotate_one_file(tmp_path: Path, quiet: RunningServer) -> None:
+    with pytest.raises(StartupError, match="set log_max_bytes = 0 and use logrotate"):
+        log_to(tmp_path, quiet, log_max_bytes=500, processes=2)
+    log_to(tmp_path, quiet, log_max_bytes=0, processes=2)
+
+
+def test_each_kind_of_line_is_in_its_own_file_from_the_level_on(
+    tmp_path: Path, quiet: RunningServer
+) -> None:
+    log_to(tmp_path, quiet, log_level="WARNING")
+    logging.getLogger("dsapi.service").info("not told")
+    logging.getLogger("dsapi.service").warning("told")
+    log_to(tmp_path, quiet)
+    quiet.ask("GET", "/health/live")
+    assert read_lines(tmp_path / "access.log", 1)
+    [line] = read_lines(tmp_path / "dsapi.log", 1)
+    assert line.endswith("WARNING dsapi.service: told")
 
 
 def test_where_no_log_can_be_made_requests_are_answered_and_lines_counted(

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dsapi.settings import load_settings
-from tests.conftest import RunningServer, StartServer
+from tests.conftest import RunningServer, StartServer, write_tiny_config
 from tests.pictures import GREEN, encode, plain
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -53,12 +53,14 @@ def test_requests_are_counted_by_endpoint_form_and_status(watched: RunningServer
     watched.post_picture(PICTURE)
     watched.post_picture(PICTURE, "x=9999&y=0")
     watched.ask("GET", "/made/up")
+    watched.ask("GET", "/static/made-up.css")
     watched.ask("POST", "/v1/predictions", "path=a.jpg", {"Content-Type": "application/json"})
     counted = numbers_when(watched, requests=3)
     prediction = 'endpoint="/v1/predictions",form="raw",status='
     assert counted[f'dsapi_requests_total{{{prediction}"200"}}'] == 1
     assert counted[f'dsapi_requests_total{{{prediction}"400"}}'] == 1
     assert counted['dsapi_requests_total{endpoint="other",form="",status="404"}'] == 1
+    assert counted['dsapi_requests_total{endpoint="static",form="",status="404"}'] == 1
     assert counted['dsapi_errors_total{code="bad_point"}'] == 1
     assert counted['dsapi_errors_total{code="bad_request"}'] == 1
     assert counted['dsapi_request_seconds_count{endpoint="/v1/predictions"}'] == 3
@@ -90,12 +92,41 @@ def test_workers_queue_and_models_are_told(watched: RunningServer) -> None:
     for name, model in watched.workers.models.items():
         labels = f'engine="tensorflow",model="{name}",version="{model.version}"'
         assert counted[f"dsapi_model{{{labels}}}"] == 1
+        seconds = counted[f'dsapi_model_load_seconds{{model="{name}"}}']
+        assert seconds == pytest.approx(model.load_ms / 1000)
+        since = counted[f'dsapi_model_loaded_timestamp_seconds{{model="{name}"}}']
+        assert since == pytest.approx(model.loaded_since.timestamp(), abs=1e-3)
+    assert counted["dsapi_workers_busy{}"] == 0
     assert counted["process_resident_memory_bytes{}"] > 1e7
 
 
 def test_a_reload_is_counted(watched: RunningServer) -> None:
     watched.ask("POST", "/v1/models/reload", b"")
-    assert numbers(watched)['dsapi_reloads_total{result="succeeded"}'] == 1
+    counted = numbers(watched)
+    assert counted['dsapi_reloads_total{result="succeeded"}'] == 1
+    assert counted['dsapi_reloads_total{result="failed"}'] == 0
+
+
+def test_a_reload_that_fails_is_counted_as_such(tmp_path: Path, start_server: StartServer) -> None:
+    config = write_tiny_config(tmp_path)
+    server = start_server(load_settings(config))
+    config.write_text("nonsense", encoding="utf-8")
+    assert server.ask("POST", "/v1/models/reload", b"").status == 409
+    counted = numbers(server)
+    assert counted['dsapi_reloads_total{result="succeeded"}'] == 0
+    assert counted['dsapi_reloads_total{result="failed"}'] == 1
+
+
+def test_requests_are_timed_in_seconds(
+    watched: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="dsapi.access"):
+        watched.post_picture(PICTURE)
+        counted = numbers_when(watched, requests=1)
+    told = [record.msg for record in caplog.records if record.name == "dsapi.access"]
+    (took_ms,) = [each.took_ms for each in told if "POST /v1/predictions " in each.request]
+    seconds = counted['dsapi_request_seconds_sum{endpoint="/v1/predictions"}']
+    assert seconds == pytest.approx(took_ms / 1000)
 
 
 def test_the_dashboard_and_the_alerts_ask_only_for_numbers_that_exist(

@@ -3,6 +3,7 @@
 import struct
 from io import BytesIO
 
+import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
@@ -74,6 +75,17 @@ def test_an_avif_sequence_whose_track_lies_is_refused() -> None:
     lying = lying.replace(b"ispe" + bytes(4) + struct.pack(">II", 1500, 1000), bytes(16))
     with pytest.raises(UnreadableImage):
         open_picture(lying, LIMITS)
+
+
+def test_an_avif_sequence_may_give_one_length_for_all_its_frames() -> None:
+    frames = [flat(96, 64), flat(96, 64).rotate(90)]
+    data = encode(frames[0], "AVIF", speed=10, save_all=True, append_images=frames[1:])
+    at = data.index(b"stsz") + 8
+    assert data[at : at + 4] == bytes(4)
+    # One length, and no list of them: what stands there says nothing.
+    same = data[:at] + data[at + 8 : at + 12] + data[at + 4 : at + 8] + b"\xff" * 4
+    picture = read_picture(same + data[at + 12 :], LIMITS)
+    assert (picture.width, picture.height) == (96, 64)
 
 
 def test_frames_that_are_decoded_and_never_shown_count() -> None:
@@ -210,6 +222,43 @@ def test_the_size_in_the_coded_data_is_read_as_decoders_do(
     assert frames[0] == size
     assert Image.open(BytesIO(data)).size == size
     assert (read_picture(data, LIMITS).width, len(frames) > 1) == (size[0], animated)
+
+
+def write_wide(kind: bytes, image: Image.Image) -> bytes:
+    """Write every number as wide as the boxes permit, as writers of large files do."""
+
+    def wide_box(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4sQ", 1, name, 16 + len(content)) + content
+
+    coded, description = encode_tile(image, kind)
+    ispe = full_box(b"ispe", struct.pack(">II", *image.size))
+    uses = struct.pack(">IIIBHH", 1 << 24 | 1, 1, 70_000, 2, 0x8001, 2)
+    entry = full_box(b"infe", struct.pack(">IH", 70_000, 0), kind, b"\0", version=3)
+    brand = {b"av01": b"avif", b"hvc1": b"heic"}[kind]
+    start = box(b"ftyp", brand, bytes(4), brand, b"mif1miaf")
+
+    def write_meta(offset: int) -> bytes:
+        place = struct.pack(">BBIIHHHQQ", 0x88, 0, 1, 70_000, 0, 0, 1, offset, len(coded))
+        children = (
+            full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
+            full_box(b"pitm", struct.pack(">I", 70_000), version=1),
+            full_box(b"iinf", struct.pack(">I", 1), entry, version=1),
+            wide_box(b"iprp", box(b"ipco", description, ispe) + box(b"ipma", uses)),
+            full_box(b"iloc", place, version=2),
+        )
+        return wide_box(b"meta", bytes(4) + b"".join(children))
+
+    offset = len(start) + len(write_meta(0)) + 16
+    return start + write_meta(offset) + wide_box(b"mdat", coded)
+
+
+@pytest.mark.parametrize("kind", [b"av01", b"hvc1"])
+def test_a_container_may_write_its_numbers_wide(kind: bytes) -> None:
+    image = draw(width=160, height=120)
+    data = write_wide(kind, image)
+    assert open_picture(data, LIMITS).header.coded_pixels > 0
+    shown = np.asarray(read_picture(data, LIMITS).cut((0, 0, 160, 120))).astype(int)
+    assert np.abs(shown - np.asarray(image))[10:50, 10:70].max() <= 8
 
 
 def test_a_frame_that_says_its_own_size_counts_as_large_as_it_can_be() -> None:

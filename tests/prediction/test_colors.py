@@ -142,6 +142,19 @@ def test_a_gray_profile_is_applied() -> None:
     assert delta_e(shown(data), expected).max() <= 3
 
 
+def test_white_stays_white_whatever_paper_a_profile_wants_to_be_shown_on() -> None:
+    profile = rgb_profile("Display P3")
+    # Of a scanner, absolute colorimetric (ICC.1:2022, 7.2.15), with the white of a yellow paper.
+    at = profile.index(b"wtpt")
+    place = int.from_bytes(profile[at + 4 : at + 8], "big") + 8
+    yellow = struct.pack(">3i", *(round(value * 65536) for value in (0.85, 0.88, 0.5)))
+    profile = profile[:12] + b"scnr" + profile[16:]
+    asked = profile[:64] + struct.pack(">I", 3) + profile[68:place] + yellow + profile[place + 12 :]
+    assert len(asked) == len(profile)
+    data = encode(row(in_space("Display P3"), "RGB"), "PNG", icc_profile=asked)
+    assert delta_e(shown(data), PATCHES).max() <= 3
+
+
 def inks() -> NDArray[np.uint8]:
     """Paper, the four inks, their overprints, and tints."""
     full = np.array([[c, m, y, k] for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsapi.prediction.crops import Resize, cut_crop, locate_crop, parse_crop
+from dsapi.prediction.crops import Resize, coarsest_factor, cut_crop, locate_crop, parse_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
 from dsapi.prediction.points import Point
@@ -89,3 +89,75 @@ def test_a_picture_is_reduced_to_any_working_side(kind: str, working_side: int) 
         picture = opened.decode(1, Deadline.far())
         assert (picture.width, picture.height) == size
         assert picture.reduced_size == tuple(-(-side // picture.factor) for side in size)
+
+
+@pytest.mark.parametrize(
+    "text", ["0%", "100.1%", "0px", "0.5px", "1.5px", "-1px", "80", "80 em", ""]
+)
+def test_a_crop_that_is_no_part_of_a_picture_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a crop"):
+        parse_crop(text)
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "box"),
+    [
+        # 2.4, 2.5 and 3.5 pixels; less than half a pixel is one all the same.
+        ("80%", (3, 3), (0, 0, 2, 2)),
+        ("50%", (5, 7), (1, 1, 4, 5)),
+        ("1%", (2, 2), (1, 1, 2, 2)),
+        ("80%", (1, 1), (0, 0, 1, 1)),
+    ],
+)
+def test_halves_of_a_pixel_round_up_and_a_crop_has_one_pixel_at_least(
+    crop: str, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    picture = read_picture(encode(Image.new("RGB", size, RED)), LIMITS)
+    point = Point(size[0] // 2, size[1] // 2)
+    assert locate_crop(parse_crop(crop), point, picture) == box
+    pixels = cut_crop(parse_crop(crop), point, picture, size=(4, 4), resize="stretch")
+    np.testing.assert_array_equal(pixels, np.full((4, 4, 3), RED, np.float32))
+
+
+def test_a_patch_of_a_reduced_picture_ends_at_the_edge_of_the_full_one() -> None:
+    limits = Limits(max_pixels=1_000_000, working_side=16)
+    picture = read_picture(encode(Image.new("RGB", (31, 29), RED)), limits)
+    assert (picture.factor, picture.reduced_size) == (2, (16, 15))
+    # The last pixel of the reduced picture stands for one of the full one, not for two.
+    assert locate_crop(parse_crop("9px"), Point(30, 28), picture) == (14, 12, 31, 29)
+    assert locate_crop(parse_crop("9px"), Point(0, 0), picture) == (0, 0, 18, 18)
+
+
+def test_a_picture_smaller_than_the_patch_is_enlarged_by_repeating_its_edges() -> None:
+    image = Image.new("RGB", (3, 2), GREEN)
+    image.paste(RED, (0, 0, 1, 2))
+    image.paste(BLUE, (2, 0, 3, 1))
+    picture = read_picture(encode(image), LIMITS)
+    pixels = cut_crop(parse_crop("9px"), Point(1, 1), picture, size=(9, 9), resize="stretch")
+    # As much on either side, so that the picture stays in the middle.
+    upper = [list(RED)] * 4 + [list(GREEN)] + [list(BLUE)] * 4
+    lower = [list(RED)] * 4 + [list(GREEN)] * 5
+    assert pixels.astype(int).tolist() == [upper] * 4 + [lower] * 5
+
+
+@pytest.mark.parametrize(
+    ("crop", "picture", "factor"),
+    [
+        # Twice 32 pixels are left of 80 % of both sides, and of no side less.
+        ("80%", (640, 640), 8),
+        ("80%", (639, 640), 4),
+        ("80%", (80, 640), 1),
+        ("80%", (10, 10), 1),
+        ("9px", (6400, 6400), 1),
+    ],
+)
+def test_a_picture_is_decoded_no_smaller_than_twice_the_input(
+    crop: str, picture: tuple[int, int], factor: int
+) -> None:
+    assert coarsest_factor(parse_crop(crop), picture=picture, size=(32, 32)) == factor
+
+
+def test_the_height_of_the_input_is_asked_of_the_height_of_the_picture() -> None:
+    # The input is given by height and width, the picture by width and height.
+    assert coarsest_factor(parse_crop("100%"), picture=(800, 400), size=(50, 100)) == 4
+    assert coarsest_factor(parse_crop("100%"), picture=(400, 800), size=(50, 100)) == 2

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from dsapi.errors import BadParameter, PathForbidden, PathNotFound, RequestError
 from dsapi.prediction.files import read_image_file
 
 LIMIT = 1000
+# Who owns nothing, on every Linux.
+_NOBODY = 65534
 
 
 @pytest.fixture
@@ -220,6 +223,35 @@ def test_a_file_that_another_program_keeps_for_itself_is_not_found(root: Path) -
             read(root, "folder/picture.jpg")
         keeper.communicate()
     assert read(root, "folder/picture.jpg")
+
+
+def test_a_file_that_is_longer_than_the_system_says_is_refused() -> None:
+    # As one that grows while it is read: the kernel makes it then, and calls it empty before.
+    folder = Path("/proc/self").resolve()
+    assert (folder / "maps").stat().st_size == 0
+    with pytest.raises(TooLarge, match="max_bytes is 1000"):
+        read(folder, "maps")
+
+
+@pytest.mark.parametrize("path", ["picture.jpg", "closed/picture.jpg"])
+def test_what_the_service_may_not_read_is_not_found(path: str) -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "closed").mkdir()
+        for name in ("picture.jpg", "closed/picture.jpg"):
+            (root / name).write_bytes(b"picture")
+        (root / "picture.jpg").chmod(0)
+        (root / "closed").chmod(0)
+        try:
+            if user == 0:  # who may read everything
+                os.seteuid(_NOBODY)
+            with pytest.raises(PathNotFound):
+                read(root, path)
+        finally:
+            os.seteuid(user)
+            (root / "closed").chmod(0o700)
 
 
 def test_no_file_stays_open(root: Path) -> None:

@@ -92,3 +92,23 @@ def test_half_a_point_is_refused_and_not_taken_for_the_center(tmp_path: Path, ha
     model = open_model(tmp_path, label="blue", **{half: 40})
     with pytest.raises(StartupError, match=r"golden\.json: sample 1: x and y go together"):
         check_golden(model, LIMITS)
+
+
+def test_a_sample_in_percent_is_checked_there(tmp_path: Path) -> None:
+    check_golden(open_model(tmp_path, x=90, y=50, unit="percent", label="blue"), LIMITS)
+    with pytest.raises(StartupError, match="must get 'red'"):
+        check_golden(open_model(tmp_path, x=90, y=50, unit="percent", label="red"), LIMITS)
+
+
+def test_a_label_that_comes_first_but_is_not_probable_enough_is_refused(tmp_path: Path) -> None:
+    check_golden(open_model(tmp_path, x=5, y=5, label="red", min_probability=0.99), LIMITS)
+    told = r"must get 'red' with 1 or more, got 'red' with 0\.99\d"
+    with pytest.raises(StartupError, match=told):
+        check_golden(open_model(tmp_path, x=5, y=5, label="red", min_probability=1), LIMITS)
+
+
+def test_a_golden_file_without_samples_is_refused(tmp_path: Path) -> None:
+    model = open_model(tmp_path, label="red")
+    (tmp_path / "golden.json").write_text("[]")
+    with pytest.raises(StartupError, match=r"golden\.json: as a whole"):
+        check_golden(model, LIMITS)

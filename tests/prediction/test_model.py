@@ -1,6 +1,7 @@
 """Models by configuration alone, graphs of the TensorFlow 1 era among them."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,20 @@ def test_a_graph_with_an_open_size_asks_for_it(tmp_path: Path) -> None:
     assert load(tmp_path, path, input_size=20).size == (20, 20)
 
 
+def test_one_open_side_is_not_guessed_from_the_other(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 20, None, 3], name="image")
+        tf.reduce_mean(pixels, axis=[1, 2], name="mean")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    with pytest.raises(StartupError, match="set input_size"):
+        load(tmp_path, path)
+    with pytest.raises(StartupError, match="input_size = 30, but the graph takes 20"):
+        load(tmp_path, path, input_size=30)
+    assert load(tmp_path, path, input_size=20).size == (20, 20)
+
+
 def test_an_8_bit_graph_is_fed_8_bits(tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -161,6 +176,29 @@ def test_scaled_8_bit_values_stay_within_their_range(tmp_path: Path) -> None:
     model = load(tmp_path, path, dtype="uint8", scale=2.0, offset=-100.0).open()
     crop = np.full((1, 9, 9, 3), (20, 100, 200), np.uint8)
     np.testing.assert_allclose(model.score(crop)[0], [0.0, 100 / 255, 1.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "pixels", "fed"),
+    [
+        (1.0, 50.0, (0, 100, 200), (50, 150, 250)),
+        # Rounded, not cut off.
+        (0.5, 0.25, (3, 7, 12), (2, 4, 6)),
+        # A negative.
+        (-1.0, 255.0, (0, 100, 255), (255, 155, 0)),
+    ],
+)
+def test_a_graph_is_fed_what_scale_and_offset_say(
+    tmp_path: Path,
+    scale: float,
+    offset: float,
+    pixels: tuple[int, int, int],
+    fed: tuple[int, int, int],
+) -> None:
+    path = freeze_shape(tmp_path / "g.pb", batch=None, dtype="uint8")
+    model = load(tmp_path, path, dtype="uint8", scale=scale, offset=offset).open()
+    crop = np.full((1, 9, 9, 3), pixels, np.uint8)
+    np.testing.assert_allclose(model.score(crop)[0] * 255, fed, atol=1e-4)
 
 
 @pytest.mark.parametrize("scores", [[4.0, -2.0, 0.5], [float("nan"), 0.5, 0.5], [0.2, 0.3, 2.19]])
@@ -302,3 +340,13 @@ def test_a_graph_that_fails_later_is_a_model_error(tmp_path: Path) -> None:
     model = load(tmp_path, freeze_brightest_channel(tmp_path / "g.pb", side=9)).open()
     with pytest.raises(ModelError, match="the graph failed"):
         model.score(np.zeros((1, 5, 5, 3), np.uint8))
+
+
+def test_a_model_that_cannot_be_put_into_service_leaves_no_session_open() -> None:
+    graph = GatedGraph(lambda: None)
+    model = gated_model(graph)
+    # Its scores are probabilities already.
+    wrong = replace(model, spec=model.spec.model_copy(update={"activation": "softmax"}))
+    with pytest.raises(StartupError, match="gives probabilities already"):
+        wrong.open()
+    assert graph.open_sessions == 0

@@ -1,12 +1,13 @@
 """The way from a picture to its labels, all of it, and what is told where a model fails."""
 
 import gc
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from dsapi.errors import InternalError
+from dsapi.errors import DeadlineExceeded, InternalError
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import OpenModel, load_model
 from dsapi.prediction.picture import Limits
@@ -19,7 +20,8 @@ from dsapi.prediction.predictor import (
 from dsapi.prediction.spec import ModelSpec
 from dsapi.process.service import load_models
 from dsapi.settings import load_settings
-from tests.graphs import freeze_failing, write_labels
+from tests.engines.gated import GatedGraph, gated_model
+from tests.graphs import freeze_constant, freeze_failing, write_labels
 from tests.pictures import GREEN, encode
 
 SIZE = (123, 77)
@@ -83,3 +85,67 @@ def test_a_point_at_which_a_model_fails_takes_nothing_from_the_others(
 def test_only_if_every_model_fails_at_every_point_there_is_no_answer(failing: OpenModel) -> None:
     with pytest.raises(InternalError, match="every model failed"):
         ask_at(failing, (55, 5), (54, 6))
+
+
+def test_no_model_is_run_past_the_deadline() -> None:
+    deadline = Deadline.within(0.05)
+    ran = []
+
+    def outlast() -> None:
+        ran.append("themes")
+        while deadline.left_s:
+            time.sleep(0.01)
+
+    models = {
+        "themes": gated_model(GatedGraph(outlast)).open(),
+        "colors": gated_model(GatedGraph(lambda: ran.append("colors"))).open(),
+    }
+    with pytest.raises(DeadlineExceeded):
+        predict(
+            PredictionRequest(encode(Image.new("RGB", SIZE)), points=(None,), models=tuple(models)),
+            models=models,
+            limits=Limits(max_pixels=1_000_000, working_side=0),
+            deadline=deadline,
+        )
+    assert ran == ["themes"]
+
+
+def test_the_time_of_a_model_is_all_that_it_took() -> None:
+    took_ms = []
+
+    def work() -> None:
+        started = time.perf_counter()
+        time.sleep(0.01)
+        took_ms.append((time.perf_counter() - started) * 1000)
+
+    prediction = predict(
+        PredictionRequest(encode(Image.new("RGB", SIZE)), points=(None,), models=("themes",)),
+        models={"themes": gated_model(GatedGraph(work)).open()},
+        limits=Limits(max_pixels=1_000_000, working_side=0),
+        deadline=Deadline.within(60.0),
+    )
+    assert prediction.timing_ms["themes"] >= took_ms[0]
+
+
+@pytest.mark.parametrize(("asked", "told"), [(0.0, "ab"), (0.1, "ab"), (0.25, "ab"), (0.4, "a")])
+def test_labels_below_a_models_least_probability_are_never_told(
+    tmp_path: Path, asked: float, told: str
+) -> None:
+    spec = ModelSpec(
+        graph=freeze_constant(tmp_path / "g.pb", [0.5, 0.3, 0.2]),
+        labels=write_labels(tmp_path / "labels.txt", ("a", "b", "c")),
+        crop="9px",
+        min_probability=0.25,
+    )
+    prediction = predict(
+        PredictionRequest(
+            encode(Image.new("RGB", SIZE)),
+            points=(None,),
+            models=("colors",),
+            min_probability=asked,
+        ),
+        models={"colors": load_model("colors", spec, engine="tensorflow").open()},
+        limits=Limits(max_pixels=1_000_000, working_side=0),
+        deadline=Deadline.within(60.0),
+    )
+    assert [best.label for best in prediction.results[0].labels["colors"]] == list(told)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsapi.errors import ModelError
-from dsapi.prediction.ranking import rank_labels
+from dsapi.prediction.ranking import activate, rank_labels
 
 LABELS = ("a", "b", "c", "d")
 
@@ -49,3 +49,17 @@ def test_what_rounding_left_a_little_outside_is_put_inside() -> None:
         ("a", 1.0), ("c", 1.0), ("d", 0.5), ("b", 0.0),
     ]  # fmt: skip
     assert scores[0] > 1, "the caller's array is left as it is"
+
+
+def test_the_scores_of_each_crop_become_probabilities_by_themselves() -> None:
+    scores = np.array([[0, np.log(3)], [7, 7], [-900, -900], [900, -900]], np.float32)
+    probabilities = activate(scores, "softmax")
+    np.testing.assert_allclose(probabilities, [[0.25, 0.75], [0.5, 0.5], [0.5, 0.5], [1, 0]])
+    assert probabilities.dtype == np.float32
+
+
+def test_each_label_of_a_sigmoid_is_probable_by_itself() -> None:
+    scores = np.array([[0, np.log(3), -np.log(3)], [900, 900, -900]], np.float32)
+    with np.errstate(all="raise"):
+        probabilities = activate(scores, "sigmoid")
+    np.testing.assert_allclose(probabilities, [[0.5, 0.75, 0.25], [1, 1, 0]], rtol=1e-6)

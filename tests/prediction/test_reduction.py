@@ -10,6 +10,7 @@ from dsapi.prediction.crops import Crop, cut_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
+from dsapi.prediction.reduction import find_working_factor
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=0)
 SIZE = (64, 64)
@@ -69,3 +70,24 @@ def test_each_side_of_a_long_crop_is_averaged_by_itself() -> None:
     crop = cut_crop(Crop(100, "%"), Point(5, 5), picture, size=SIZE, resize="stretch")
     np.testing.assert_allclose(crop[..., 0], 100, atol=1)
     np.testing.assert_allclose(crop[:30, :, 1], 50, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("long_side", "working_side", "factor"),
+    [
+        *((2047, 2048, 1), (2048, 2048, 1), (2049, 2048, 2)),
+        *((4096, 2048, 2), (4097, 2048, 4), (50_000, 0, 1)),
+    ],
+)
+def test_a_picture_is_reduced_no_more_than_to_the_working_side(
+    long_side: int, working_side: int, factor: int
+) -> None:
+    assert find_working_factor(long_side, working_side) == factor
+
+
+@pytest.mark.parametrize(("asked", "factor"), [(1, 8), (2, 8), (8, 8), (16, 16)])
+def test_a_picture_is_reduced_to_the_working_side_whatever_the_models_could_do_with(
+    asked: int, factor: int
+) -> None:
+    opened = open_picture(photo("PNG"), Limits(max_pixels=50_000_000, working_side=100))
+    assert opened.decode(asked, Deadline.within(60)).factor == factor

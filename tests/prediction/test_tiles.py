@@ -12,7 +12,7 @@ from PIL import Image
 from dsapi.errors import DeadlineExceeded, TooLarge, UnreadableImage
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
-from tests.corpus.heif import box, encode_tile, write_tiles
+from tests.corpus.heif import box, encode_tile, find_box, full_box, write_tiles
 from tests.corpus.scene import draw
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
@@ -167,6 +167,69 @@ def test_tiles_have_the_colors_that_the_container_names(
     tiles: list[Tile], properties: list[bytes], tile_properties: list[bytes]
 ) -> None:
     data = write_grid(tiles, properties=properties, tile_properties=tile_properties)
+    assert is_divided(data)
+    assert np.array_equal(np.asarray(show(read_picture(data, LIMITS))), decode_whole(data))
+
+
+def split(content: bytes) -> list[tuple[bytes, bytes]]:
+    """List the boxes in some content, each with what is in it."""
+    boxes = []
+    while content:
+        length = int.from_bytes(content[:4], "big")
+        boxes.append((content[4:8], content[8:length]))
+        content = content[length:]
+    return boxes
+
+
+def add_transparency(data: bytes, veil: Tile, size: tuple[int, int]) -> bytes:
+    """Add an item 99 that says how transparent item 1, a grid, is."""
+    coded, description = veil
+    meta = find_box(data, b"meta")
+    parts = dict(split(meta[12:]))
+    infe = full_box(b"infe", struct.pack(">HH", 99, 0), b"hvc1", b"\0", version=2)
+    count = int.from_bytes(parts[b"iinf"][4:6], "big") + 1
+    parts[b"iinf"] = bytes(4) + struct.pack(">H", count) + parts[b"iinf"][6:] + infe
+    parts[b"iref"] += box(b"auxl", struct.pack(">HHH", 99, 1, 1))
+    (_, properties), (_, uses) = split(parts[b"iprp"])
+    first = len(split(properties)) + 1
+    kind = full_box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
+    properties += description + full_box(b"ispe", struct.pack(">II", *size)) + kind
+    uses = bytes(4) + struct.pack(">I", count) + uses[8:]
+    uses += struct.pack(">HB", 99, 3) + bytes((0x80 | first, first + 1, 0x80 | first + 2))
+    parts[b"iprp"] = box(b"ipco", properties) + box(b"ipma", uses)
+    places = [struct.unpack(">HHHHII", each) for each in batched(parts[b"iloc"][8:], 16)]
+    parts[b"iloc"] += bytes(16)
+    longer = len(full_box(b"meta", *(box(*part) for part in parts.items()))) - len(meta)
+    places = [(*place[:4], place[4] + longer * (place[1] == 0), place[5]) for place in places]
+    places.append((99, 0, 0, 1, len(data) + longer + 8, len(coded)))
+    entries = b"".join(struct.pack(">HHHHII", *place) for place in places)
+    parts[b"iloc"] = parts[b"iloc"][:6] + struct.pack(">H", count) + entries
+    changed = full_box(b"meta", *(box(*part) for part in parts.items()))
+    return data.replace(meta, changed) + box(b"mdat", coded)
+
+
+def batched(content: bytes, size: int) -> list[bytes]:
+    return [content[at : at + size] for at in range(0, len(content), size)]
+
+
+def test_what_is_transparent_in_a_picture_of_tiles_is_white(tiles: list[Tile]) -> None:
+    veil = Image.new("L", (300, 200), 255)
+    veil.paste(0, (150, 0, 300, 200))
+    data = add_transparency(write_grid(tiles), encode_tile(veil, b"hvc1"), (300, 200))
+    assert decode_whole(data).mode == "RGBA"
+    shown = np.asarray(show(read_picture(data, LIMITS)))
+    assert shown[:, 170:].min() >= 250
+    assert np.array_equal(shown[:, :130], np.asarray(decode_whole(write_grid(tiles)))[:, :130])
+
+
+def test_a_grid_may_write_its_size_in_four_bytes(tiles: list[Tile]) -> None:
+    data = write_grid(tiles)
+    place = struct.pack(">HHHHII", 1, 1, 0, 1, 0, 8)
+    assert data.count(place) == 1
+    # ISO/IEC 23008-12, 6.6.2.3.2: by a flag; here outside of the item data box, too.
+    wide = bytes((0, 1, 1, 2)) + struct.pack(">II", 300, 200)
+    elsewhere = struct.pack(">HHHHII", 1, 0, 0, 1, len(data) + 8, len(wide))
+    data = data.replace(place, elsewhere) + box(b"mdat", wide)
     assert is_divided(data)
     assert np.array_equal(np.asarray(show(read_picture(data, LIMITS))), decode_whole(data))
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import dsapi
 from dsapi.errors import StartupError
 from dsapi.settings import default_config, load_settings, read_settings
+from dsapi.settings.config_file import find_state_dir
 
 MODEL = """
 [models.themes]
@@ -121,9 +123,56 @@ def test_a_model_is_changed_from_the_environment(
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    spec = load_settings(write_config(tmp_path, MODEL)).models["themes"]
+    text = MODEL + 'golden = "graphs/golden.json"\n'
+    spec = load_settings(write_config(tmp_path, text)).models["themes"]
     assert spec.graph == tmp_path / "graphs/themes.pb"
     assert spec.labels == Path("/srv/labels.txt")
+    assert spec.golden == tmp_path / "graphs/golden.json"
+
+
+def test_image_roots_are_the_folders_that_links_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    config = write_config(tmp_path, '[global]\nimage_roots = ["link", "./photos/../photos"]\n')
+    assert load_settings(config).image_roots == ((tmp_path / "photos").resolve(),) * 2
+
+
+def test_nothing_between_two_colons_is_no_image_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the empty text it would be the folder of the configuration.
+    monkeypatch.setenv("DSAPI_IMAGE_ROOTS", ":/srv/a::")
+    assert load_settings(write_config(tmp_path, "")).image_roots == (Path("/srv/a"),)
+    monkeypatch.setenv("DSAPI_IMAGE_ROOTS", "")
+    assert load_settings(write_config(tmp_path, "")).image_roots == ()
+
+
+def test_nothing_is_written_into_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = Path(dsapi.__file__).parent / "share/dsapi.conf"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert find_state_dir(shipped) == tmp_path / "dsapi"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert find_state_dir(shipped) == Path.home() / ".local/state/dsapi"
+    assert find_state_dir(tmp_path / "dsapi.conf") == tmp_path
+
+
+def test_an_empty_value_is_empty_text(tmp_path: Path) -> None:
+    assert load_settings(write_config(tmp_path, "[global]\nrate_limit =\n")).rate_limit == ""
+
+
+def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
+    # Neither could be taken back by its name.
+    one, other = (f"app={digit * 64}" for digit in "01")
+    with pytest.raises(StartupError, match="two keys have the same name"):
+        load_settings(write_config(tmp_path, f"[global]\napi_keys = {[one, other]}\n"))
+
+
+@pytest.mark.parametrize("origin", ["https://example.org/", "https://example.org/page", "null"])
+def test_an_origin_that_no_browser_sends_is_refused(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(StartupError, match="is no origin"):
+        load_settings(write_config(tmp_path, f"[global]\ncors_origins = [{origin!r}]\n"))
 
 
 @pytest.mark.parametrize(

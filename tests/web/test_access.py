@@ -73,9 +73,26 @@ def test_probes_and_pages_need_no_key(locked: RunningServer, path: str) -> None:
 
 def test_metrics_need_a_key_unless_asked_for_on_the_machine(locked: RunningServer) -> None:
     assert locked.ask("GET", "/metrics").status == 200
-    passed_on = {"X-Forwarded-For": "127.0.0.1"}
-    assert locked.ask("GET", "/metrics", None, passed_on).status == 401
-    assert locked.ask("GET", "/metrics", None, passed_on | bearer(KEY)).status == 200
+    for passed_on in (
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+    ):
+        assert locked.ask("GET", "/metrics", None, passed_on).status == 401
+        assert locked.ask("GET", "/metrics", None, passed_on | bearer(KEY)).status == 200
+
+
+def test_the_scheme_of_a_key_is_the_same_in_small_letters(locked: RunningServer) -> None:
+    # RFC 9110, 11.1.
+    for scheme in ("bearer", "BEARER"):
+        assert predict(locked, {"Authorization": f"{scheme} {KEY}"}).status == 200
+
+
+def test_an_administrators_key_alone_locks_everybody_else_out(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, admin_keys=(f"admin={hash_key(ADMIN)}",)))
+    assert [predict(server, headers).status for headers in ({}, bearer(ADMIN))] == [401, 200]
 
 
 def test_only_an_administrators_key_reloads(locked: RunningServer) -> None:
@@ -159,6 +176,42 @@ def test_who_asks_too_often_gets_429_and_is_told_when_to_come_back(
     assert 1 <= int(refused.headers["Retry-After"]) <= 3600
     assert predict(server, bearer(OTHER)).status == 200
     assert server.ask("GET", "/health/live").status == 200
+    # Prometheus asks as often as it is told to.
+    assert [server.ask("GET", "/metrics").status for _ in range(5)] == [200] * 5
+
+
+def test_whoever_has_a_network_of_ipv6_addresses_is_one_caller(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(
+        load_settings(tiny_config, rate_limit="2/hour", trusted_proxies=("127.0.0.1",))
+    )
+
+    def ask(address: str) -> int:
+        return predict(server, {"X-Forwarded-For": address}).status
+
+    network = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff::3"]
+    assert [ask(address) for address in network] == [200, 200, 429]
+    assert [ask("2001:db8:0:2::1")] + [ask(f"192.0.2.{last}") for last in (1, 2, 3)] == [200] * 4
+
+
+def test_a_reload_gives_nobody_a_new_rate_unless_the_rate_is_another(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    config = tiny_config.with_name("limited.conf")
+    text = tiny_config.read_text(encoding="utf-8")
+
+    def limit(rate: str) -> None:
+        config.write_text(text.replace("[global]", f'[global]\nrate_limit = "{rate}"'))
+
+    limit("2/hour")
+    server = start_server(load_settings(config))
+    assert [predict(server, {}).status for _ in range(3)] == [200, 200, 429]
+    assert server.ask("POST", "/v1/models/reload", b"").status == 200
+    assert predict(server, {}).status == 429
+    limit("3/hour")
+    assert server.ask("POST", "/v1/models/reload", b"").status == 200
+    assert [predict(server, {}).status for _ in range(4)] == [200, 200, 200, 429]
 
 
 def test_a_rate_store_that_does_not_answer_stops_nobody(
@@ -269,6 +322,9 @@ def test_pages_of_a_permitted_origin_may_ask_and_read(
     answer = predict(server, origin | bearer(KEY))
     assert answer.status == 200
     assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
+    assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-ID, Retry-After"
+    # Or a cache would give one origin what was permitted to another.
+    assert answer.headers["Vary"] == "Origin"
     refused = predict(server, origin)
     assert refused.status == 401
     assert refused.headers["Access-Control-Allow-Origin"] == "https://example.org"
@@ -276,6 +332,14 @@ def test_pages_of_a_permitted_origin_may_ask_and_read(
     assert asked_without_key.status in (401, 405)
     elsewhere = predict(server, {"Origin": "https://example.net"} | bearer(KEY))
     assert "Access-Control-Allow-Origin" not in elsewhere.headers
+
+
+def test_pages_of_every_origin_may_read_where_a_star_says_so(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, cors_origins=("*",)))
+    answer = predict(server, {"Origin": "https://example.net"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://example.net"
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ BAD_HEADS = {
     "signed length": (b"Content-Length: +5\r\n", "Content-Length must be"),
     "length and chunks": (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "came both"),
     "two lengths": (b"Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length came twice"),
+    "two hosts": (b"Host: other\r\n", "Host came twice"),
     "space before the colon": (b"Content-Length : 5\r\n", "malformed"),
     "folded line": (b"X-A: 1\r\n b\r\n", "malformed"),
     "zero byte": (b"X-A: 1\0 2\r\n", "zero byte"),

@@ -86,6 +86,7 @@ CASES = {
         400, "bad_point", "got 100.00000000001", query="x=100.00000000001&y=0&unit=percent"
     ),
     "unknown": Case(400, "bad_parameter", "unknown parameter 'units'", query="units=percent"),
+    "capitals": Case(400, "bad_parameter", "unknown parameter 'X'", query="X=1&Y=2"),
     "unit": Case(400, "bad_parameter", "'px' or 'percent'", query="unit=cm"),
     "unknown long": Case(400, "bad_parameter", f"'{'u' * 58}…; there are", query="u" * 900 + "=1"),
     "top 0": Case(400, "bad_parameter", "whole number between 1 and 50, got '0'", query="top=0"),
@@ -117,6 +118,9 @@ CASES = {
     "no model": Case(400, "bad_parameter", "models must be among", query="models="),
     "twice": Case(400, "bad_parameter", "'x' came twice", query="x=1&x=2&y=1"),
     "both places": Case(400, "bad_parameter", "'x' came twice", image_json(x=1, y=1), "x=2", JSON),
+    "too many": Case(
+        400, "bad_request", "malformed or has over 32 fields", query="&".join(["top=1"] * 33)
+    ),
     "no UTF-8": Case(400, "bad_request", "query string is malformed", query="x=%ff&y=1"),
     "empty body": Case(400, "missing_image", "the body is empty", b""),
     "empty JSON": Case(400, "missing_image", "body is empty", b"", "", JSON),
@@ -449,6 +453,15 @@ def test_a_chunked_body_over_the_limit_is_refused(strict: RunningServer) -> None
     for size in (1000, 10_000):
         answer = strict.ask("POST", "/v1/predictions", iter([b"x" * size] * 10))
         check_problem(answer, status=413, code="too_large", told="max_bytes")
+
+
+def test_a_body_of_exactly_the_limit_is_read(strict: RunningServer) -> None:
+    picture = encode(halves(60, 50))
+    picture += bytes(5000 - len(picture))
+    assert strict.post_picture(picture).json["image"]["bytes"] == 5000
+    pieces = iter([picture[:2500], picture[2500:]])
+    answer = strict.ask("POST", "/v1/predictions", pieces, {"Content-Type": "image/png"})
+    assert answer.json["image"]["bytes"] == 5000
 
 
 def test_more_pixels_than_permitted_are_refused(strict: RunningServer) -> None:

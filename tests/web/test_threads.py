@@ -98,3 +98,30 @@ def test_a_connection_that_cannot_be_kept_is_closed_and_its_thread_serves_on() -
     assert kept.get(timeout=_PATIENCE_S) is other
     assert lost.closed
     assert threads.stop(_PATIENCE_S)
+
+
+def test_no_more_connections_wait_for_a_thread_than_there_is_room_for() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Requests):
+        def communicate(self) -> bool:
+            begun.set()
+            assert go_on.wait(_PATIENCE_S)
+            return False
+
+    ended: queue.Queue[Requests] = queue.Queue()
+    threads = RequestThreads(
+        1, queue_size=2, stay=lambda connection: False, keep=ended.put, hang_up=ended.put
+    )
+    threads.start()
+    try:
+        assert threads.put(Slow())
+        assert begun.wait(_PATIENCE_S)
+        assert [threads.put(Slow()) for _ in range(3)] == [True, True, False]
+        assert threads.count_in_flight() == 3
+        fast = Requests()
+        assert threads.put(fast, fast=True), "the fast lane has room of its own"
+        assert ended.get(timeout=_PATIENCE_S) is fast
+    finally:
+        go_on.set()
+        assert threads.stop(_PATIENCE_S)

@@ -68,8 +68,9 @@ def test_there_are_as_many_workers_as_asked_for(models: dict[str, Model]) -> Non
 
 def test_before_the_start_and_after_the_stop_nothing_is_taken(models: dict[str, Model]) -> None:
     workers = PredictionWorkers(LIMITS, count=1)
-    with pytest.raises(NotReady):
+    with pytest.raises(NotReady) as refused:
         best(workers, QUICK)
+    assert refused.value.retry_after_s == 1
     workers.start(models)
     assert best(workers, QUICK) == "green"
     workers.stop()

@@ -8,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dsapi.engines import Session
-from dsapi.errors import CallerGone, DeadlineExceeded, InternalError, Overloaded, StartupError
+from dsapi.errors import (
+    BadParameter,
+    CallerGone,
+    DeadlineExceeded,
+    InternalError,
+    Overloaded,
+    StartupError,
+)
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.predictor import Prediction, PredictionRequest
@@ -203,6 +210,69 @@ def test_models_that_do_not_run_are_not_put_into_service(
         one.replace({"themes": wrong}, LIMITS)
     assert ask(one).versions == {"themes": "0" * 12}
     assert graph.open_sessions == 1
+
+
+class _Scarce(GatedGraph):
+    """A graph on which one session can be opened."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+        self.opened = 0
+
+    def open_session(self) -> Session:
+        with self.lock:
+            self.opened += 1
+            if self.opened > 1:
+                raise StartupError("no memory for one more session")
+        return super().open_session()
+
+
+def test_of_workers_that_cannot_all_start_no_session_stays_open() -> None:
+    scarce = _Scarce()
+    with pytest.raises(StartupError, match="no memory"):
+        PredictionWorkers(LIMITS, count=3).start({"themes": gated_model(scarce)})
+    assert scarce.open_sessions == 0
+
+
+def test_of_models_that_cannot_all_be_opened_no_session_stays_open(graph: GatedGraph) -> None:
+    scarce = _Scarce()
+    scarce.open_session()
+    models = {"themes": gated_model(graph), "colors": gated_model(scarce)}
+    with pytest.raises(StartupError, match="no memory"):
+        PredictionWorkers(LIMITS, count=1).start(models)
+    assert graph.open_sessions == 0
+
+
+def test_a_model_that_a_reload_took_away_is_told_as_if_it_had_never_been(
+    one: PredictionWorkers, gate: Gate
+) -> None:
+    gate.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        begun = pool.submit(ask, one)
+        assert eventually(lambda: gate.runs == 1)
+        waiting = pool.submit(ask, one)
+        assert eventually(lambda: one.status.waiting == 1)
+        one.replace({"shapes": gated_model(GatedGraph(lambda: None))}, LIMITS)
+        gate.open.set()
+        assert begun.result().versions == {"themes": "0" * 12}
+        with pytest.raises(BadParameter, match="among shapes; got 'themes'"):
+            waiting.result()
+
+
+def test_the_time_in_the_queue_is_no_time_of_work(one: PredictionWorkers, gate: Gate) -> None:
+    gate.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, one)
+        assert eventually(lambda: gate.runs == 1)
+        second = pool.submit(ask, one)
+        assert eventually(lambda: one.status.waiting == 1)
+        gate.open.set()
+        told = [each.result().timing_ms for each in (first, second)]
+    expected = 0.02
+    for timing_ms in told:
+        work_s = (timing_ms["total"] - timing_ms["queue"]) / 1000
+        expected += 0.1 * (work_s - expected)
+    assert one.status.work_s == pytest.approx(expected)
 
 
 def test_a_stop_that_takes_too_long_refuses_what_is_left(

@@ -35,6 +35,8 @@ _TYPE_BYTES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
     16: 8, 17: 8, 18: 8,
 }  # fmt: skip
+# What TIFF 6.0 has, and what BigTIFF has in 8 bytes instead.
+_LONG, _LONG8S = 4, {16, 17, 18}
 # Bytes, text, anything: one value, however long.
 _TEXTS = {1, 2, 7}
 _NONE, _OLD_JPEG, _JPEG, _LZMA = 1, 6, 7, 34925
@@ -91,7 +93,7 @@ def read_header(data: bytes) -> Header:
     elif value(_COMPRESSION, 1) in (_OLD_JPEG, _JPEG) and _has_scans(reader, tags, tile):
         # Its coefficients, too, are kept until the last scan.
         coding, max_pixels, tile_bytes = "TIFF of progressive JPEG", MAX_SLOW_PIXELS, 10
-    cleaned = _write(data, tags, byteorder=byteorder, big=big)
+    cleaned = _write(reader, tags, big=big)
 
     def decode(_: int, deadline: Deadline) -> Image.Image:
         if value(_COMPRESSION, 1) == _NONE:
@@ -240,20 +242,52 @@ def _check_tiles(tags: dict[int, _Tag]) -> None:
             )
 
 
-def _write(data: bytes, tags: dict[int, _Tag], *, byteorder: Any, big: bool) -> bytes:
-    """Copy the file with a directory of the kept tags at its end, and let its header name that."""
-    word, count_bytes, first = (8, 8, 8) if big else (4, 2, 4)
-    kept = [tags[number].entry for number in sorted(tags) if number in _KEPT]
+def _write(reader: Reader, tags: dict[int, _Tag], *, big: bool) -> bytes:
+    """Copy the file with a directory of the kept tags at its end, and let its header name that.
+
+    BigTIFF becomes TIFF 6.0, whose offsets of 4 bytes are enough for what comes here: Pillow reads
+    BigTIFF with the low bytes first only.
+    """
+    data, byteorder = reader.data, reader.byteorder
     padding = b"\0" * (-len(data) % 8)
-    directory = (len(data) + len(padding)).to_bytes(word, byteorder)
+    entries, moved = [], b""
+    for number in sorted(tags.keys() & _KEPT):
+        entry, values = tags[number].entry, b""
+        if big:
+            entry, values = _shorten(reader, tags[number], len(data) + len(padding) + len(moved))
+        entries.append(entry)
+        moved += values
+    directory = len(data) + len(padding) + len(moved)
     return b"".join(
         (
-            memoryview(data)[:first],
-            directory,
-            memoryview(data)[first + word :],
+            memoryview(data)[:2],
+            (42).to_bytes(2, byteorder),
+            directory.to_bytes(4, byteorder),
+            memoryview(data)[8:],
             padding,
-            len(kept).to_bytes(count_bytes, byteorder),
-            *kept,
-            bytes(word),
+            moved,
+            len(entries).to_bytes(2, byteorder),
+            *entries,
+            bytes(4),
         )
     )
+
+
+def _shorten(reader: Reader, tag: _Tag, place: int) -> tuple[bytes, bytes]:
+    """Make an entry of TIFF 6.0 out of one of BigTIFF, and the values that it has at a new place.
+
+    Raises:
+        UnreadableImage: a number has over 4 bytes, so that it leads out of the file.
+    """
+    byteorder, kind, offset = reader.byteorder, tag.entry[2:4], tag.offset
+    values = reader.bytes(offset, tag.size * tag.count)
+    moved = b""
+    if int.from_bytes(kind, byteorder) in _LONG8S:
+        numbers = [reader.number(offset + at, 8) for at in range(0, len(values), 8)]
+        if max(numbers) >> 32:
+            raise reader.unreadable("has a tag with a number of over 4 bytes")
+        values = b"".join(number.to_bytes(4, byteorder) for number in numbers)
+        kind, offset = _LONG.to_bytes(2, byteorder), place
+        moved = values if len(values) > 4 else b""
+    short = values.ljust(4, b"\0") if len(values) <= 4 else offset.to_bytes(4, byteorder)
+    return tag.entry[:2] + kind + tag.count.to_bytes(4, byteorder) + short, moved
