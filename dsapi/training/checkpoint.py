@@ -51,7 +51,8 @@ class Checkpoint:
         if not self.exists():
             return None
         try:
-            with np.load(self._path) as saved:
+            # Opened here: np.load would leave a file open that only begins as an archive does.
+            with self._path.open("rb") as stream, np.load(stream) as saved:
                 arrays = dict(saved)
         except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise StartupError(

@@ -66,6 +66,27 @@ def test_of_many_labels_the_most_confused_are_plotted() -> None:
     assert {name for name in labels if name in bars.svg} == set(labels[:60])
 
 
+def test_labels_that_no_photo_shows_have_no_bars() -> None:
+    seen, unseen = LabelFigures("seen", 3, 1.0, 1.0, 1.0), LabelFigures("unseen", 0, None, None, 0)
+    svg = plot_labels([seen, unseen]).svg
+    assert "seen (3)" in svg
+    assert "unseen" not in svg
+
+
+def test_a_confusion_matrix_shows_shares_of_the_right_label_and_is_drawn_alike_each_time() -> None:
+    matrix = np.array([[3, 0], [1, 0]])  # all are taken for the first
+    plot = plot_confusions(matrix, ("first", "second"))
+    assert plot == plot_confusions(matrix, ("first", "second"))
+    encoded = re.findall(r"data:image/png;base64,\s*([^\"]+)", plot.svg)[0]
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+        drawn = picture.convert("RGB")
+    left, right = drawn.width // 4, drawn.width * 3 // 4
+    upper, lower = drawn.height // 4, drawn.height * 3 // 4
+    assert drawn.getpixel((left, upper)) == drawn.getpixel((left, lower))
+    assert drawn.getpixel((right, upper)) == drawn.getpixel((right, lower))
+    assert drawn.getpixel((left, upper)) != drawn.getpixel((right, upper))
+
+
 @pytest.mark.parametrize("count", [60, 500])
 def test_the_memory_of_plots_does_not_grow_with_the_number_of_labels(count: int) -> None:
     code = f"""
@@ -98,9 +119,37 @@ def test_a_photo_turned_by_exif_is_shown_upright_with_its_point_in_place(
     page = write_report(evaluation, tmp_path / "out", limits=LIMITS).read_text(encoding="utf-8")
     (encoded,) = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
     (point,) = re.findall(r'<b style="left:([\d.]+)%;top:([\d.]+)%"', page)
+    (crop,) = re.findall(
+        r'<i style="left:([\d.]+)%;top:([\d.]+)%;width:([\d.]+)%;height:([\d.]+)%"', page
+    )
+    # 9 × 9 of 40 × 60 pixels, from (16, 46) on.
+    assert [float(each) for each in crop] == pytest.approx([40, 76.667, 22.5, 15], abs=0.01)
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as thumbnail:
         assert thumbnail.size == (40, 60)
         shown = thumbnail.getpixel(
             (int(float(point[0]) * 40 / 100), int(float(point[1]) * 60 / 100))
         )
     assert shown == pytest.approx(BLUE, abs=12)
+
+
+def test_the_surest_mistakes_come_first_one_a_photo_and_forty_at_most(
+    tmp_path: Path, load_tiny: Callable[[str], Model]
+) -> None:
+    model = load_tiny("colors")
+    # None is green: the redder, the surer; and surest of all is "not green" where two are strong.
+    colors = [(100 + 3 * number, 0, 0) for number in range(42)] + [(255, 0, 250)]
+    photos = []
+    for number, color in enumerate(colors):
+        path = tmp_path / f"photos/{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (12, 10), color).save(path)
+        photos.append(LabeledPhoto(path, (COLOR_LABELS.index("green"),)))
+    evaluation = evaluate_model(model, photos, Questions(random_points=2, seed=1), limits=LIMITS)
+    photos[40].path.unlink()  # gone meanwhile: it has no thumbnail then
+    page = write_report(evaluation, tmp_path / "out", limits=LIMITS).read_text(encoding="utf-8")
+    _, *places = page.split("Surest mistakes")
+    for shown in places:
+        listed = re.findall(r"<br>photos/(\d+)\.png</figcaption>", shown)
+        assert [int(each) for each in listed] == list(range(42, 2, -1))
+        assert shown.count('src="data:image/jpeg') == 39
+    assert len(places) == 2

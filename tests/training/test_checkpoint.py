@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from dsapi.errors import StartupError
 from dsapi.training.checkpoint import Checkpoint
 
 
@@ -33,3 +35,15 @@ def test_a_checkpoint_of_another_run_changes_nothing(tmp_path: Path) -> None:
     fresh = variables(0)
     assert Checkpoint(tmp_path / "run.npz", run="seed 2").restore(fresh) is None
     assert fresh[0].numpy().tolist() == [0, 0, 0]
+
+
+def test_a_file_that_is_no_checkpoint_is_named_whatever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    checkpoint = Checkpoint(path, run="seed 1")
+    checkpoint.save([])
+    cut = path.read_bytes()[:-30]
+    np.save(tmp_path / "array.npy", np.arange(4.0))
+    for content in (b"", cut, b"words", (tmp_path / "array.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(StartupError, match=r"run\.npz is no checkpoint .*; remove it"):
+            checkpoint.restore([])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dsapi.photos.files import PhotosError, read_upright
-from dsapi.training.photos import count_skipped_files, read_photos
+from dsapi.training.photos import count_skipped_files, read_photos, require_one_label
 from dsapi.training.splitting import split_photos
 from tests.corpus.heif import encode_heic
 
@@ -54,6 +54,17 @@ def test_of_photos_with_several_labels_each_label_is_held_out(tmp_path: Path) ->
     assert first.unmeasured == ("single",)
 
 
+def test_each_of_several_labels_is_held_out_by_its_share_and_keeps_a_photo_to_learn_from() -> None:
+    # Ten rare labels, two photos each, stand beside a common one; some photos show nothing.
+    rare = [(0, 1 + number % 10) for number in range(20)]
+    photos = [*rare, *[(0,)] * 80, *[()] * 20]
+    _, held = split_photos(photos, seed=4)
+    assert sum(0 in photos[each] for each in held) == 15
+    assert sum(not photos[each] for each in held) == 3
+    alone = [(0, 1), (2, 1), (3,), (3,)]
+    assert {alone[each] for each in split_photos(alone, seed=4)[1]} == {(3,)}
+
+
 def test_one_label_a_photo_is_split_as_ever(tmp_path: Path) -> None:
     """A changed split would change what a training gives, and what goes on from a checkpoint."""
     train, held = split_photos([(number % 3,) for number in range(24)], seed=4)
@@ -85,6 +96,20 @@ def test_a_table_may_give_several_labels_or_none(tmp_path: Path) -> None:
     assert [p.labels for p in collection.train] == [(0, 1), (), (0,)]
     assert [p.source for p in collection.train] == ["me", "", "me"]
     assert [p.labels for p in collection.val] == [(1,)]
+
+
+@pytest.mark.parametrize(("labels", "count"), [("", 0), ("cat|dog", 2)])
+def test_a_training_on_one_label_a_photo_refuses_other_photos(
+    tmp_path: Path, labels: str, count: int
+) -> None:
+    for name in "abcde":
+        save(tmp_path / f"{name}.png")
+    lines = ("file,labels", "a.png,cat", "b.png,cat", "c.png,dog", "d.png,dog")
+    (tmp_path / "photos.csv").write_text("\n".join((*lines, f"e.png,{labels}")))
+    with pytest.raises(PhotosError, match=rf"e\.png has {count} labels, one is needed"):
+        require_one_label(read_photos(tmp_path / "photos.csv"))
+    (tmp_path / "photos.csv").write_text("\n".join(lines))
+    require_one_label(read_photos(tmp_path / "photos.csv"))
 
 
 def test_rows_for_testing_are_not_trained_with(tmp_path: Path) -> None:
