@@ -1,5 +1,6 @@
 """``dsapi evaluate`` as one types it."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from dsapi.cli import app
 from dsapi.errors import DsapiError
 from tests.evaluation.conftest import save_plain
-from tests.graphs import write_labels
+from tests.graphs import freeze_constant, write_labels
 
 
 @pytest.fixture
@@ -69,6 +70,23 @@ def test_a_graph_against_itself_differs_by_nothing(
     (comparison,) = json.loads(output)["comparisons"]
     assert (comparison["difference"], comparison["p_value"]) == (0.0, 1.0)
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_a_new_graph_is_compared_with_one_whose_hash_is_configured(
+    photos: Path, tiny_config: Path, tmp_path: Path
+) -> None:
+    folder = tiny_config.parent
+    digest = hashlib.sha256((folder / "models/themes.pb").read_bytes()).hexdigest()
+    config = tmp_path / "dsapi.conf"
+    config.write_text(
+        f'[models.themes]\ngraph = "{folder}/models/themes.pb"\ncrop = "80%"\n'
+        f'labels = "{folder}/labels/three.txt"\nsha256 = "{digest}"\n'
+    )
+    other = freeze_constant(tmp_path / "other.pb", [0.8, 0.1, 0.1], side=32)
+    command = ("evaluate", "themes", "--data", photos, "--config", config, "--points", "0")
+    summary = json.loads(run(*command, "--against", other, "--json"))
+    (comparison,) = summary["comparisons"]
+    assert (comparison["accuracy"], comparison["other_accuracy"]) == (1.0, pytest.approx(1 / 3))
 
 
 def test_a_model_is_compared_with_another_that_is_configured(

@@ -83,6 +83,8 @@ def test_the_page_forbids_inline_script_other_hosts_and_framing(server: RunningS
     assert policy["style-src"] == "'self'"
     assert policy["frame-ancestors"] == "'none'"
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,9 @@ def test_script_style_and_icon_are_sent_as_what_they_are(
     assert sent.status == 200
     assert sent.headers["Content-Type"].split(";")[0] == media_type
     assert sent.headers["X-Content-Type-Options"] == "nosniff"
+    assert sent.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    # After an update nobody is to have the new page with the old script.
+    assert sent.headers["Cache-Control"] == "no-cache"
 
 
 def test_the_template_is_not_sent_as_a_file(server: RunningServer) -> None:
@@ -125,7 +130,7 @@ def test_fields_left_empty_count_as_not_sent(server: RunningServer) -> None:
 
 
 def test_a_comma_is_a_decimal_point(server: RunningServer) -> None:
-    page = post(server, ("x", "12,5"), ("y", "7"), image=encode(halves()))
+    page = post(server, ("x", "12,5"), ("y", "7,9"), image=encode(halves()))
     assert "At 12, 7" in read(page).text
 
 
