@@ -16,6 +16,7 @@ import pytest
 
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import Patience, download_graph, fetch_graphs
+from dsapi.operation.progress import show_progress
 from dsapi.prediction.spec import ModelSpec
 from dsapi.process.service import load_models
 from dsapi.settings import load_settings
@@ -36,6 +37,7 @@ class Behavior:
         ranges: whether it understands them.
         status: answered to everything, unless 200.
         length: what it says of a body's length; None: the truth.
+        part: what it says of a part that it sends.
         asked: the Range header of each request.
     """
 
@@ -44,6 +46,7 @@ class Behavior:
     ranges: bool = True
     status: int = 200
     length: str | None = None
+    part: str = "bytes {start}-{end}/{total}"
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -65,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.send_response(206)
             end, total = len(behavior.content) - 1, len(behavior.content)
-            self.send_header("Content-Range", f"bytes {start}-{end}/{total}")
+            told = behavior.part.format(start=start, end=end, total=total)
+            self.send_header("Content-Range", told)
         else:
             self.send_response(200)
         body = behavior.content[start:]
@@ -118,12 +122,39 @@ def test_a_graph_arrives_whole_with_its_progress(serve: Serve, tmp_path: Path) -
     assert [each.name for each in path.parent.iterdir()] == ["graph.pb"]
 
 
-def test_a_cut_download_goes_on_where_it_was_cut(serve: Serve, tmp_path: Path) -> None:
-    behavior = Behavior(cuts=[100_000, 200_000])
+def list_pauses(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """List the seconds between two tries, as the log tells them."""
+    return re.findall(r"once more in (\S+) s", caplog.text)
+
+
+def test_a_cut_download_goes_on_where_it_was_cut(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    behavior = Behavior(cuts=[100_000, 0, 200_000])
     path = tmp_path / "graph.pb"
-    download(serve(behavior), path)
+    with caplog.at_level("INFO"):
+        download(serve(behavior), path)
     assert path.read_bytes() == CONTENT
-    assert behavior.asked == [None, "bytes=100000-", "bytes=300000-"]
+    assert behavior.asked == [None, "bytes=100000-", "bytes=100000-", "bytes=300000-"]
+    # Patience is for those in a row that bring nothing.
+    assert list_pauses(caplog) == ["0.01", "0.02", "0.01"]
+
+
+def test_a_part_of_a_file_of_unknown_length_is_taken(serve: Serve, tmp_path: Path) -> None:
+    behavior = Behavior(cuts=[100_000], part="bytes {start}-{end}/*")
+    steps = download(serve(behavior), tmp_path / "graph.pb")
+    assert (tmp_path / "graph.pb").read_bytes() == CONTENT
+    assert steps[-1] == (len(CONTENT), None)
+
+
+@pytest.mark.parametrize("part", ["bytes 0-{end}/{total}", "nonsense"])
+def test_another_part_than_was_asked_for_is_not_put_behind_what_is_there(
+    serve: Serve, tmp_path: Path, part: str
+) -> None:
+    url = serve(Behavior(cuts=[100_000], part=part))
+    with pytest.raises(StartupError, match="sent another range than from byte 100000 on"):
+        download(url, tmp_path / "graph.pb")
+    assert (tmp_path / "graph.pb.part").read_bytes() == CONTENT[:100_000]
 
 
 def test_a_start_that_was_cut_for_good_is_gone_on_with_by_the_next(
@@ -189,9 +220,12 @@ def test_a_missing_file_on_the_server_is_said_at_once(serve: Serve, tmp_path: Pa
     assert len(behavior.asked) == 1
 
 
-def test_a_server_in_trouble_is_asked_again_and_then_given_up(serve: Serve, tmp_path: Path) -> None:
-    behavior = Behavior(status=503)
-    with pytest.raises(StartupError, match="answers 503"):
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_in_trouble_is_asked_again_and_then_given_up(
+    serve: Serve, tmp_path: Path, status: int
+) -> None:
+    behavior = Behavior(status=status)
+    with pytest.raises(StartupError, match=f"answers {status}; try again later"):
         download(serve(behavior), tmp_path / "graph.pb")
     assert len(behavior.asked) == HASTE.attempts
 
@@ -200,6 +234,15 @@ def test_nobody_listening_is_said_with_the_url(tmp_path: Path) -> None:
     told = r"cannot connect to http://127\.0\.0\.1:9/graph\.pb \(.*refused\); check url"
     with pytest.raises(StartupError, match=told):
         download("http://127.0.0.1:9/graph.pb", tmp_path / "graph.pb")
+
+
+def test_what_has_arrived_is_kept_while_nobody_listens(tmp_path: Path) -> None:
+    part = tmp_path / "graph.pb.part"
+    part.write_bytes(b"begun")
+    told = r"was cut after 5 bytes \(.*refused\); start again to go on from there"
+    with pytest.raises(StartupError, match=told):
+        download("http://127.0.0.1:9/graph.pb", tmp_path / "graph.pb")
+    assert part.read_bytes() == b"begun"
 
 
 def test_a_host_that_is_unknown_is_said_with_the_url(tmp_path: Path) -> None:
@@ -273,6 +316,17 @@ def test_a_command_says_how_a_download_goes_where_there_is_no_terminal(
     assert f"downloading colors: {len(CONTENT)} of {len(CONTENT)} bytes" in run.stderr
     assert "cut after 100000 bytes" in run.stderr
     assert "once more in 1 s" in run.stderr
+
+
+def test_the_log_is_not_filled_with_progress(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), show_progress("colors") as on_bytes:
+        for there in range(1, 1001):
+            on_bytes(there, None)
+        on_bytes(1000, 1000)
+    first, *_, last = told = [record.getMessage() for record in caplog.records]
+    assert first == "downloading colors: 1 of unknown bytes"
+    assert last == "downloading colors: 1000 of 1000 bytes"
+    assert len(told) < 10
 
 
 def test_a_full_disk_is_no_cut_connection(serve: Serve, tmp_path: Path) -> None:

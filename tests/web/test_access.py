@@ -113,6 +113,7 @@ def test_only_an_administrators_key_reloads(locked: RunningServer) -> None:
         {"Host": "rebound.example.org", "Origin": "http://rebound.example.org"},
         {"Host": "rebound.example.org:9000"},
         {"Host": "[::1].example.org"},
+        {"Host": "not-localhost:9000"},
     ],
 )
 def test_a_page_of_another_site_is_no_caller_on_the_machine(
@@ -122,7 +123,10 @@ def test_a_page_of_another_site_is_no_caller_on_the_machine(
     assert (answer.status, answer.json["code"]) == (403, "forbidden")
 
 
-@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1", "[::1]:9000", "127.0.0.1:9000"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost:9000", "Localhost", "a.localhost", "127.0.0.1", "[::1]:9000", "127.0.0.1:9000"],
+)
 def test_a_page_of_the_service_itself_may_reload(server: RunningServer, host: str) -> None:
     headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
     assert server.ask("POST", "/v1/models/reload", b"", headers).status == 200
