@@ -94,19 +94,17 @@ def _print_tables(prediction: Prediction) -> None:
     for name, ranked in result.labels.items():
         left, top, right, bottom = result.crops[name]
         took_ms = prediction.timing_ms[name]
-        table = Table(
-            title=f"{name} in [{left}, {top}, {right}, {bottom}], {took_ms:.1f} ms",
-            title_justify="left",
-            show_header=False,
-            box=None,
-        )
+        table = Table(show_header=False, box=None)
         for best in ranked:
             table.add_row(
                 best.label,
                 ProgressBar(total=1, completed=best.probability, width=_BAR_WIDTH),
                 f"{best.probability:.1%}",
             )
-        console.print()
-        console.print(table)
+        # Not the table's title: rich shows none of a table that is empty, as that of a failed model.
+        title = f"{name} in [{left}, {top}, {right}, {bottom}], {took_ms:.1f} ms"
+        console.print(f"\n{title}", style="table.title")
         if name in result.errors:
-            console.print(result.errors[name], style="red")
+            console.print(f" {result.errors[name]}", style="red")
+        else:
+            console.print(table)

@@ -1,6 +1,7 @@
 """The commands, run in this process on tiny graphs."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from dsapi.cli import app, main
 from dsapi.errors import BadPoint, MissingImage, StartupError
 from tests.conftest import RunningServer, write_tiny_config
-from tests.graphs import freeze_constant, write_labels
+from tests.graphs import freeze_constant, freeze_failing, write_labels
 from tests.pictures import encode, halves
 
 
@@ -37,7 +38,17 @@ def test_predict_shows_labels_bars_and_probabilities(picture: Path, tiny_config:
     lines = [line.split() for line in told.split("colors in")[1].splitlines()[1:]]
     assert [line[0] for line in lines if line] == ["blue", "green", "red"]
     assert "━" in told
-    assert "%" in told
+    assert all(re.fullmatch(r"\d+\.\d%", line[-1]) for line in lines if line)
+
+
+def test_predict_shows_why_a_model_has_no_answer(picture: Path, tmp_path: Path) -> None:
+    config = write_tiny_config(tmp_path)
+    freeze_failing(tmp_path / "models/colors.pb")
+    themes, colors = run("predict", picture, 10, 10, "-c", config).split("colors in")
+    assert "red" in themes
+    assert "%" not in colors
+    served = json.loads(run("predict", picture, 10, 10, "--json", "-c", config))
+    assert served["errors"]["colors"] in colors
 
 
 def test_a_label_in_brackets_is_shown_as_it_is(picture: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -102,10 +103,21 @@ def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
 
 def test_a_daemon_that_was_started_elsewhere_is_found_there(installation: Installation) -> None:
     port = str(free_port())
-    assert installation.run("start", "--port", port).returncode == 0
+    root = installation.folder / "elsewhere"
+    root.mkdir()
+    options = ("--image-root", str(root), "--workers", "1", "--log-level", "WARNING")
+    started = installation.run("start", "--port", port, *options)
+    assert started.returncode == 0, started.stderr
     found = installation.run("status")
     assert found.returncode == 0
     assert f"port {port}, ready" in found.stdout
+    # All options hold, over what the file says.
+    assert "0 busy, 1 of 1 alive" in found.stdout
+    assert "loaded themes" not in (installation.folder / "log/dsapi.log").read_text()
+    (root / "green.png").write_bytes(PICTURE)
+    asked = f"http://127.0.0.1:{port}/v1/predictions"
+    with urllib.request.urlopen(asked, b"path=green.png", timeout=20) as answer:
+        assert json.load(answer)["predictions"]["themes"][0]["label"] == "green"
     # What is asked for by name wins.
     assert "not ready" in installation.run("status", "--port", str(installation.port)).stdout
     assert installation.run("reload").returncode == 0

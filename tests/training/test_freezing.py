@@ -65,6 +65,8 @@ def test_the_frozen_graph_gives_what_the_network_gives(tmp_path: Path, batch: np
         run_graph(frozen.path, batch, "picture", "scores"), expected, atol=1e-5
     )
     assert frozen.size_bytes == frozen.path.stat().st_size
+    # The server may be another user.
+    assert frozen.path.stat().st_mode & 0o777 == 0o644
     assert len(frozen.version) == 12
 
 
@@ -124,6 +126,16 @@ def test_a_loop_is_refused_with_what_to_do_and_leaves_no_file(tmp_path: Path) ->
 def test_more_than_one_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FreezingError, match="one tensor"):
         freeze_network(lambda x: (x, x), tmp_path / "two.pb", input_shape=(None, 3))
+
+
+def test_a_calculation_in_doubles_is_refused() -> None:
+    import tensorflow as tf
+
+    def calculate_in_doubles(pixels: Any) -> Any:
+        return tf.cast(tf.cast(pixels, tf.float64) * np.float64(0.1), tf.float32)
+
+    with pytest.raises(FreezingError, match="is float64; build the network in float32"):
+        check_freezable(calculate_in_doubles, input_shape=(None, 3))
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:

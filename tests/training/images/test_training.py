@@ -15,10 +15,11 @@ from dsapi.cli import app
 from dsapi.errors import StartupError
 from dsapi.training.epochs import EpochFigures
 from dsapi.training.images import training
+from dsapi.training.images.card import measure
 from dsapi.training.images.config import read_config
 from dsapi.training.images.fitting import count_stale, is_over
 from dsapi.training.images.network import build_classifier, find_backbone
-from dsapi.training.photos import read_photos
+from dsapi.training.photos import Collection, Photo, read_photos
 from tests.training.cuts import CutError, CuttingConsole
 
 TINY = """\
@@ -177,6 +178,46 @@ def test_a_training_that_was_cut_ends_with_the_same_graph(tmp_path: Path, config
     assert "epoch 2 of 3:" not in output.getvalue()
     assert resumed.graph.sha256 == whole.graph.sha256
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_without_a_photo_to_measure_a_label_with_a_training_warns_before_it_begins(
+    tmp_path: Path, config: Path
+) -> None:
+    for name in ("cat/a", "cat/b", "dog/a"):
+        paint(tmp_path / f"data/{name}.png", (200, 30, 30), right=(30, 160, 40), seed=1)
+    (tmp_path / "data/dog/notes.txt").touch()
+    command = ["train", "image", "pets", "--data", str(tmp_path / "data"), "--config", str(config)]
+    folders = ["--output", str(tmp_path), "--work-dir", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, *folders, "--weights", str(tmp_path / "no.npz")])
+    assert "there is no weights file" in str(result.exception)
+    assert "warning: no held-out photo shows dog: the figures say nothing" in result.stderr
+    assert "1 file skipped (no picture suffix)" in result.stderr
+
+
+def test_sigmoids_are_chosen_where_a_photo_has_other_than_one_label(config: Path) -> None:
+    settings = read_config(config)
+    sets: dict[tuple[int, ...], str] = {(0,): "softmax", (): "sigmoid", (0, 1): "sigmoid"}
+    for labels, chosen in sets.items():
+        one, other = Photo(Path("a.png"), (0,)), Photo(Path("b.png"), labels)
+        for photos in (((one,), (other,)), ((other,), (one,))):
+            collection = Collection(("cat", "dog"), *photos)
+            assert training.choose_activation(collection, settings) == chosen
+            softmax = settings.model_copy(update={"activation": "softmax"})
+            if chosen == "softmax":
+                assert training.choose_activation(collection, softmax) == "softmax"
+                continue
+            with pytest.raises(StartupError, match=rf"one label a photo, b\.png has {len(labels)}"):
+                training.choose_activation(collection, softmax)
+
+
+def test_figures_of_sigmoids_count_each_decision_and_each_label() -> None:
+    # The first label is always said, the second of one photo too many, the third never.
+    logits = np.array([[0.2, 3, -1], [0.1, 3, -1], [2, -3, -1], [2, -3, -1]], np.float32)
+    targets = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]], np.float32)
+    figures = measure(logits, targets, "sigmoid")
+    assert figures.accuracy == pytest.approx(10 / 12)
+    assert figures.label_recall == pytest.approx((1, 1, np.nan), nan_ok=True)
+    assert figures.label_precision == pytest.approx((3 / 4, 1 / 2, np.nan), nan_ok=True)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Path) -> None:

@@ -1,0 +1,34 @@
+"""How a forked process tells whether its start succeeded."""
+
+import os
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.process.forks import tell_failure, tell_ready, wait_ready
+
+
+def test_a_long_reason_arrives_whole_although_others_hold_the_pipe() -> None:
+    reader, writer = os.pipe()
+    held = os.dup(writer)  # by processes that the forked one has started
+    reason = "\n".join(f"line {number} of what is wrong" for number in range(1000))
+    tell_failure(writer, reason)
+    with pytest.raises(StartupError) as told:
+        wait_ready(reader, died="it died")
+    assert str(told.value) == reason
+    os.close(held)
+    os.close(reader)
+
+
+def test_a_process_that_ends_without_a_word_has_died() -> None:
+    reader, writer = os.pipe()
+    os.close(writer)
+    with pytest.raises(StartupError, match="it died"):
+        wait_ready(reader, died="it died")
+    os.close(reader)
+
+
+def test_nobody_who_waits_is_no_reason_to_fail() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    tell_ready(writer, "http://127.0.0.1:9000")
