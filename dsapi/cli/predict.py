@@ -101,7 +101,7 @@ def _print_tables(prediction: Prediction) -> None:
                 ProgressBar(total=1, completed=best.probability, width=_BAR_WIDTH),
                 f"{best.probability:.1%}",
             )
-        # Not the table's title: rich shows none of a table that is empty, as that of a failed model.
+        # Not as the title of the table: rich shows none of one that is empty, as after a failure.
         title = f"{name} in [{left}, {top}, {right}, {bottom}], {took_ms:.1f} ms"
         console.print(f"\n{title}", style="table.title")
         if name in result.errors:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.engines import EngineName
-from dsapi.operation.reload import Reloader, reread
+from dsapi.operation.reload import NEEDS_RESTART, Reloader, reread
 from dsapi.prediction.model import Model
 from dsapi.process.pidfile import running_pid
 from dsapi.settings import Settings, load_settings
@@ -76,16 +77,31 @@ def test_a_new_graph_takes_over_and_the_report_names_both_versions(site: Site) -
     assert status == 200
     assert report["models"]["themes"] == {"before": before, "after": site.version()}  # type: ignore[index]
     assert site.theme() == "red"
-    assert report["needs_restart"] == []
+    assert report["needs_restart"] == report["settings"] == []
+    assert report["took_ms"] > sum(model.load_ms for model in site.server.workers.models.values())  # type: ignore[operator]
 
 
 def test_settings_take_over_too_and_those_that_cannot_are_named(site: Site) -> None:
-    site.change("[global]", "[global]\nmax_bytes = 1024\nqueue_size = 5")
-    report = site.reload()[1]
-    assert report["settings"] == ["max_bytes"]
+    level = logging.getLogger().level
+    site.change("[global]", "[global]\nmax_bytes = 1024\nqueue_size = 5\nlog_level = 'ERROR'")
+    try:
+        report = site.reload()[1]
+        assert logging.getLogger().level == logging.ERROR
+    finally:
+        logging.getLogger().setLevel(level)
+    assert report["settings"] == ["log_level", "max_bytes"]
     assert report["needs_restart"] == ["queue_size"]
     assert site.server.post_picture(b"x" * 2000).status == 413
     assert site.server.workers.queue_size == 64
+
+
+def test_every_setting_takes_over_or_is_told_to_need_a_restart() -> None:
+    taken_over = {"max_bytes", "max_pixels", "working_side", "request_timeout", "image_roots"}
+    taken_over |= {"api_keys", "admin_keys", "admin_loopback", "allowed_networks", "cors_origins"}
+    taken_over |= {"trusted_proxies", "rate_limit", "rate_limit_storage", "log_level"}
+    of_models = {"models", "engine", "precision", "batching"}
+    assert not taken_over & set(NEEDS_RESTART)
+    assert taken_over | of_models | set(NEEDS_RESTART) == set(Settings.model_fields)
 
 
 def test_a_model_can_be_added_and_taken_away(site: Site) -> None:

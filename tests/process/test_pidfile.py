@@ -1,5 +1,6 @@
 """The PID file's lock, at the moments when it changes hands."""
 
+import fcntl
 import multiprocessing
 import os
 import threading
@@ -81,6 +82,14 @@ def test_an_address_is_that_of_the_process_which_holds_the_file_now(tmp_path: Pa
     assert read_address(path) == ("::1", 9001)
     file.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_who_ask_at_a_time_do_not_take_each_other_for_a_service(tmp_path: Path) -> None:
+    path = tmp_path / "dsapi.pid"
+    path.write_text(f"{os.getpid()}\n")  # left by one that was killed
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert running_pid(path) is None
 
 
 def _ask_as_another_user(path: Path) -> str:
