@@ -79,7 +79,20 @@ def test_json_lines_carry_fields_and_the_request_id(tmp_path: Path, quiet: Runni
     assert isinstance(models, dict)
     assert models["themes"]["label"] == "green"
     assert service["message"] == "a plain message"
+    assert access["took_ms"] == round(access["took_ms"], 1)  # type: ignore[call-overload]
     assert {"time", "level", "logger"} <= access.keys() & prediction.keys() & service.keys()
+
+
+def test_a_line_tells_how_many_points_were_asked_for_and_no_more_of_a_request_than_fits(
+    tmp_path: Path, quiet: RunningServer
+) -> None:
+    log_to(tmp_path, quiet, log_format="json")
+    quiet.post_picture(PICTURE, "points=[[3,4],[5,6],[7,8]]", "/v1/predictions/batch")
+    quiet.ask("GET", f"/{'a' * 300}")
+    [prediction] = read_json(tmp_path / "predictions.log", 1)
+    assert (prediction["points"], prediction["point"]) == (3, [3, 4])
+    _, access = read_json(tmp_path / "access.log", 2)
+    assert access["request"] == f"GET /{'a' * 195}"
 
 
 def test_text_lines_say_the_same_for_people(tmp_path: Path, quiet: RunningServer) -> None:

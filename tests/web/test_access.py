@@ -406,3 +406,17 @@ def test_who_posts_the_form_of_the_page_without_a_key_gets_the_page(locked: Runn
     assert answer.headers["Content-Type"].startswith("text/html")
     assert b"<form" in answer.body
     assert b"with script only" in answer.body
+    del headers["Accept"]
+    assert locked.ask("POST", "/", body, headers).json["code"] == "unauthorized"
+
+
+def test_who_posts_the_form_of_the_page_too_often_gets_the_page(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, rate_limit="1/hour"))
+    for status in (400, 429):
+        answer = server.ask("POST", "/", b"", {"Accept": "text/html,*/*;q=0.8"})
+        assert answer.status == status
+        assert answer.headers["Content-Type"].startswith("text/html")
+    assert "Retry-After" in answer.headers
+    assert b"1 per 1 hour" in answer.body

@@ -101,8 +101,17 @@ def test_a_body_that_drips_gets_504_at_the_deadline_of_its_request(caller: Calle
     caller.socket.close()
 
 
-def test_a_body_that_drips_is_told_why(caller: Caller) -> None:
-    caller.send(HEAD + b"Content-Length: 1000\r\n\r\n")
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"Content-Length: 1000\r\n\r\n",
+        HEAD.replace(b"predictions", b"models/reload").replace(b": t", b": localhost")
+        + b"Transfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["picture", "reload"],
+)
+def test_a_body_that_drips_is_told_why(caller: Caller, head: bytes) -> None:
+    caller.send(head)
     caller.send(*[b"x"] * 11, pause_s=0.1)
     assert caller.problem() == (
         504,
@@ -287,14 +296,18 @@ def refusing(tiny_config: Path, start_server: StartServer) -> RunningServer:
 
 
 def test_an_early_refusal_has_the_callers_id_wherever_it_stands_in_the_head(
-    refusing: RunningServer, connect: Connect
+    refusing: RunningServer, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
     for padding in (10, 2500, 20_000):
         caller = connect(refusing)
         head = HEAD + b"X-A: %b\r\nx-request-id:  far-down \r\n\r\n" % (b"a " * (padding // 2))
         caller.send(head)
         status, headers, _ = caller.answer()
         assert (status, headers["X-Request-ID"]) == (503, "far-down")
+        # The log has its first line, and nothing of the headers.
+        line = HEAD.partition(b"\r\n")[0].decode()
+        assert f'far-down 127.0.0.1 "{line}" 503 - ' in caplog.messages[-1]
 
 
 def test_an_early_refusal_takes_no_id_from_a_body_or_a_line_that_is_cut(

@@ -194,3 +194,7 @@ def test_another_media_type_than_the_forms_own_is_refused_readably(server: Runni
     page = server.ask("POST", "/", "x=1", headers)
     assert page.status == 400
     assert "multipart/form-data" in read(page).problems["answer"]
+    del headers["Accept"]
+    told = server.ask("POST", "/", "x=1", headers)  # a program
+    assert told.headers["Content-Type"] == "application/problem+json"
+    assert (told.status, told.json["code"]) == (400, "bad_request")

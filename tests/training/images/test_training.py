@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from dsapi.cli import app
 from dsapi.errors import StartupError
+from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import EpochFigures
 from dsapi.training.images import training
 from dsapi.training.images.card import measure
 from dsapi.training.images.config import read_config
-from dsapi.training.images.fitting import count_stale, is_over
+from dsapi.training.images.fitting import Fit, count_stale, is_over
 from dsapi.training.images.network import build_classifier, find_backbone
 from dsapi.training.photos import Collection, Photo, read_photos
 from tests.training.cuts import CutError, CuttingConsole
@@ -152,13 +153,15 @@ def test_photos_with_several_labels_become_a_multi_label_model(
     assert figures["mean_average_precision"] > 0.9
 
 
-def train_briefly(folder: Path, config: Path, *, console: Console) -> training.TrainedImages:
+def train_briefly(
+    folder: Path, config: Path, *, console: Console, weights: str = "none"
+) -> training.TrainedImages:
     settings = read_config(config).model_copy(update={"epochs": 3})
     return training.train_images(
         read_photos(folder / "photos.csv"),
         settings,
         name="scenes",
-        weights="none",
+        weights=weights,
         output=folder,
         work_dir=folder / "work",
         console=console,
@@ -172,6 +175,16 @@ def test_a_training_that_was_cut_ends_with_the_same_graph(tmp_path: Path, config
     whole = train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
     with pytest.raises(CutError):
         train_briefly(tmp_path, config, console=CuttingConsole(file=io.StringIO()))
+    # Other weights to start with, or another photo of the same name, make it another training.
+    backbone = build_classifier(read_config(config), weights="none", labels=4).backbone
+    save_backbone(backbone, tmp_path / "mine.npz")
+    photo = (tmp_path / "0.png").read_bytes()
+    for weights, changed in ((str(tmp_path / "mine.npz"), photo), ("none", photo + b"more")):
+        (tmp_path / "0.png").write_bytes(changed)
+        console = CuttingConsole(file=io.StringIO(), last="beginning anew")
+        with pytest.raises(CutError):
+            train_briefly(tmp_path, config, console=console, weights=weights)
+    (tmp_path / "0.png").write_bytes(photo)
     output = io.StringIO()
     resumed = train_briefly(tmp_path, config, console=Console(file=output))
     assert "going on after epoch 2 of 3" in output.getvalue()
@@ -208,6 +221,31 @@ def test_sigmoids_are_chosen_where_a_photo_has_other_than_one_label(config: Path
                 continue
             with pytest.raises(StartupError, match=rf"one label a photo, b\.png has {len(labels)}"):
                 training.choose_activation(collection, softmax)
+
+
+def test_a_fit_ends_with_the_weights_of_its_best_epoch_and_leaves_a_backbone_of_rate_0(
+    tmp_path: Path, config: Path
+) -> None:
+    import keras
+
+    paint_scenes(tmp_path, 24)
+    settings = read_config(config).model_copy(
+        # Steps so large that the loss jumps.
+        update={"epochs": 4, "frozen_epochs": 0, "backbone_rate": 0.0, "learning_rate": 1.0}
+    )
+    keras.utils.set_random_seed(1)
+    classifier = build_classifier(settings, weights="none", labels=4)
+    before = [each.numpy() for each in classifier.backbone.trainable_variables]
+    collection = read_photos(tmp_path / "photos.csv")
+    fit = Fit(classifier, collection, settings, activation="sigmoid")
+    checkpoint = Checkpoint(tmp_path / "run.npz", run="run")
+    history = fit.run(checkpoint, console=Console(file=io.StringIO()))
+    best = min(history, key=lambda epoch: epoch.new_loss)
+    logits, targets = fit.score_val()
+    losses = np.logaddexp(0, np.where(targets > 0.5, -logits, logits))
+    assert losses.mean() == pytest.approx(best.new_loss, rel=1e-3)
+    after = [each.numpy() for each in classifier.backbone.trainable_variables]
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
 
 
 def test_figures_of_sigmoids_count_each_decision_and_each_label() -> None:
