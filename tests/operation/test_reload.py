@@ -4,6 +4,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import threading
@@ -247,9 +248,12 @@ def test_the_command_and_a_signal_reload_a_daemon(installation: Installation) ->
     pid = running_pid(installation.pid_file)
     assert pid is not None
     installation.change("[global]", "[global]\nmax_bytes = 2048")
+    installation.change("[models.colors]", "[models.paints]")
     reloaded = installation.run("reload")
     assert reloaded.returncode == 0, reloaded.stderr
-    assert "changed: max_bytes" in reloaded.stdout
+    versions = "themes: V → V\npaints: none → V\ncolors: V → none\n"
+    told = re.sub(r"\b[0-9a-f]{12}\b", "V", reloaded.stdout)
+    assert sorted(told.splitlines()) == sorted(f"{versions}changed: max_bytes".splitlines())
     installation.change("max_bytes = 2048", "max_bytes = 4096")
     os.kill(pid, signal.SIGHUP)
     eventually(lambda: installation.ask("POST", "/v1/predictions", b"x" * 3000)[0] != 413)
