@@ -15,6 +15,7 @@ from dsapi.errors import StartupError
 from dsapi.settings import load_settings
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, plain
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,13 @@ def busy(tiny_config: Path, start_server: StartServer) -> RunningServer:
     for _ in range(4):
         assert server.post_picture(encode(plain(GREEN))).status == 200
     assert server.post_picture(b"no picture").status == 415
+    settings = server.settings.model_copy(update={"port": server.port})
+
+    def counted() -> float:
+        return read_numbers(settings).by("dsapi_requests_total", "form").get("raw", 0)
+
+    # A request is counted when its answer is out.
+    assert eventually(lambda: counted() >= 5)
     return server
 
 

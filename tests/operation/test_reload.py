@@ -110,6 +110,7 @@ def test_a_model_can_be_added_and_taken_away(site: Site) -> None:
     report = site.reload()[1]
     assert report["models"]["colors"]["after"] is None  # type: ignore[index]
     assert report["models"]["paints"]["before"] is None  # type: ignore[index]
+    assert report["settings"] == []  # models are told by themselves
     answer = site.server.post_picture(PICTURE)
     assert set(answer.json["predictions"]) == {"themes", "paints"}
     assert site.server.post_picture(PICTURE, "models=colors").status == 400
