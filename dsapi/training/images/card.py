@@ -108,7 +108,8 @@ def write_card(
 ) -> str:
     """Write the card as Markdown."""
     rows = "\n".join(
-        f"| {label} | {_percent(recall, 'no photo')} | {_percent(precision, 'never answered')} |"
+        f"| {_cell(label)} | {_percent(recall, 'no photo')} "
+        f"| {_percent(precision, 'never answered')} |"
         for label, recall, precision in zip(
             collection.labels, figures.label_recall, figures.label_precision, strict=True
         )
@@ -179,6 +180,11 @@ def describe_accuracy(figures: ImageFigures, activation: str) -> str:
 
 def _indent(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
+
+
+def _cell(label: str) -> str:
+    """Write a label into a table of Markdown, where a bar would end its cell."""
+    return label.replace("|", r"\|")
 
 
 def _percent(share: float, otherwise: str) -> str:
