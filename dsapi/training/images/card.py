@@ -13,7 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training.calibration import expected_calibration_error, softmax
+from dsapi.prediction.ranking import activate
+from dsapi.training.calibration import (
+    expected_calibration_error,
+    label_calibration_error,
+    softmax,
+)
 from dsapi.training.freezing import FrozenGraph
 from dsapi.training.images.config import CROP, ImageConfig
 from dsapi.training.photos import Collection
@@ -45,20 +50,27 @@ def measure(
     else:
         said = logits > 0
         accuracy = float((said == wanted).mean())
-    questions, answers = list_questions(logits, targets, activation)
     right = (said & wanted).sum(axis=0)
     return ImageFigures(
         accuracy,
-        expected_calibration_error(softmax(questions), answers),
+        _measure_calibration(logits, wanted, activation),
         _shares(right, wanted.sum(axis=0)),
         _shares(right, said.sum(axis=0)),
     )
 
 
+def _measure_calibration(
+    logits: NDArray[np.float32], wanted: NDArray[np.bool_], activation: str
+) -> float:
+    if activation == "softmax":
+        return expected_calibration_error(softmax(logits), wanted.argmax(axis=1))
+    return label_calibration_error(activate(logits, "sigmoid"), wanted)
+
+
 def list_questions(
     logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """List what a network was asked, for its calibration.
+    """List what a network was asked, to fit its temperature.
 
     With softmax that is one question a photo, with sigmoids one a photo and label, of two answers:
     a sigmoid of z is a softmax of 0 and z.

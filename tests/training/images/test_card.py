@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from dsapi.training.freezing import FrozenGraph
-from dsapi.training.images.card import ImageFigures, write_card
+from dsapi.training.images.card import ImageFigures, measure, write_card
 from dsapi.training.images.config import ImageConfig
 from dsapi.training.photos import Collection, Photo
 
@@ -21,3 +24,13 @@ def test_a_label_with_a_bar_stays_in_its_cell() -> None:
         figures=ImageFigures(0.5, 0.1, (1.0, 0.0), (0.5, float("nan"))),
     )
     assert r"| on\|off | 100% | 50% |" in card
+
+
+def test_the_calibration_of_several_labels_is_that_of_evaluate() -> None:
+    sure = np.float32(np.log(9))  # a sigmoid of 0.9, and of 0.1 if negative
+    logits = np.full((10, 2), (sure, -sure), np.float32)
+    targets = np.zeros((10, 2), np.float32)
+    targets[:8, 0] = 1
+    # "Yes" of 90 % is right 8 times of 10, "yes" of 10 % never.
+    error = measure(logits, targets, "sigmoid").calibration_error
+    assert error == pytest.approx(0.1, abs=1e-6)
