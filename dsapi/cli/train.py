@@ -13,6 +13,7 @@ import typer
 
 from dsapi.cli.folders import require_folder
 from dsapi.cli.options import tell_skipped, warn
+from dsapi.settings.config_file import find_config
 from dsapi.settings.values import check_model_names
 
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
@@ -161,6 +162,5 @@ def image(
     )
     accuracy = card.describe_accuracy(trained.figures, trained.activation)
     typer.echo(f"{trained.graph.path}, on {len(collection.val)} held-out photos: {accuracy}")
-    # Paths in dsapi.conf are relative to it, which may lie elsewhere than this output.
-    section = card.write_section(name, folder=None if output == Path(".") else output.absolute())
+    section = card.write_section(name, folder=card.find_named_folder(output, find_config()))
     typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{section}")

@@ -6,6 +6,7 @@ section for ``dsapi.conf``. Called by `dsapi.training.images.training`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,11 +101,25 @@ def write_section(name: str, *, folder: Path | None = None) -> str:
     beside = "" if folder is None else f"{folder.as_posix()}/"
     lines = [
         f"[models.{name}]",
-        f'graph = "{beside}models/{name}.pb"',
-        f'labels = "{beside}labels/{name}.txt"',
+        f"graph = {_quote(f'{beside}models/{name}.pb')}",
+        f"labels = {_quote(f'{beside}labels/{name}.txt')}",
         f'crop = "{CROP}"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def find_named_folder(output: Path, config: Path) -> Path | None:
+    """Give the folder that a section has to name, none if the configuration file lies in it.
+
+    Paths in ``dsapi.conf`` are relative to it, wherever the training was started.
+    """
+    folder = output.resolve()
+    return None if config.resolve().parent == folder else folder
+
+
+def _quote(path: str) -> str:
+    """Write a path as a literal of Python, of which JSON's text is one."""
+    return json.dumps(path, ensure_ascii=False)
 
 
 def write_card(
