@@ -29,11 +29,14 @@ from dsapi.photos.files import (
     is_file,
     list_folders,
     list_photos,
+    open_photo,
 )
 from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import read_rows
 from dsapi.prediction.labels import check_labels, read_labels
 from dsapi.training.splitting import split_photos
+
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,18 @@ def describe_unmeasured(collection: Collection) -> str | None:
         f"no held-out photo shows {', '.join(collection.unmeasured)}: the figures say nothing of "
         "them; add photos"
     )
+
+
+def describe_unreadable(collection: Collection) -> str:
+    """Read all photos and tell which cannot be, a line each; of many the first."""
+    reasons = []
+    for photo in (*collection.train, *collection.val):
+        try:
+            open_photo(photo.path)
+        except PhotosError as error:
+            reasons.append(str(error))
+    more = len(reasons) - _MOST_NAMED
+    return "\n".join([*reasons[:_MOST_NAMED], *([f"… and {more} more"] if more > 0 else [])])
 
 
 def _check(collection: Collection, data: Path) -> None:
