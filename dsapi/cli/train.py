@@ -6,6 +6,8 @@ The work is done in ``dsapi.training``; it is imported when a command runs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,19 @@ WorkDir = Annotated[
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(train, name="train")
+
+
+@contextmanager
+def telling_how_to_go_on() -> Iterator[None]:
+    """Say, when somebody interrupts a training, that its work is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            "\ninterrupted: the same command goes on from what --work-dir holds (whole epochs)",
+            err=True,
+        )
+        raise
 
 
 @train.command()
@@ -53,13 +68,14 @@ def themes(
 
     _require_folders(output, work_dir)
     tell_skipped(count_skipped_files(data))
-    command.run(
-        data=data,
-        weights=weights or efficientnet.find_weights(),
-        output=output,
-        work_dir=work_dir,
-        only_measure=leave_sources_out,
-    )
+    with telling_how_to_go_on():
+        command.run(
+            data=data,
+            weights=weights or efficientnet.find_weights(),
+            output=output,
+            work_dir=work_dir,
+            only_measure=leave_sources_out,
+        )
 
 
 @train.command()
@@ -91,7 +107,8 @@ def colors(
         epochs=epochs,
         seed=seed,
     )
-    report = train_colors(training, console=console)
+    with telling_how_to_go_on():
+        report = train_colors(training, console=console)
     console.print(f"{report.graph.path}: version {report.graph.version}")
     console.print(f"figures: {training.models / 'colorClassifier.md'}")
 
@@ -151,15 +168,16 @@ def image(
     tell_skipped(count_skipped_files(data))
     if gap := describe_unmeasured(collection):
         warn(gap)
-    trained = training.train_images(
-        collection,
-        settings,
-        name=name,
-        weights=weights,
-        output=output,
-        work_dir=work_dir,
-        console=Console(markup=False, soft_wrap=True),
-    )
+    with telling_how_to_go_on():
+        trained = training.train_images(
+            collection,
+            settings,
+            name=name,
+            weights=weights,
+            output=output,
+            work_dir=work_dir,
+            console=Console(markup=False, soft_wrap=True),
+        )
     accuracy = card.describe_accuracy(trained.figures, trained.activation)
     typer.echo(f"{trained.graph.path}, on {len(collection.val)} held-out photos: {accuracy}")
     section = card.write_section(name, folder=card.find_named_folder(output, find_config()))

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from dsapi.cli import app
+from dsapi.cli.train import telling_how_to_go_on
 from dsapi.errors import StartupError
 from dsapi.photos.files import PhotosError
 from dsapi.training.epochs import EpochFigures
@@ -178,6 +179,14 @@ def test_a_training_that_was_cut_ends_with_the_same_graph(tmp_path: Path, config
     assert "epoch 2 of 3:" not in output.getvalue()
     assert resumed.graph.sha256 == whole.graph.sha256
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_who_interrupts_a_training_is_told_how_it_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt), telling_how_to_go_on():
+        raise KeyboardInterrupt
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Path) -> None:
