@@ -160,14 +160,20 @@ def image(
 
     from dsapi.training.images import card, training
     from dsapi.training.images.config import read_config
-    from dsapi.training.photos import count_skipped_files, describe_unmeasured, read_photos
+    from dsapi.training.photos import (
+        count_skipped_files,
+        describe_unmeasured,
+        describe_unused_points,
+        read_photos,
+    )
 
     settings = read_config(config)
     _require_folders(output, work_dir)
     collection = read_photos(data, seed=settings.seed)
     tell_skipped(count_skipped_files(data))
-    if gap := describe_unmeasured(collection):
-        warn(gap)
+    for problem in (describe_unused_points(data), describe_unmeasured(collection)):
+        if problem:
+            warn(problem)
     with telling_how_to_go_on():
         trained = training.train_images(
             collection,

@@ -102,6 +102,19 @@ def _is_split(data: Path) -> bool:
     return (data / "train").is_dir() and bool(list_folders(data / "train"))
 
 
+def describe_unused_points(data: Path) -> str | None:
+    """Tell that points of a table, which evaluation asks about, are not what is learned."""
+    if not data.is_file():
+        return None
+    for row in read_rows(data, "file", "labels"):
+        if row.values.get("x") or row.values.get("y"):
+            return (
+                f"{row.where} has a point, which training leaves unused: it takes a photo's labels "
+                "for those of the whole photo; cut out what they are about"
+            )
+    return None
+
+
 def describe_unmeasured(collection: Collection) -> str | None:
     """Tell, before hours of work, of which labels the figures will say nothing."""
     if not collection.unmeasured:
