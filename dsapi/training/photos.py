@@ -213,6 +213,8 @@ def _read_csv(path: Path, seed: int) -> Collection:
     splits = [row.split for row in rows]
     if None in splits or not splits:
         return _hold_out(labels, photos, seed)
+    if "val" not in splits:
+        raise PhotosError(f"{path}: no row is split=val; mark some so, or leave the column out")
     train, val = (
         tuple(photo for photo, split in zip(photos, splits, strict=True) if split == name)
         for name in ("train", "val")

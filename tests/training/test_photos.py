@@ -101,6 +101,15 @@ def test_rows_for_testing_are_not_trained_with(tmp_path: Path) -> None:
         read_photos(tmp_path / "photos.csv")
 
 
+def test_a_table_without_rows_to_measure_with_is_told_so(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    table = tmp_path / "photos.csv"
+    table.write_text("file,labels,split\na.png,cat,train\nb.png,dog,train\n")
+    with pytest.raises(PhotosError, match=r"photos\.csv: no row is split=val; mark some so"):
+        read_photos(table)
+
+
 def test_blanks_around_labels_and_repetitions_count_for_nothing(tmp_path: Path) -> None:
     for name in "abcd":
         save(tmp_path / f"{name}.png")
