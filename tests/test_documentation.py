@@ -16,7 +16,8 @@ from dsapi.cli.settings import describe_settings
 from dsapi.errors import RequestError
 from dsapi.prediction.model import load_model
 from dsapi.prediction.spec import ModelSpec
-from dsapi.settings import default_config, load_settings
+from dsapi.settings import load_settings
+from dsapi.settings.config_file import default_config
 from tests.conftest import RunningServer, StartServer
 from tests.graphs import write_labels
 

@@ -6,6 +6,8 @@ The work is done in ``dsapi.training``; it is imported when a command runs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ import typer
 
 from dsapi.cli.folders import require_folder
 from dsapi.cli.options import tell_skipped, warn
+from dsapi.settings.config_file import find_config
 from dsapi.settings.values import check_model_names
 
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
@@ -27,6 +30,19 @@ WorkDir = Annotated[
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(train, name="train")
+
+
+@contextmanager
+def telling_how_to_go_on() -> Iterator[None]:
+    """Say, when somebody interrupts a training, that its work is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            "\ninterrupted: the same command goes on from what --work-dir holds (whole epochs)",
+            err=True,
+        )
+        raise
 
 
 @train.command()
@@ -52,13 +68,14 @@ def themes(
 
     _require_folders(output, work_dir)
     tell_skipped(count_skipped_files(data))
-    command.run(
-        data=data,
-        weights=weights or efficientnet.find_weights(),
-        output=output,
-        work_dir=work_dir,
-        only_measure=leave_sources_out,
-    )
+    with telling_how_to_go_on():
+        command.run(
+            data=data,
+            weights=weights or efficientnet.find_weights(),
+            output=output,
+            work_dir=work_dir,
+            only_measure=leave_sources_out,
+        )
 
 
 @train.command()
@@ -90,7 +107,8 @@ def colors(
         epochs=epochs,
         seed=seed,
     )
-    report = train_colors(training, console=console)
+    with telling_how_to_go_on():
+        report = train_colors(training, console=console)
     console.print(f"{report.graph.path}: version {report.graph.version}")
     console.print(f"figures: {training.models / 'colorClassifier.md'}")
 
@@ -142,25 +160,31 @@ def image(
 
     from dsapi.training.images import card, training
     from dsapi.training.images.config import read_config
-    from dsapi.training.photos import count_skipped_files, describe_unmeasured, read_photos
+    from dsapi.training.photos import (
+        count_skipped_files,
+        describe_unmeasured,
+        describe_unused_points,
+        read_photos,
+    )
 
     settings = read_config(config)
     _require_folders(output, work_dir)
     collection = read_photos(data, seed=settings.seed)
     tell_skipped(count_skipped_files(data))
-    if gap := describe_unmeasured(collection):
-        warn(gap)
-    trained = training.train_images(
-        collection,
-        settings,
-        name=name,
-        weights=weights,
-        output=output,
-        work_dir=work_dir,
-        console=Console(markup=False, soft_wrap=True),
-    )
+    for problem in (describe_unused_points(data), describe_unmeasured(collection)):
+        if problem:
+            warn(problem)
+    with telling_how_to_go_on():
+        trained = training.train_images(
+            collection,
+            settings,
+            name=name,
+            weights=weights,
+            output=output,
+            work_dir=work_dir,
+            console=Console(markup=False, soft_wrap=True),
+        )
     accuracy = card.describe_accuracy(trained.figures, trained.activation)
     typer.echo(f"{trained.graph.path}, on {len(collection.val)} held-out photos: {accuracy}")
-    # Paths in dsapi.conf are relative to it, which may lie elsewhere than this output.
-    section = card.write_section(name, folder=None if output == Path(".") else output.absolute())
+    section = card.write_section(name, folder=card.find_named_folder(output, find_config()))
     typer.echo(f"figures: {trained.card}\n\nAdd to dsapi.conf:\n\n{section}")

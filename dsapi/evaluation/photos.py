@@ -85,6 +85,7 @@ def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
     asked = [row for row in rows if row.split != "train"]
     if rows and not asked:
         raise PhotosError(f"{table}: all {len(rows)} rows are split=train; mark some as val")
+    first_named: dict[tuple[str, tuple[float, float] | None], str] = {}
     for row in asked:
         if not row.values["file"]:
             raise PhotosError(f"{row.where}: file is empty")
@@ -92,6 +93,12 @@ def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
         point = _read_point(row.values.get("x"), row.values.get("y"), where=row.where)
         path = table.parent / row.values["file"]
         name = Path(os.path.relpath(path, table.parent)).as_posix()
+        before = first_named.setdefault((name, point), row.where)
+        if before != row.where:
+            raise PhotosError(
+                f"{row.where}: {name} stands in {before} already, at the same point; write its "
+                "labels in one line, separated by |"
+            )
         yield LabeledPhoto(path, labels, point, name)
 
 

@@ -5,6 +5,7 @@ tables, so nothing is told by color alone.
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,10 @@ def _finish(figure: Any) -> str:
     import matplotlib
 
     stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "dsapi", "svg.fonttype": "none"}):
+    style = {"svg.hashsalt": "dsapi", "svg.fonttype": "none"}
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        # Letters stay letters: the browser has the fonts for those that matplotlib's own lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     return text[text.index("<svg") :]

@@ -57,7 +57,7 @@ def tabulate_comparison(evaluation: Evaluation) -> Table:
             f"{100 * each.difference:+.1f}",
             _format_interval(each.interval),
             f"{each.only_first_right} : {each.only_other_right}",
-            f"{each.p_value:.4f}",
+            _format_p(each.p_value),
         )
         for each in evaluation.comparisons
     )
@@ -78,6 +78,11 @@ def tabulate_comparison(evaluation: Evaluation) -> Table:
 
 def _format_interval(interval: tuple[float, float] | None) -> str:
     return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}" if interval else "–"
+
+
+def _format_p(p_value: float) -> str:
+    # No difference has the probability 0.
+    return "< 0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
 
 
 def tabulate_labels(figures: Figures) -> Table:

@@ -5,7 +5,6 @@ folders separated by ``:``, other lists by ``,``), then flags. Everything is val
 anything starts.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +23,7 @@ from dsapi.engines import Batching, EngineName, EngineOptions, Precision
 from dsapi.errors import StartupError
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
-from dsapi.settings.config_file import find_state_dir, read_config
+from dsapi.settings.config_file import default_config, find_config, find_state_dir, read_config
 from dsapi.settings.problems import check_variables, explain_problems
 from dsapi.settings.values import (
     check_keys,
@@ -214,13 +213,6 @@ class Settings(BaseSettings):
         )
 
 
-def default_config() -> Path:
-    """Find the ``dsapi.conf`` that comes with the checkout or the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    beside = package.parent / "dsapi.conf"
-    return beside if beside.is_file() else package / "share" / "dsapi.conf"
-
-
 def static_dir() -> Path:
     """Find the folder of the page, its script and its style."""
     return default_config().parent / "static"
@@ -253,7 +245,7 @@ def read_settings(config: Path | None = None, **flags: Any) -> tuple[Settings, l
         StartupError: the file cannot be read, an environment variable is misspelt, or a flag or
             pid_file is wrong: a default would stand for another service.
     """
-    path = (config or Path(os.environ.get("DSAPI_CONFIG") or default_config())).absolute()
+    path = (config or find_config()).absolute()
     given = {name: value for name, value in flags.items() if value is not None}
     check_variables((*Settings.model_fields, "config"), prefix=_ENV_PREFIX)
     sources = {"_config": read_config(path), **given}

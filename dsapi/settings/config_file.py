@@ -22,6 +22,18 @@ class NoLiteral:
         return self.text
 
 
+def default_config() -> Path:
+    """Find the ``dsapi.conf`` that comes with the checkout or the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    beside = package.parent / "dsapi.conf"
+    return beside if beside.is_file() else package / "share" / "dsapi.conf"
+
+
+def find_config() -> Path:
+    """Find the file that is read where none is named: ``$DSAPI_CONFIG``, else the shipped one."""
+    return Path(os.environ.get("DSAPI_CONFIG") or default_config())
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Read the file into one mapping: the keys of ``[global]``, and ``models``.
 

@@ -44,3 +44,12 @@ def expected_calibration_error(
     """Give the mean gap between confidence and accuracy as ``dsapi evaluate`` does, 0..1."""
     right = np.asarray(probabilities.argmax(axis=1) == labels)
     return sum_up_calibration(measure_calibration(probabilities.max(axis=1), right))
+
+
+def label_calibration_error(probabilities: NDArray[np.float32], shown: NDArray[np.bool_]) -> float:
+    """Give the same of a multi-label classifier, whose every label has a probability, 0..1.
+
+    Both are ``[n, labels]``. A "yes" that is too sure and a "no" that is not sure enough do not
+    make up for each other.
+    """
+    return sum_up_calibration(measure_calibration(probabilities.ravel(), shown.ravel()))

@@ -29,11 +29,14 @@ from dsapi.photos.files import (
     is_file,
     list_folders,
     list_photos,
+    open_photo,
 )
 from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import read_rows
 from dsapi.prediction.labels import check_labels, read_labels
 from dsapi.training.splitting import split_photos
+
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,19 @@ def _is_split(data: Path) -> bool:
     return (data / "train").is_dir() and bool(list_folders(data / "train"))
 
 
+def describe_unused_points(data: Path) -> str | None:
+    """Tell that points of a table, which evaluation asks about, are not what is learned."""
+    if not data.is_file():
+        return None
+    for row in read_rows(data, "file", "labels"):
+        if row.values.get("x") or row.values.get("y"):
+            return (
+                f"{row.where} has a point, which training leaves unused: it takes a photo's labels "
+                "for those of the whole photo; cut out what they are about"
+            )
+    return None
+
+
 def describe_unmeasured(collection: Collection) -> str | None:
     """Tell, before hours of work, of which labels the figures will say nothing."""
     if not collection.unmeasured:
@@ -107,6 +123,18 @@ def describe_unmeasured(collection: Collection) -> str | None:
         f"no held-out photo shows {', '.join(collection.unmeasured)}: the figures say nothing of "
         "them; add photos"
     )
+
+
+def describe_unreadable(collection: Collection) -> str:
+    """Read all photos and tell which cannot be, a line each; of many the first."""
+    reasons = []
+    for photo in (*collection.train, *collection.val):
+        try:
+            open_photo(photo.path)
+        except PhotosError as error:
+            reasons.append(str(error))
+    more = len(reasons) - _MOST_NAMED
+    return "\n".join([*reasons[:_MOST_NAMED], *([f"… and {more} more"] if more > 0 else [])])
 
 
 def _check(collection: Collection, data: Path) -> None:
@@ -185,6 +213,8 @@ def _read_csv(path: Path, seed: int) -> Collection:
     splits = [row.split for row in rows]
     if None in splits or not splits:
         return _hold_out(labels, photos, seed)
+    if "val" not in splits:
+        raise PhotosError(f"{path}: no row is split=val; mark some so, or leave the column out")
     train, val = (
         tuple(photo for photo, split in zip(photos, splits, strict=True) if split == name)
         for name in ("train", "val")

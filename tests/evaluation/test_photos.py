@@ -102,6 +102,8 @@ def test_a_table_gives_files_beside_it_with_labels_and_points(tmp_path: Path) ->
         ("file,label,x,y\na.png,shoes,nan,3\n", "line 2: x and y"),
         ("file,label,x,y\na.png,shoes,-1,3\n", "line 2: x and y"),
         ("file,label\n", "no labeled photo"),
+        ("file,label\na.png,shoes\n./a.png,shoes\n", "line 3: a.png stands in .*line 2 already"),
+        ("file,label,x,y\na.png,shoes,1,2\na.png,shoes,1,2\n", "line 3: .* in one line"),
     ],
 )
 def test_a_malformed_table_is_refused_with_the_line(

@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def save_phone_photo(path: Path) -> Path:
 def test_labels_with_dollars_are_no_formulas() -> None:
     labels = ("a$\\frac$", "b$c$")
     assert "a$\\frac$" in plot_confusions(np.eye(2, dtype=np.int64), labels).svg
+
+
+def test_labels_of_all_scripts_are_plotted_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "日本の花" in plot_confusions(np.eye(2, dtype=np.int64), ("日本の花", "b")).svg
 
 
 def test_long_labels_leave_room_for_the_plots() -> None:

@@ -1,6 +1,7 @@
 """What the terminal and the report say of figures: every number in its own column."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -126,6 +127,11 @@ def test_a_comparison_tells_what_the_other_gains(
         "first : other": "3 : 7",
         "McNemar p": "0.3438",
     }
+
+
+def test_no_difference_is_told_to_be_impossible(evaluated: Callable[..., Evaluation]) -> None:
+    evaluation = replace(evaluated(SINGLE), comparisons=(replace(COMPARISON, p_value=1.1e-16),))
+    assert tabulate_comparison(evaluation).rows[0][-1] == "< 0.0001"
 
 
 def test_labels_that_photos_show_are_told_worst_recall_first() -> None:

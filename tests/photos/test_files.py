@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from dsapi.photos.files import PhotosError, count_skipped, list_photos, open_photo, read_upright
-from dsapi.settings import default_config, load_settings
+from dsapi.settings import load_settings
+from dsapi.settings.config_file import default_config
 
 
 def test_a_photo_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:

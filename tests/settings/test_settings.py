@@ -9,8 +9,8 @@ import pytest
 
 import dsapi
 from dsapi.errors import StartupError
-from dsapi.settings import default_config, load_settings, read_settings
-from dsapi.settings.config_file import find_state_dir
+from dsapi.settings import load_settings, read_settings
+from dsapi.settings.config_file import default_config, find_state_dir
 
 MODEL = """
 [models.themes]

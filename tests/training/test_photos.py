@@ -5,7 +5,12 @@ import pytest
 from PIL import Image
 
 from dsapi.photos.files import PhotosError, read_upright
-from dsapi.training.photos import count_skipped_files, read_photos, require_one_label
+from dsapi.training.photos import (
+    count_skipped_files,
+    describe_unused_points,
+    read_photos,
+    require_one_label,
+)
 from dsapi.training.splitting import split_photos
 from tests.corpus.heif import encode_heic
 
@@ -126,6 +131,15 @@ def test_rows_for_testing_are_not_trained_with(tmp_path: Path) -> None:
         read_photos(tmp_path / "photos.csv")
 
 
+def test_a_table_without_rows_to_measure_with_is_told_so(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    table = tmp_path / "photos.csv"
+    table.write_text("file,labels,split\na.png,cat,train\nb.png,dog,train\n")
+    with pytest.raises(PhotosError, match=r"photos\.csv: no row is split=val; mark some so"):
+        read_photos(table)
+
+
 def test_blanks_around_labels_and_repetitions_count_for_nothing(tmp_path: Path) -> None:
     for name in "abcd":
         save(tmp_path / f"{name}.png")
@@ -144,6 +158,17 @@ def test_a_table_for_evaluation_is_understood(tmp_path: Path) -> None:
         "file,label\na.png,cars\nb.png,cars\nc.png,dogs\nd.png,dogs\n"
     )
     assert read_photos(tmp_path / "photos.csv").labels == ("cars", "dogs")
+
+
+def test_points_that_training_would_not_use_are_told(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("file,label,x,y\na.png,cat,,\nb.png,dog,3,4\n")
+    told = describe_unused_points(table)
+    assert told is not None
+    assert "photos.csv, line 3 has a point, which training leaves unused" in told
+    table.write_text("file,label,x,y\na.png,cat,,\n")
+    assert describe_unused_points(table) is None
+    assert describe_unused_points(tmp_path) is None
 
 
 def test_a_folder_to_measure_with_that_nothing_is_learned_for_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ section for ``dsapi.conf``. Called by `dsapi.training.images.training`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.training.calibration import expected_calibration_error, softmax
+from dsapi.prediction.ranking import activate
+from dsapi.training.calibration import (
+    expected_calibration_error,
+    label_calibration_error,
+    softmax,
+)
 from dsapi.training.freezing import FrozenGraph
 from dsapi.training.images.config import CROP, ImageConfig
 from dsapi.training.photos import Collection
@@ -45,20 +51,27 @@ def measure(
     else:
         said = logits > 0
         accuracy = float((said == wanted).mean())
-    questions, answers = list_questions(logits, targets, activation)
     right = (said & wanted).sum(axis=0)
     return ImageFigures(
         accuracy,
-        expected_calibration_error(softmax(questions), answers),
+        _measure_calibration(logits, wanted, activation),
         _shares(right, wanted.sum(axis=0)),
         _shares(right, said.sum(axis=0)),
     )
 
 
+def _measure_calibration(
+    logits: NDArray[np.float32], wanted: NDArray[np.bool_], activation: str
+) -> float:
+    if activation == "softmax":
+        return expected_calibration_error(softmax(logits), wanted.argmax(axis=1))
+    return label_calibration_error(activate(logits, "sigmoid"), wanted)
+
+
 def list_questions(
     logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """List what a network was asked, for its calibration.
+    """List what a network was asked, to fit its temperature.
 
     With softmax that is one question a photo, with sigmoids one a photo and label, of two answers:
     a sigmoid of z is a softmax of 0 and z.
@@ -88,11 +101,25 @@ def write_section(name: str, *, folder: Path | None = None) -> str:
     beside = "" if folder is None else f"{folder.as_posix()}/"
     lines = [
         f"[models.{name}]",
-        f'graph = "{beside}models/{name}.pb"',
-        f'labels = "{beside}labels/{name}.txt"',
+        f"graph = {_quote(f'{beside}models/{name}.pb')}",
+        f"labels = {_quote(f'{beside}labels/{name}.txt')}",
         f'crop = "{CROP}"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def find_named_folder(output: Path, config: Path) -> Path | None:
+    """Give the folder that a section has to name, none if the configuration file lies in it.
+
+    Paths in ``dsapi.conf`` are relative to it, wherever the training was started.
+    """
+    folder = output.resolve()
+    return None if config.resolve().parent == folder else folder
+
+
+def _quote(path: str) -> str:
+    """Write a path as a literal of Python, of which JSON's text is one."""
+    return json.dumps(path, ensure_ascii=False)
 
 
 def write_card(
@@ -108,7 +135,8 @@ def write_card(
 ) -> str:
     """Write the card as Markdown."""
     rows = "\n".join(
-        f"| {label} | {_percent(recall, 'no photo')} | {_percent(precision, 'never answered')} |"
+        f"| {_cell(label)} | {_percent(recall, 'no photo')} "
+        f"| {_percent(precision, 'never answered')} |"
         for label, recall, precision in zip(
             collection.labels, figures.label_recall, figures.label_precision, strict=True
         )
@@ -179,6 +207,11 @@ def describe_accuracy(figures: ImageFigures, activation: str) -> str:
 
 def _indent(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
+
+
+def _cell(label: str) -> str:
+    """Write a label into a table of Markdown, where a bar would end its cell."""
+    return label.replace("|", r"\|")
 
 
 def _percent(share: float, otherwise: str) -> str:

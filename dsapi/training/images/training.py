@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from dsapi.errors import StartupError
+from dsapi.photos.files import PhotosError
 from dsapi.prediction.labels import format_labels
 from dsapi.training.calibration import fit_temperature
 from dsapi.training.checkpoint import Checkpoint
@@ -32,7 +33,7 @@ from dsapi.training.images import card as cards
 from dsapi.training.images.config import ImageConfig
 from dsapi.training.images.fitting import Activation, Fit
 from dsapi.training.images.network import Classifier, build_classifier
-from dsapi.training.photos import Collection
+from dsapi.training.photos import Collection, describe_unreadable
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def train_images(
 
     Raises:
         StartupError: The settings do not suit the data, or the backbone cannot be had.
-        PhotosError: A photo cannot be read.
+        PhotosError: Photos cannot be read; the message names them.
         FreezingError: The network cannot be frozen.
     """
     import keras
@@ -76,8 +77,13 @@ def train_images(
     shape = (None, config.size, config.size, 3)
     # Not every backbone can be frozen: better seen now than after hours.
     check_freezable(_with_activation(classifier, activation, 1.0), input_shape=shape)
-    fit = Fit(classifier, collection, config, activation=activation)
-    history = fit.run(checkpoint, console=console)
+    try:
+        fit = Fit(classifier, collection, config, activation=activation)
+        history = fit.run(checkpoint, console=console)
+    except PhotosError as error:
+        # To learn of the next one only at the next try may take an epoch each time.
+        console.print("a photo cannot be read: looking for others")
+        raise PhotosError(describe_unreadable(collection)) from error
     logits, targets = fit.score_val()
     temperature = fit_temperature(*cards.list_questions(logits, targets, activation))
     graph = freeze_network(

@@ -12,7 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from dsapi.cli import app
+from dsapi.cli.train import telling_how_to_go_on
 from dsapi.errors import StartupError
+from dsapi.photos.files import PhotosError
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import EpochFigures
 from dsapi.training.images import training
@@ -258,12 +260,32 @@ def test_figures_of_sigmoids_count_each_decision_and_each_label() -> None:
     assert figures.label_precision == pytest.approx((3 / 4, 1 / 2, np.nan), nan_ok=True)
 
 
+def test_who_interrupts_a_training_is_told_how_it_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt), telling_how_to_go_on():
+        raise KeyboardInterrupt
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Path) -> None:
     paint_scenes(tmp_path, 24)
     (tmp_path / "work").mkdir()
     (tmp_path / "work/scenes.npz").write_bytes(b"PK damaged")
     with pytest.raises(StartupError, match=r"scenes\.npz is no checkpoint .*; remove it"):
         train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
+
+
+def test_all_photos_that_cannot_be_read_are_named_at_once(tmp_path: Path, config: Path) -> None:
+    paint_scenes(tmp_path, 24)
+    for number in range(11):
+        (tmp_path / f"{number}.png").write_bytes(b"broken")
+    config.write_text(TINY.replace("MobileNetV2", "MobileNet").replace("0.35", "0.25"))
+    with pytest.raises(PhotosError) as caught:
+        train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
+    *named, last = str(caught.value).splitlines()
+    assert len({line.split(" cannot be read ")[0] for line in named}) == 10
+    assert last == "… and 1 more"
 
 
 def test_normalization_of_given_weights_stays_as_it_is(config: Path, tmp_path: Path) -> None:
