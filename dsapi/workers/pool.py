@@ -284,11 +284,11 @@ class PredictionWorkers:
         worker.retired = True
         try:
             replacement = self._make_worker(worker.number)
+            replacement.start()
         except Exception:  # whatever it is, it is tried again
             _LOGGER.exception("%s and cannot be replaced yet", what)
             return
         _LOGGER.error("%s and is replaced", what)
         self._left_behind.append(worker)
-        replacement.start()
         self._workers[index] = replacement
         self._tally.replaced[reason] += 1

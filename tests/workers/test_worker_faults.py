@@ -95,6 +95,22 @@ def test_a_worker_that_dies_is_replaced_and_counted(
     assert one.ready
 
 
+def test_a_worker_that_finds_no_thread_is_replaced_as_soon_as_there_is_one(
+    one: PredictionWorkers, gate: Gate, graph: GatedGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = threading.stack_size(1 << 47)  # more than a process can address
+    try:
+        gate.error = SystemExit("the engine ends its thread")
+        with pytest.raises(InternalError):
+            ask(one)
+        assert eventually(lambda: "died and cannot be replaced yet" in caplog.text)
+        assert eventually(lambda: graph.open_sessions == 0)
+    finally:
+        threading.stack_size(before)
+    assert eventually(lambda: one.status.replaced == {"died": 1, "stalled": 0})
+    assert ask(one).results[0].labels["themes"][0].label == "yes"
+
+
 def test_a_worker_that_cannot_go_over_to_new_models_tells_its_caller_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
