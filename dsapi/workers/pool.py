@@ -151,20 +151,19 @@ class PredictionWorkers:
         end_s = time.monotonic() + timeout_s
         self._accepting = False
         self._stopping.set()
-        if self._watcher is not None:
-            self._watcher.join()
         for _ in self._workers:
             self._jobs.put(None)
-        for worker in self._workers:
-            left_s = max(0.0, end_s - time.monotonic())
-            worker.join(None if left_s == math.inf else left_s)
+        # The watcher may hang in what a worker hangs in, when it opens sessions for another.
+        for thread in (*self._workers, self._watcher):
+            if thread is not None:
+                left_s = max(0.0, end_s - time.monotonic())
+                thread.join(None if left_s == math.inf else left_s)
         unfinished = sum(worker.is_alive() for worker in self._workers)
         with suppress(Empty):
             while True:  # asking first how many there are would race with a worker that is late
                 if (job := self._jobs.get(0)) and job.answer.set_running_or_notify_cancel():
                     unfinished += 1
                     job.answer.set_exception(NotReady("the service is shutting down"))
-        self._workers = []
         return unfinished
 
     def refusal(
@@ -284,6 +283,7 @@ class PredictionWorkers:
         worker.retired = True
         try:
             replacement = self._make_worker(worker.number)
+            replacement.retired = self._stopping.is_set()  # so late that nobody waits for it
             replacement.start()
         except Exception:  # whatever it is, it is tried again
             _LOGGER.exception("%s and cannot be replaced yet", what)
