@@ -144,7 +144,11 @@ class Reloader:
         One that has yet to begin will read what there is then: it does for all who ask meanwhile.
         """
         if self._waiting.acquire(blocking=False):
-            threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
+            try:
+                threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
+            except RuntimeError as error:  # raised to a signal handler, it would end the process
+                self._waiting.release()
+                self._fail(str(error))
 
     def _reload_quietly(self) -> None:
         self._permitted.wait()

@@ -117,7 +117,7 @@ class PredictionWorkers:
         Raises:
             StartupError: a graph does not run, or does not know its golden samples.
         """
-        self._generation = self._prepare(models, self._generation.limits, at_a_time=self.count)
+        self._generation = self._prepare(models, self._generation.limits, at_once=True)
         self._workers = [self._make_worker(number) for number in range(self.count)]
         for worker in self._workers:
             worker.start()
@@ -137,7 +137,7 @@ class PredictionWorkers:
                 changed.
         """
         old = self._generation
-        self._generation = self._prepare(models, limits, at_a_time=1)
+        self._generation = self._prepare(models, limits, at_once=False)
         while old.sessions:  # of workers that were replaced, or busy since the reload before
             close_sessions(old.sessions.popitem()[1])
         self._replaced = weakref.ref(old)
@@ -151,20 +151,19 @@ class PredictionWorkers:
         end_s = time.monotonic() + timeout_s
         self._accepting = False
         self._stopping.set()
-        if self._watcher is not None:
-            self._watcher.join()
         for _ in self._workers:
             self._jobs.put(None)
-        for worker in self._workers:
-            left_s = max(0.0, end_s - time.monotonic())
-            worker.join(None if left_s == math.inf else left_s)
+        # The watcher may hang in what a worker hangs in, when it opens sessions for another.
+        for thread in (*self._workers, self._watcher):
+            if thread is not None:
+                left_s = max(0.0, end_s - time.monotonic())
+                thread.join(None if left_s == math.inf else left_s)
         unfinished = sum(worker.is_alive() for worker in self._workers)
         with suppress(Empty):
             while True:  # asking first how many there are would race with a worker that is late
                 if (job := self._jobs.get(0)) and job.answer.set_running_or_notify_cancel():
                     unfinished += 1
                     job.answer.set_exception(NotReady("the service is shutting down"))
-        self._workers = []
         return unfinished
 
     def refusal(
@@ -232,22 +231,24 @@ class PredictionWorkers:
         finally:
             del job  # as in `dsapi.workers.worker`: no reference cycle of error, frame and job
 
-    def _prepare(
-        self, models: Mapping[str, Model], limits: Limits, *, at_a_time: int
-    ) -> Generation:
+    def _prepare(self, models: Mapping[str, Model], limits: Limits, *, at_once: bool) -> Generation:
         """Open sessions for every worker, and see that the models still know what they should."""
-        with ThreadPoolExecutor(at_a_time, thread_name_prefix="prediction-open") as pool:
-            opening = [pool.submit(open_sessions, models) for _ in range(self.count)]
         opened: list[Sessions] = []
+
+        def open_one(_: int) -> None:
+            opened.append(open_sessions(models))
+
         try:
-            while opening:
-                # The future has no name here: it knows its error, and the error this frame, a
-                # cycle that would keep the models that were refused.
-                opened.append(opening.pop().result())
+            if at_once:
+                with ThreadPoolExecutor(self.count, thread_name_prefix="prediction-open") as pool:
+                    list(pool.map(open_one, range(self.count)))
+            else:
+                # In this thread: a stop would wait for one of a pool, even if it hangs in a graph.
+                for number in range(self.count):
+                    open_one(number)
             for model in opened[0].values():
                 check_golden(model, limits)
         except Exception:
-            opened += [future.result() for future in opening if not future.exception()]
             for sessions in opened:
                 close_sessions(sessions)
             raise
@@ -284,11 +285,12 @@ class PredictionWorkers:
         worker.retired = True
         try:
             replacement = self._make_worker(worker.number)
+            replacement.retired = self._stopping.is_set()  # so late that nobody waits for it
+            replacement.start()
         except Exception:  # whatever it is, it is tried again
             _LOGGER.exception("%s and cannot be replaced yet", what)
             return
         _LOGGER.error("%s and is replaced", what)
         self._left_behind.append(worker)
-        replacement.start()
         self._workers[index] = replacement
         self._tally.replaced[reason] += 1

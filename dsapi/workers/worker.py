@@ -134,6 +134,18 @@ class Worker(threading.Thread):
         since_s = self._busy_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    def start(self) -> None:
+        """Begin to answer jobs.
+
+        Raises:
+            RuntimeError: the system has no more threads.
+        """
+        try:
+            super().start()
+        except RuntimeError:
+            close_sessions(self._sessions)
+            raise
+
     def run(self) -> None:
         """Answer jobs."""
         try:

@@ -244,6 +244,29 @@ def test_many_signals_at_a_time_are_one_more_reload(tiny_config: Path) -> None:
     assert len(loads) == 2
 
 
+def test_a_signal_to_which_no_thread_can_be_given_is_a_failed_reload_and_the_next_is_heeded(
+    tiny_config: Path,
+) -> None:
+    settings = load_settings(tiny_config)
+    begun = threading.Event()
+
+    def load(_: Settings) -> dict[str, Model]:
+        begun.set()
+        return {}
+
+    workers = PredictionWorkers(settings.limits, count=1)
+    reloader = Reloader(settings, workers, load=load, prepare=lambda _: lambda: None)
+    reloader.permit()
+    before = threading.stack_size(1 << 47)  # more than a process can address
+    try:
+        reloader.reload_in_background()
+    finally:
+        threading.stack_size(before)
+    assert reloader.failed == 1
+    reloader.reload_in_background()
+    assert begun.wait(30)
+
+
 def test_the_command_and_a_signal_reload_a_daemon(installation: Installation) -> None:
     assert installation.run("start").returncode == 0
     pid = running_pid(installation.pid_file)

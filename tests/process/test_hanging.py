@@ -1,5 +1,6 @@
 """A graph that hangs for good: the process ends, so that whoever watches over it starts another."""
 
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -39,6 +40,27 @@ def test_a_process_whose_workers_hang_for_good_ends_with_a_failure(
     assert "is replaced" in told
     assert "dsapi: too many prediction workers hang" in told
     check_port("127.0.0.1", installed.port)
+
+
+def test_a_process_leaves_although_a_reload_hangs_in_its_new_graph(
+    tmp_path: Path, tiny_config: Path
+) -> None:
+    installed = Installation(tmp_path, tiny_config)
+    freeze_hanging(tmp_path / "hanging.pb", side=32, on_any=True)
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "dsapi", "serve", "--config", str(installed.config)]
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        try:
+            assert eventually(lambda: answers(installed), patience_s=60)
+            installed.change(f"{tiny_config.parent / 'models/themes.pb'}", f"{tmp_path}/hanging.pb")
+            process.send_signal(signal.SIGHUP)
+            assert eventually(lambda: log.read_text().count("loaded colors") == 2, patience_s=60)
+            assert installed.predict() == "green"
+            process.terminate()
+            assert eventually(lambda: process.poll() is not None)
+        finally:
+            process.kill()
+    assert process.returncode == 0
 
 
 def answers(installed: Installation) -> bool:

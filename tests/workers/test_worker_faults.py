@@ -95,6 +95,22 @@ def test_a_worker_that_dies_is_replaced_and_counted(
     assert one.ready
 
 
+def test_a_worker_that_finds_no_thread_is_replaced_as_soon_as_there_is_one(
+    one: PredictionWorkers, gate: Gate, graph: GatedGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = threading.stack_size(1 << 47)  # more than a process can address
+    try:
+        gate.error = SystemExit("the engine ends its thread")
+        with pytest.raises(InternalError):
+            ask(one)
+        assert eventually(lambda: "died and cannot be replaced yet" in caplog.text)
+        assert eventually(lambda: graph.open_sessions == 0)
+    finally:
+        threading.stack_size(before)
+    assert eventually(lambda: one.status.replaced == {"died": 1, "stalled": 0})
+    assert ask(one).results[0].labels["themes"][0].label == "yes"
+
+
 def test_a_worker_that_cannot_go_over_to_new_models_tells_its_caller_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -286,6 +302,39 @@ def test_a_stop_that_takes_too_long_refuses_what_is_left(
         gate.open.set()
         outcomes = [future.exception() for future in asked]
     assert sum(outcome is None for outcome in outcomes) >= 1
+
+
+class _Filling(GatedGraph):
+    """A graph on which opening any session but the first takes until the gate opens."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__(gate)
+        self.opening = 0
+
+    def open_session(self) -> Session:
+        with self.lock:
+            self.opening += 1
+            first = self.opening == 1
+        if not first:
+            self.gate()
+        return super().open_session()
+
+
+def test_a_stop_does_not_wait_for_what_hangs_while_a_worker_is_replaced(gate: Gate) -> None:
+    graph = _Filling(gate)
+    workers = PredictionWorkers(LIMITS, count=1, stall_timeout_s=0.1)
+    workers.start({"themes": gated_model(graph)})
+    gate.open.clear()
+    with pytest.raises(DeadlineExceeded):
+        ask(workers, timeout_s=0.2)
+    assert eventually(lambda: graph.opening == 2)
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(workers.stop, 0.1)
+        has_stopped = eventually(stopping.done)
+        gate.open.set()
+    assert has_stopped
+    assert stopping.result() == 1
+    assert eventually(lambda: graph.open_sessions == 0)
 
 
 def test_workers_that_hang_are_lost_only_when_none_takes_the_place_of_one(
