@@ -172,6 +172,19 @@ def take_only(found: Sequence[_End], path: Path, *, end: str, names: Sequence[st
     raise StartupError(f"the {end} of {path} is ambiguous (candidates: {candidates}); {advice}")
 
 
+def require_batch(pictures: int | None, path: Path) -> None:
+    """See that a graph takes any number of pictures at a time (``None``), or one.
+
+    Raises:
+        StartupError: it takes another number.
+    """
+    if pictures not in (None, 1):
+        raise StartupError(
+            f"{path} takes {pictures} pictures at a time; freeze it with an open batch axis, "
+            "or one of 1"
+        )
+
+
 def _loader(engine: EngineName) -> Callable[..., Graph]:
     """Import the engine's module only now: its library is large and perhaps not fork-safe."""
     if engine == "openvino":

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session, take_only
+from dsapi.engines import EngineOptions, Session, require_batch, take_only
 from dsapi.errors import StartupError
 
 _CONVERTER = "openvino.tools.ovc"
@@ -152,6 +152,7 @@ def load(
         raise StartupError(f"cannot read the graph {path}: no such file; check `graph`")
     try:
         model = _read(path, input_tensor=input_tensor, output_tensor=output_tensor)
+        require_batch(_fixed_batch(model.inputs[0].partial_shape), path)
         shape = _settled(_shape(model.inputs[0].partial_shape), input_size)
         if shape is None:
             raise StartupError(f"{path} leaves its input open; set input_size in pixels")
@@ -236,6 +237,12 @@ def _shape(partial: Any) -> tuple[int | None, ...] | None:
     if partial.rank.is_dynamic:
         return None
     return tuple(axis.get_length() if axis.is_static else None for axis in list(partial)[1:])
+
+
+def _fixed_batch(partial: Any) -> int | None:
+    """Find the length of the first axis; ``None`` if it is open."""
+    axes = [] if partial.rank.is_dynamic else list(partial)
+    return axes[0].get_length() if axes and axes[0].is_static else None
 
 
 def _named(source: Any, name: str | None, setting: str) -> Any:

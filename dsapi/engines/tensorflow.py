@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session, take_only
+from dsapi.engines import EngineOptions, Session, require_batch, take_only
 from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
 
@@ -123,11 +123,7 @@ def load(
             if input_tensor
             else _only_input(graph, path)
         )
-        if (pictures := _fixed_batch(feed)) not in (None, 1):
-            raise StartupError(
-                f"{path} takes {pictures} pictures at a time; freeze it with an open batch axis, "
-                "or one of 1"
-            )
+        require_batch(_fixed_batch(feed), path)
         return TensorFlowGraph(
             graph,
             input_tensor=feed,

@@ -150,10 +150,13 @@ def test_a_graph_of_one_picture_at_a_time_takes_several_points(
     assert scores.argmax(axis=1).tolist() == [2, 0, 1]
 
 
-def test_a_graph_of_more_pictures_at_a_time_stops_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_a_graph_of_more_pictures_at_a_time_stops_the_start(
+    tmp_path: Path, engine: EngineName
+) -> None:
     path = freeze_shape(tmp_path / "g.pb", batch=4)
     with pytest.raises(StartupError, match=r"\[models.themes\].*takes 4 pictures at a time"):
-        load(tmp_path, path).open()
+        load(tmp_path, path, engine=engine).open()
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
