@@ -167,6 +167,11 @@ def _find_daemon(settings: Settings) -> int:
     pid = running_pid(settings.pid_file)
     if pid is None:
         typer.echo(f"dsapi is not running: no process holds {settings.pid_file}")
+        if _is_ready(settings):
+            typer.echo(
+                f"(What answers on port {settings.port} is no daemon of this file, a `dsapi serve` "
+                "perhaps: watch it with dsapi top, reload it with SIGHUP.)"
+            )
         raise typer.Exit(_NOT_RUNNING)
     return pid
 

@@ -273,6 +273,9 @@ def test_serving_in_the_foreground_ends_with_a_signal(installation: Installation
         assert process.stdout is not None
         assert f"http://127.0.0.1:{installation.port}" in process.stdout.readline()
         assert installation.predict() == "green"
+        told = installation.run("reload")
+        assert told.returncode == 3
+        assert f"(What answers on port {installation.port} is no daemon" in told.stdout
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
 
