@@ -48,8 +48,9 @@ class ServiceBus(Bus):  # type: ignore[misc]
             return
         self._leaving_since_s = time.monotonic()
         _LOGGER.info("process %d stops on %s", os.getpid(), reason)
-        if self.state is self.states.STARTING:
-            # exit() would end the process on the spot too, with a code that means failure.
+        if self.state in (self.states.STOPPED, self.states.STARTING):
+            # exit() would end the process on the spot too, with a code that means failure; or, if
+            # the start has yet to begin, return to it, and no later signal would be heeded.
             _LOGGER.warning("stopped while it started")
             os._exit(0)
         self.exit()

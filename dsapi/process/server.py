@@ -158,8 +158,9 @@ class _Listener(Plugin):
             self._http_server.prepare()
         except OSError as error:
             raise cannot_listen(*self._http_server.bind_addr, error=error) from error
-        self._thread = threading.Thread(target=self._http_server.serve, name="http-acceptor")
-        self._thread.start()
+        thread = threading.Thread(target=self._http_server.serve, name="http-acceptor")
+        thread.start()
+        self._thread = thread  # a stop would wait for one that could not be started
 
     def stop(self) -> None:
         if self._thread is not None:

@@ -7,13 +7,14 @@ Called by `dsapi.process.server` if ``processes`` is over 1.
 """
 
 import logging
+import math
 import os
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -83,7 +84,7 @@ class _Child:
 
     Attributes:
         pid: its number.
-        started_s: when, on `time.monotonic`'s clock.
+        started_s: when, or when that failed last, on `time.monotonic`'s clock.
         told: the end of a pipe on which it tells how its start went.
     """
 
@@ -112,12 +113,13 @@ class _Children(Plugin):
         self._children: list[_Child] = []
         self._lifeline = (-1, -1)
         self._reloaded = (-1, -1)
+        # Since when those that there were have been reloading, and none has told that it has.
+        self._reloading_since_s = math.inf
 
     def subscribe(self) -> None:
         super().subscribe()
-        # The bus calls these ten times a second while it waits.
-        self.bus.subscribe("main", self._take_reloads)
-        self.bus.subscribe("main", self._replace_dead)
+        # The bus calls this ten times a second while it waits.
+        self.bus.subscribe("main", self._look_after)
 
     def begin(self) -> None:
         self._holder = reserve_port(self._settings.host, self._settings.port)
@@ -129,7 +131,8 @@ class _Children(Plugin):
         self._reloaded = os.pipe()
         os.set_blocking(self._reloaded[0], False)
         for _ in range(self._settings.processes):
-            self._children.append(self._start_child())
+            with _holding_signals():
+                self._children.append(self._start_child())
         url, *_ = [
             wait_ready(child.told, died=f"process {child.pid} died while it started; see the log")
             for child in self._children
@@ -153,6 +156,7 @@ class _Children(Plugin):
 
     def reload(self) -> None:
         """Have every process reload."""
+        self._reloading_since_s = time.monotonic()
         self._signal(self._children, signal.SIGHUP)
 
     def _signal(self, children: list[_Child], number: signal.Signals) -> None:
@@ -162,6 +166,11 @@ class _Children(Plugin):
             except ProcessLookupError:
                 _LOGGER.debug("process %d has ended before the signal", child.pid)
 
+    def _look_after(self) -> None:
+        with _holding_signals():
+            self._take_reloads()
+            self._replace_dead()
+
     def _take_reloads(self) -> None:
         try:
             told = os.read(self._reloaded[0], _PIPE_BYTES).splitlines()
@@ -170,29 +179,43 @@ class _Children(Plugin):
         with suppress(StartupError):  # the file has changed again; they logged what they had read
             self._settings = reread(self._settings)[0]
         for pid, asked in {tuple(map(int, line.split())) for line in told}:
-            if asked:
-                others = [child for child in self._children if child.pid != pid]
-                self._signal(others, signal.SIGHUP)
+            # One that has taken a place while the others reloaded has the settings from before.
+            since_s = 0.0 if asked else self._reloading_since_s
+            behind = [
+                each for each in self._children if each.pid != pid and each.started_s > since_s
+            ]
+            self._signal(behind, signal.SIGHUP)
+        self._reloading_since_s = math.inf
 
     def _replace_dead(self) -> None:
         for index, child in enumerate(self._children):
             lived_s = time.monotonic() - child.started_s
-            if lived_s > _MIN_LIFE_S and _has_ended(child.pid):
+            if lived_s <= _MIN_LIFE_S or not _has_ended(child.pid):
+                continue
+            try:
+                self._children[index] = self._start_child()
+            except OSError as error:  # out of files, processes or memory
+                _LOGGER.error(
+                    "process %d ended by itself and cannot be replaced yet: %s", child.pid, error
+                )
+                child.started_s = time.monotonic()
+            else:
                 _LOGGER.error("process %d ended by itself; another takes its place", child.pid)
                 os.close(child.told)
-                self._children[index] = self._start_child()
+                with suppress(ChildProcessError):
+                    os.waitpid(child.pid, 0)
 
     def _start_child(self) -> _Child:
+        """Fork while signals are held: one would find the supervisor's handlers in the child."""
         reader, writer = os.pipe()
-        # Or a signal would find the supervisor's handlers in the child, or none yet.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_SIGNALS)
         pid = -1
         try:
             pid = os.fork()
         finally:
             if pid:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_SIGNALS)
                 os.close(writer)
+            if pid < 0:
+                os.close(reader)
         if pid:
             return _Child(pid, time.monotonic(), reader)
         os.close(reader)
@@ -235,10 +258,23 @@ class _Children(Plugin):
             _LOGGER.debug("the supervisor has gone")
 
 
-def _has_ended(pid: int) -> bool:
-    """Tell whether a child has ended, and let the kernel forget it."""
+@contextmanager
+def _holding_signals() -> Iterator[None]:
+    """Hold signals back, so that each reaches all children, and none is started after a stop.
+
+    A child that is started meanwhile keeps holding them.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_SIGNALS)
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_SIGNALS)
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a child has ended; the kernel keeps its number until it is waited for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
 

@@ -149,7 +149,8 @@ class PredictionWorkers:
             How many predictions were not finished in time; those not begun are refused.
         """
         end_s = time.monotonic() + timeout_s
-        self._accepting = False
+        with self._submitting:  # one that has found it true has queued its job
+            self._accepting = False
         self._stopping.set()
         for _ in self._workers:
             self._jobs.put(None)

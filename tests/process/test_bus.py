@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from cherrypy.process.wspbus import Bus
 
@@ -39,3 +43,49 @@ def test_a_start_that_fails_ends_there_with_its_reason(error: Exception) -> None
         bus.run()
     assert "begin announcer" not in calls
     assert "stop loader" in calls
+
+
+# Starts after the signal, were it not heeded; then another signal ends the process.
+_SIGNALED = """
+import os, signal
+from dsapi.process.bus import ServiceBus
+bus = ServiceBus()
+bus.subscribe("start", lambda: print("started"))
+bus.handle_signals(lambda: None)
+os.kill(os.getpid(), signal.SIGTERM)
+signal.alarm(1)
+bus.run()
+"""
+
+_WITHOUT_THREADS = """
+import sys, threading
+from pathlib import Path
+from dsapi.process.server import serve
+from dsapi.settings import load_settings
+from dsapi.web.http_server import HTTPServer
+
+class Exhausted(HTTPServer):
+    def prepare(self):
+        super().prepare()
+        threading.stack_size(1 << 47)  # more than a process can address
+
+import dsapi.process.service
+dsapi.process.service.HTTPServer = Exhausted
+serve(load_settings(Path(sys.argv[1])), on_ready=print)
+"""
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_signal_just_before_the_start_ends_the_process_and_starts_nothing() -> None:
+    ended = run(_SIGNALED)
+    assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_a_start_that_finds_no_thread_to_listen_in_ends(tiny_config: Path) -> None:
+    ended = run(_WITHOUT_THREADS, str(tiny_config))
+    assert ended.returncode == 1
+    assert "can't start new thread" in ended.stderr

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -137,6 +138,53 @@ def test_a_process_that_replaces_another_has_the_settings_in_force(several: Inst
     assert several.run("reload").returncode == 1
     kill_every_process(several)
     assert several.ask("POST", "/v1/predictions", b"x" * 3000)[0] == 413
+
+
+def test_a_process_that_takes_a_place_while_the_others_reload_has_their_new_settings(
+    several: Installation,
+) -> None:
+    victim, other = sorted(children(several))
+    supervisor = running_pid(several.pid_file)
+    assert supervisor is not None
+    # The other one is held up in its reload until the victim has been replaced.
+    os.kill(other, signal.SIGSTOP)
+    try:
+        several.change("[global]", "[global]\nmax_bytes = 2048")
+        os.kill(victim, signal.SIGSTOP)
+        os.kill(supervisor, signal.SIGHUP)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(children(several) - {victim}) == 2, "not replaced")
+    finally:
+        os.kill(other, signal.SIGCONT)
+
+    log = several.folder / "log/dsapi.log"
+    wait_until(lambda: log.read_text().count(" answers on http") == 3, "it does not answer")
+
+    def refused() -> bool:
+        try:
+            return several.ask("POST", "/v1/predictions", b"x" * 3000)[0] == 413
+        except OSError:
+            return False
+
+    wait_until(lambda: all(refused() for _ in range(16)), "one has the old settings")
+
+
+def test_a_process_that_cannot_be_replaced_yet_is_replaced_later(several: Installation) -> None:
+    supervisor = running_pid(several.pid_file)
+    assert supervisor is not None
+    victim = min(children(several))
+    before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, before[1]))
+    os.kill(victim, signal.SIGKILL)
+    log = several.folder / "log/dsapi.log"
+    wait_until(
+        lambda: f"process {victim} ended by itself and cannot be replaced yet" in log.read_text(),
+        "not told",
+    )
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+    wait_until(lambda: len(children(several) - {victim}) == 2, "not replaced")
+    wait_until(lambda: all(predicts(several) for _ in range(8)), "the new process does not answer")
+    assert several.run("stop").returncode == 0
 
 
 def test_killing_the_supervisor_ends_the_others_too(several: Installation) -> None:

@@ -14,6 +14,7 @@ from dsapi.errors import (
     DeadlineExceeded,
     InternalError,
     Overloaded,
+    RequestError,
     StartupError,
 )
 from dsapi.prediction.deadline import Deadline
@@ -302,6 +303,28 @@ def test_a_stop_that_takes_too_long_refuses_what_is_left(
         gate.open.set()
         outcomes = [future.exception() for future in asked]
     assert sum(outcome is None for outcome in outcomes) >= 1
+
+
+def test_a_request_that_is_let_in_just_before_a_stop_is_answered(graph: GatedGraph) -> None:
+    let_in, stopped = threading.Event(), threading.Event()
+
+    class Hesitating(PredictionWorkers):
+        def refusal(
+            self, within_s: float, *, in_flight: Callable[[], int] | None = None
+        ) -> RequestError | None:
+            found = super().refusal(within_s, in_flight=in_flight)
+            let_in.set()
+            stopped.wait(0.5)
+            return found
+
+    workers = Hesitating(LIMITS, count=1)
+    workers.start({"themes": gated_model(graph)})
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, workers, 20)
+        assert let_in.wait(20)
+        assert workers.stop(20) == 0
+        stopped.set()
+        assert asked.result().results
 
 
 class _Filling(GatedGraph):
