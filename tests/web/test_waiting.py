@@ -3,7 +3,7 @@
 import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,6 +19,18 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
+def wait_on(
+    listener: socket.socket, process: Callable[[Connection], bool], *, limit: int
+) -> WaitingConnections:
+    return WaitingConnections(
+        listener,
+        make=lambda sock, address: Connection(None, sock, address=address, silence_s=_PATIENCE_S),
+        process=process,
+        silence_s=_PATIENCE_S,
+        limit=limit,
+    )
+
+
 def test_callers_who_were_served_at_once_count_among_those_who_wait(
     listener: socket.socket,
 ) -> None:
@@ -32,13 +44,7 @@ def test_callers_who_were_served_at_once_count_among_those_who_wait(
         served.put(connection)
         return True
 
-    waiting = WaitingConnections(
-        listener,
-        make=lambda sock, address: Connection(None, sock, address=address, silence_s=_PATIENCE_S),
-        process=process,
-        silence_s=_PATIENCE_S,
-        limit=3,
-    )
+    waiting = wait_on(listener, process, limit=3)
     callers = [socket.create_connection(listener.getsockname()) for _ in range(8)]
     for caller in callers:
         caller.sendall(b"ask")
@@ -71,13 +77,7 @@ def test_what_goes_wrong_with_one_caller_does_not_end_the_accepting_of_others(
         served.put(sent)
         return True
 
-    waiting = WaitingConnections(
-        listener,
-        make=lambda sock, address: Connection(None, sock, address=address, silence_s=_PATIENCE_S),
-        process=process,
-        silence_s=_PATIENCE_S,
-        limit=10,
-    )
+    waiting = wait_on(listener, process, limit=10)
     thread = threading.Thread(target=waiting.run)
     thread.start()
     address = listener.getsockname()
