@@ -17,7 +17,7 @@ serve: $(VENV)/.installed  ## Install into .venv and serve on http://127.0.0.1:9
 
 test: $(VENV)/.installed-dev  ## Run every test, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist loadfile
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90
 

@@ -38,6 +38,9 @@ label_smoothing: 0.0
 dropout: 0.0
 """
 
+# Half as many layers: most of these trainings take the time of their tracing.
+TINIER = TINY.replace("MobileNetV2", "MobileNet").replace("0.35", "0.25")
+
 COLORS = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (30, 40, 190)}
 
 
@@ -99,6 +102,7 @@ def save_backbone(backbone: Any, path: Path) -> None:
 
 
 def test_folders_of_photos_become_a_model_that_check_accepts(tmp_path: Path, config: Path) -> None:
+    config.write_text(TINIER)
     for name, color in COLORS.items():
         for number in range(12):
             paint(tmp_path / "data" / name / f"{number}.png", color, right=color, seed=number)
@@ -172,8 +176,7 @@ def train_briefly(
 
 def test_a_training_that_was_cut_ends_with_the_same_graph(tmp_path: Path, config: Path) -> None:
     paint_scenes(tmp_path, 24)
-    # Half as many layers: three trainings take the time of their tracing.
-    config.write_text(TINY.replace("MobileNetV2", "MobileNet").replace("0.35", "0.25"))
+    config.write_text(TINIER)
     whole = train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
     with pytest.raises(CutError):
         train_briefly(tmp_path, config, console=CuttingConsole(file=io.StringIO()))
@@ -231,6 +234,7 @@ def test_a_fit_ends_with_the_weights_of_its_best_epoch_and_leaves_a_backbone_of_
     import keras
 
     paint_scenes(tmp_path, 24)
+    config.write_text(TINIER)
     settings = read_config(config).model_copy(
         # Steps so large that the loss jumps.
         update={"epochs": 4, "frozen_epochs": 0, "backbone_rate": 0.0, "learning_rate": 1.0}
@@ -280,7 +284,7 @@ def test_all_photos_that_cannot_be_read_are_named_at_once(tmp_path: Path, config
     paint_scenes(tmp_path, 24)
     for number in range(11):
         (tmp_path / f"{number}.png").write_bytes(b"broken")
-    config.write_text(TINY.replace("MobileNetV2", "MobileNet").replace("0.35", "0.25"))
+    config.write_text(TINIER)
     with pytest.raises(PhotosError) as caught:
         train_briefly(tmp_path, config, console=Console(file=io.StringIO()))
     *named, last = str(caught.value).splitlines()
