@@ -14,6 +14,7 @@ from dsapi.cores import count_cores
 from dsapi.errors import StartupError
 from dsapi.operation.downloads import fetch_graphs
 from dsapi.photos.files import count_skipped
+from dsapi.photos.tables import Split
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.spec import ModelSpec
@@ -49,6 +50,12 @@ def evaluate(
         int, typer.Option(min=0, max=64, help="Random points per photo, beside the center.")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the random points.")] = 1,
+    split: Annotated[
+        Split | None,
+        typer.Option(
+            help="Rows of a CSV file with a column split; without it val and test together."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Folder that gets report.html, a page with plots.")
@@ -69,7 +76,7 @@ def evaluate(
     _check_extras(against=against is not None, report=report is not None)
     if report is not None:
         require_folder(report, option="--report")
-    photos = _read_photos(data, specs[model])
+    photos = _read_photos(data, specs[model], split=split)
     models = _load_models(model, against, settings=settings)
     console = Console(stderr=True, markup=False)
     evaluation = _ask(
@@ -85,10 +92,10 @@ def evaluate(
         _write_report(evaluation, report, settings=settings, console=console)
 
 
-def _read_photos(data: Path, spec: ModelSpec) -> tuple[LabeledPhoto, ...]:
+def _read_photos(data: Path, spec: ModelSpec, *, split: Split | None) -> tuple[LabeledPhoto, ...]:
     from dsapi.evaluation.photos import read_photos
 
-    photos = read_photos(data, read_labels(spec.labels))
+    photos = read_photos(data, read_labels(spec.labels), split=split)
     tell_skipped(count_skipped(data))
     if odd := next((photo for photo in photos if len(photo.labels) != 1), None):
         labels = "several labels" if odd.labels else "no label"

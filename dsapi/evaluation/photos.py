@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsapi.photos.files import PhotosError, list_folders, list_photos
 from dsapi.photos.label_names import LabelNames, split_names
-from dsapi.photos.tables import read_rows
+from dsapi.photos.tables import Row, Split, read_rows
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,27 @@ class LabeledPhoto:
     name: str = ""
 
 
-def read_photos(data: Path, labels: Sequence[str]) -> tuple[LabeledPhoto, ...]:
+def read_photos(
+    data: Path, labels: Sequence[str], *, split: Split | None = None
+) -> tuple[LabeledPhoto, ...]:
     """Find the labeled photos of a folder or a CSV file, in the order of their paths or lines.
 
     A folder has one folder per label, named as `dsapi.photos.label_names` understands it. A CSV
     file has a first line with the columns ``file`` and ``labels`` (or ``label``; several separated
     by ``|``, none: empty), and ``x`` and ``y`` if photos are labeled at a point; files are relative
-    to the CSV file. Of a table with a column ``split``, as training has it, what is for training is
-    left out; ``val`` and ``test`` are measured with.
+    to the CSV file. Of a table with a column ``split``, as training has it, the rows of `split` are
+    taken; without one ``val`` and ``test``, but not ``train``.
 
     Raises:
         PhotosError: nothing there, a label that the model does not have, or a malformed line.
     """
     names = LabelNames(labels)
     if data.is_dir():
+        if split is not None:
+            raise PhotosError(f"{data}: split={split} is for a CSV file that has a column split")
         photos = tuple(_read_folder(data, names))
     elif data.is_file():
-        photos = tuple(_read_table(data, names))
+        photos = tuple(_read_table(data, names, split))
     else:
         raise PhotosError(f"{data}: no such folder or CSV file")
     if not photos:
@@ -80,13 +84,9 @@ def _read_folder(folder: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
             yield LabeledPhoto(path, (label,), name=path.relative_to(folder).as_posix())
 
 
-def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
-    rows = read_rows(table, "file", "labels")
-    asked = [row for row in rows if row.split != "train"]
-    if rows and not asked:
-        raise PhotosError(f"{table}: all {len(rows)} rows are split=train; mark some as val")
+def _read_table(table: Path, names: LabelNames, split: Split | None) -> Iterable[LabeledPhoto]:
     first_named: dict[tuple[str, tuple[float, float] | None], str] = {}
-    for row in asked:
+    for row in _read_split(table, split):
         if not row.values["file"]:
             raise PhotosError(f"{row.where}: file is empty")
         labels = _find_labels(row.values["labels"], names, where=row.where)
@@ -100,6 +100,21 @@ def _read_table(table: Path, names: LabelNames) -> Iterable[LabeledPhoto]:
                 "labels in one line, separated by |"
             )
         yield LabeledPhoto(path, labels, point, name)
+
+
+def _read_split(table: Path, split: Split | None) -> list[Row]:
+    rows = read_rows(table, "file", "labels")
+    if split is None:
+        asked = [row for row in rows if row.split != "train"]
+        if rows and not asked:
+            raise PhotosError(f"{table}: all {len(rows)} rows are split=train; mark some as val")
+        return asked
+    if rows and rows[0].split is None:
+        raise PhotosError(f"{table}: has no column split of which to take {split}")
+    asked = [row for row in rows if row.split == split]
+    if rows and not asked:
+        raise PhotosError(f"{table}: none of the {len(rows)} rows is split={split}")
+    return asked
 
 
 def _find_labels(text: str, names: LabelNames, *, where: str) -> tuple[int, ...]:

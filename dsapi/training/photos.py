@@ -142,7 +142,8 @@ def _check(collection: Collection, data: Path) -> None:
     seen = {label for photo in collection.train for label in photo.labels}
     missing = [name for index, name in enumerate(collection.labels) if index not in seen]
     if len(collection.labels) < 2:
-        raise PhotosError(f"{data} has {len(collection.labels)} labels, at least 2 are needed")
+        count = "one label" if collection.labels else "no label"
+        raise PhotosError(f"{data} has {count}, at least two are needed")
     if missing:
         raise PhotosError(f"{data} has no training photo for {', '.join(missing)}")
     if not collection.val:

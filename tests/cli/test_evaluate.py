@@ -44,6 +44,14 @@ def test_files_that_are_no_pictures_by_name_are_told_of(photos: Path, tiny_confi
     assert json.loads(result.stdout)["photos"] == 3
 
 
+def test_one_split_of_a_table_is_asked_for(photos: Path, tiny_config: Path) -> None:
+    rows = ["00-red/a.png,red,val", "01-green/a.png,green,test", "02-blue/a.png,blue,test"]
+    (photos / "photos.csv").write_text("\n".join(["file,label,split", *rows]))
+    command = ("evaluate", "colors", "--data", photos / "photos.csv", "--config", tiny_config)
+    for split, count in (((), 3), (("--split", "test"), 2)):
+        assert json.loads(run(*command, "--json", *split))["photos"] == count
+
+
 def test_json_has_every_figure(photos: Path, tiny_config: Path) -> None:
     output = run("evaluate", "themes", "--data", photos, "--config", tiny_config, "--json")
     summary = json.loads(output)

@@ -6,6 +6,7 @@ import pytest
 
 from dsapi.errors import StartupError
 from dsapi.evaluation.photos import read_photos
+from dsapi.photos.tables import Split
 from tests.evaluation.conftest import save_plain
 
 LABELS = ("Women's Fashion", "Bags & Accessories", "shoes")
@@ -149,6 +150,32 @@ def test_the_split_is_understood_as_people_write_it_or_refused(tmp_path: Path) -
         told = f"line 3: split is train, val or test, not '{wrong}'"
         with pytest.raises(StartupError, match=told):
             read_photos(table, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("split", "found"),
+    [("train", ["a.png"]), ("val", ["b.png", "d.png"]), ("test", ["c.png"])],
+)
+def test_one_split_of_a_table_is_measured_alone(
+    tmp_path: Path, split: Split, found: list[str]
+) -> None:
+    table = tmp_path / "photos.csv"
+    rows = ["a.png,shoes,train", "b.png,shoes,val", "c.png,shoes,test", "d.png,shoes,VAL"]
+    table.write_text("\n".join(["file,label,split", *rows]))
+    assert [photo.path.name for photo in read_photos(table, LABELS, split=split)] == found
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("file,label,split\na.png,shoes,val\nb.png,shoes,train\n")
+    with pytest.raises(StartupError, match="none of the 2 rows is split=test"):
+        read_photos(table, LABELS, split="test")
+    table.write_text("file,label\na.png,shoes\n")
+    with pytest.raises(StartupError, match="has no column split of which to take test"):
+        read_photos(table, LABELS, split="test")
+    save_plain(tmp_path / "folder" / "shoes" / "a.png", "red")
+    with pytest.raises(StartupError, match="split=test is for a CSV file"):
+        read_photos(tmp_path / "folder", LABELS, split="test")
 
 
 def test_a_table_for_training_alone_is_told_so(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ unknown or wrong setting stops the training and is named.
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +70,9 @@ def read_config(path: Path | None) -> ImageConfig:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text("utf-8-sig")) or {}
+        text = path.read_text("utf-8-sig")
+        values = yaml.safe_load(text) or {}
+        top = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         # A parser's message has the place of the problem in lines of its own.
         mark = getattr(error, "problem_mark", None)
@@ -78,6 +81,7 @@ def read_config(path: Path | None) -> ImageConfig:
         raise StartupError(f"cannot read the training settings {path}: {reason}{where}") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise StartupError(f"{path} must hold lines such as 'epochs: 12'")
+    _check_repeated(top.value if top else [], path)
     try:
         return ImageConfig(**values)
     except ValidationError as error:
@@ -88,3 +92,11 @@ def read_config(path: Path | None) -> ImageConfig:
             raise StartupError(f"{path}: unknown setting {name!r}; known are {known}") from error
         got = repr(first["input"])[:60]
         raise StartupError(f"{path}: {name}: {first['msg']}, not {got}") from error
+
+
+def _check_repeated(pairs: list[tuple[Any, Any]], path: Path) -> None:
+    """Refuse a setting that stands there twice: PyYAML takes the last one without a word."""
+    for (first, _), (second, _) in combinations(pairs, 2):
+        if first.value == second.value:
+            lines = f"{first.start_mark.line + 1} and {second.start_mark.line + 1}"
+            raise StartupError(f"{path}: {first.value} stands on lines {lines}; remove one")

@@ -408,6 +408,7 @@ def test_a_file_of_weights_fills_the_backbone(tmp_path: Path, config: Path) -> N
     [
         ("1: 2\n", "must hold lines such as 'epochs: 12'"),
         ("epochs: [1\n", "cannot read the training settings .* on line 2$"),
+        ("epochs: 3\nsize: 64\nepochs: 5\n", "epochs stands on lines 1 and 3; remove one"),
         ("seed: 4294967296\n", "seed: .*less than 4294967296"),
         ("learning_rate: .inf\n", "learning_rate: .*less than 1000"),
         ("backbone_options: {pooling: avg}\n", "backbone_options: pooling cannot be chosen"),
