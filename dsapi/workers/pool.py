@@ -154,11 +154,12 @@ class PredictionWorkers:
         self._stopping.set()
         for _ in self._workers:
             self._jobs.put(None)
-        # The watcher may hang in what a worker hangs in, when it opens sessions for another.
         for thread in (*self._workers, self._watcher):
             if thread is not None:
                 left_s = max(0.0, end_s - time.monotonic())
                 thread.join(None if left_s == math.inf else left_s)
+        for worker in self._workers:
+            worker.retired = True  # one that is late finds no word to stop in the queue
         unfinished = sum(worker.is_alive() for worker in self._workers)
         with suppress(Empty):
             while True:  # asking first how many there are would race with a worker that is late

@@ -122,7 +122,7 @@ class Worker(threading.Thread):
         self._tally = tally
         self._busy_since_s: float | None = None
         self._generation = current()
-        self._sessions = take_sessions(self._generation, number)
+        self._sessions: Sessions = self._generation.sessions.pop(number, {})
 
     @property
     def busy(self) -> bool:
@@ -149,6 +149,11 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Answer jobs."""
         try:
+            # One that takes another's place opens its sessions here: if the graph hangs again, this
+            # worker has stalled, too, and nobody else has.
+            self._busy_since_s = time.monotonic()
+            self._sessions = self._sessions or open_sessions(self._generation.models)
+            self._busy_since_s = None
             while not self.retired:
                 try:
                     job = self._jobs.get(_IDLE_S)

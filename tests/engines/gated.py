@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import Session
+from dsapi.engines import Graph, Session
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import Model
 from dsapi.prediction.spec import ModelSpec
@@ -20,6 +20,7 @@ class GatedGraph:
     input_shape = (4, 4, 3)
     input_dtype = "float32"
     output_size = 2
+    gains_from_batches = False
 
     def __init__(self, gate: Callable[[], None]) -> None:
         self.gate = gate
@@ -50,7 +51,7 @@ class GatedSession(Session):
             self._graph.open_sessions -= 1
 
 
-def gated_model(graph: GatedGraph, *, version: str = "0" * 12) -> Model:
+def gated_model(graph: Graph, *, version: str = "0" * 12) -> Model:
     spec = ModelSpec(graph=Path("none.pb"), labels=Path("none.txt"), crop=parse_crop("80%"))
     return Model(
         "themes",

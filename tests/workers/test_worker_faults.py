@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dsapi.engines import Session
+from dsapi.engines.batching import BatchingGraph
 from dsapi.errors import (
     BadParameter,
     CallerGone,
@@ -382,3 +383,18 @@ def test_workers_that_hang_are_lost_only_when_none_takes_the_place_of_one(
         gate.open.set()
         assert all(future.result().results for future in asked)
     workers.stop()
+
+
+def test_workers_are_lost_that_hang_on_one_device_together(graph: GatedGraph, gate: Gate) -> None:
+    workers = PredictionWorkers(LIMITS, count=1, stall_timeout_s=0.05)
+    workers.start({"themes": gated_model(BatchingGraph(graph))})
+    gate.open.clear()
+    with pytest.raises(DeadlineExceeded):
+        ask(workers, timeout_s=0.2)
+    # Each that takes the place of another waits for the device when it warms up.
+    assert eventually(lambda: workers.lost)
+    assert workers.status.replaced["stalled"] == 16
+    assert not workers.ready
+    workers.stop(0.1)
+    gate.open.set()
+    assert eventually(lambda: graph.open_sessions == 0)
