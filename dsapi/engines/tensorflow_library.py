@@ -6,6 +6,7 @@ Called by `dsapi.engines.tensorflow`.
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -48,7 +49,12 @@ def _native_stderr_to_log() -> Iterator[None]:
     """Log what C++ code writes to standard error, for debugging only.
 
     TensorFlow 2.21 writes half a dozen lines while it is imported, before it looks at any setting.
+    In another thread than the main one, as in a reload, they are let through: others log meanwhile,
+    and what they write would go the same way.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     stderr = os.dup(2)
     with TemporaryFile() as written:
         os.dup2(written.fileno(), 2)

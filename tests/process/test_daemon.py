@@ -63,6 +63,12 @@ class Installation:
         finally:
             connection.close()
 
+    def is_ready(self) -> bool:
+        try:
+            return self.ask("GET", "/health/ready")[0] == 200
+        except OSError:
+            return False
+
     def predict(self) -> str:
         status, body = self.ask("POST", "/v1/predictions", PICTURE)
         assert status == 200, body

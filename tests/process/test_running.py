@@ -1,10 +1,15 @@
 """A daemon whose settings or graphs change while it runs: it is found, and not taken down."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 from dsapi.process.pidfile import read_pid, running_pid
 from tests.ports import free_port
 from tests.process.test_daemon import Installation, installation
+from tests.waiting import eventually
 
 __all__ = ["installation"]
 
@@ -106,3 +111,24 @@ def test_a_limit_of_files_that_is_too_low_for_the_connections_is_told(
     assert "this process may open 400 files, too few for max_connections = 4096" in log
     assert "set max_connections = 144" in log
     assert installation.predict() == "green"
+
+
+def test_a_change_of_engine_loses_no_line_of_the_log(tmp_path: Path, tiny_config: Path) -> None:
+    installed = Installation(tmp_path, tiny_config)
+    installed.change("[global]", '[global]\nengine = "openvino"')
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "dsapi", "serve", "--config", str(installed.config)]
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        try:
+            assert eventually(installed.is_ready, patience_s=60)
+            installed.change("openvino", "tensorflow")
+            process.send_signal(signal.SIGHUP)
+            asked = 0
+            # TensorFlow is imported in a process that has answered without it.
+            while "reloaded in" not in log.read_text() and asked < 10_000:
+                installed.predict()
+                asked += 1
+            line = '"POST /v1/predictions HTTP/1.1" 200'
+            assert eventually(lambda: log.read_text().count(line) == asked)
+        finally:
+            process.kill()
