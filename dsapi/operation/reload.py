@@ -96,6 +96,7 @@ class Reloader:
         load: loads the models of settings.
         prepare: makes what the other settings need; what it returns puts them into force, and
             cannot fail.
+        patience_s: how long `reload` waits for another reload to end.
 
     Attributes:
         succeeded: number of reloads that took over.
@@ -109,6 +110,7 @@ class Reloader:
         *,
         load: Callable[[Settings], Mapping[str, Model]],
         prepare: Callable[[Settings], Callable[[], None]],
+        patience_s: float = 60.0,
     ) -> None:
         self.succeeded = 0
         self.failed = 0
@@ -116,6 +118,7 @@ class Reloader:
         self._workers = workers
         self._load = load
         self._prepare = prepare
+        self._patience_s = patience_s
         self._one_at_a_time = threading.Lock()
         # Held by a reload in the background that has yet to begin.
         self._waiting = threading.Lock()
@@ -133,10 +136,17 @@ class Reloader:
         """Read, load, warm up, check and change over; a second caller waits for the first.
 
         Raises:
-            ReloadFailed: something is wrong with the new ones; the old ones are still in force.
+            ReloadFailed: something is wrong with the new ones, or the reload before does not end;
+                the old ones are still in force.
         """
-        with self._one_at_a_time:
+        # It may hang in a graph: callers who ask again must not fill the request threads.
+        if not self._one_at_a_time.acquire(timeout=self._patience_s):
+            self._fail(reason := f"another reload has not ended within {self._patience_s:g} s")
+            raise ReloadFailed(f"nothing has changed: {reason}; if it never does, restart")
+        try:
             return self._reload_or_fail()
+        finally:
+            self._one_at_a_time.release()
 
     def reload_in_background(self) -> None:
         """Reload in a thread of its own; the log tells how it went (for signal handlers).

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.engines import EngineName
+from dsapi.errors import ReloadFailed
 from dsapi.operation.reload import NEEDS_RESTART, Reloader, reread
 from dsapi.prediction.model import Model
 from dsapi.process.pidfile import running_pid
@@ -242,6 +243,28 @@ def test_many_signals_at_a_time_are_one_more_reload(tiny_config: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(loads) == 2
+
+
+def test_a_reload_that_does_not_end_holds_no_later_one_for_good(tiny_config: Path) -> None:
+    settings = load_settings(tiny_config)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load(_: Settings) -> dict[str, Model]:
+        begun.set()
+        go_on.wait(30)
+        return {}
+
+    workers = PredictionWorkers(settings.limits, count=1)
+    reloader = Reloader(
+        settings, workers, load=load, prepare=lambda _: lambda: None, patience_s=0.05
+    )
+    reloader.permit()
+    reloader.reload_in_background()
+    assert begun.wait(30)
+    with pytest.raises(ReloadFailed, match=r"another reload has not ended within 0\.05 s"):
+        reloader.reload()
+    assert reloader.failed == 1
+    go_on.set()
 
 
 def test_a_signal_to_which_no_thread_can_be_given_is_a_failed_reload_and_the_next_is_heeded(
