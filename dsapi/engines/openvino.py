@@ -199,7 +199,10 @@ def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) ->
         source.extract_subgraph([feed], [fetch])
     model = frontend.convert(source)
     _only(model.inputs, path)  # one that is named may not be all that the output needs
-    _only(model.outputs, path, end="output")
+    output = _only(model.outputs, path, end="output")
+    # Of an operation's third output that it does not have, OpenVINO gives the first.
+    if output_tensor and _port(output_tensor) != "0" and output_tensor not in output.get_names():
+        raise _missing(output_tensor, "output_tensor")
     return model
 
 
@@ -251,8 +254,17 @@ def _named(source: Any, name: str | None, setting: str) -> Any:
         return None
     place = source.get_place_by_tensor_name(name if ":" in name else f"{name}:0")
     if place is None:
-        raise StartupError(f"{setting} = {name!r} is not in the graph")
+        raise _missing(name, setting)
     return place
+
+
+def _missing(name: str, setting: str) -> StartupError:
+    return StartupError(f"{setting} = {name!r} is not in the graph")
+
+
+def _port(name: str) -> str:
+    """Find which of its operation's outputs a tensor is by its name; without a number the first."""
+    return name.partition(":")[2] or "0"
 
 
 def _only(found: list[Any], path: Path, *, end: str = "input") -> Any:

@@ -189,6 +189,21 @@ def test_a_configured_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
     path = freeze_brightest_channel(tmp_path / "graph.pb")
     with pytest.raises(StartupError, match="input_tensor = 'Mul' is not in the graph"):
         load(path, feed="Mul")
+    with pytest.raises(StartupError, match="output_tensor = 'probabilities:7' is not in the graph"):
+        load(path, fetch="probabilities:7")
+
+
+def test_any_output_of_an_operation_can_be_named(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 4], name="image")
+        tf.split(pixels, 2, axis=1, name="halves")
+    path = write_graph(tmp_path / "halves.pb", graph.as_graph_def())
+    batch = np.array([[1, 2, 3, 4]], np.float32)
+    for number, half in enumerate(([1, 2], [3, 4])):
+        scores = load(path, fetch=f"halves:{number}").open_session().run(batch)
+        np.testing.assert_array_equal(scores, [half])
 
 
 def test_an_ambiguous_end_asks_for_the_setting(tmp_path: Path) -> None:
