@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import operator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _TIMEOUT_S = 5.0
+
+# Numbers of several processes are added up, but for these.
+_COMBINE = {"process_start_time_seconds": min}
 
 _LabelSet = frozenset[tuple[str, str]]
 
@@ -81,13 +85,14 @@ def read_numbers(settings: Settings) -> Numbers:
     status, body = ask(settings, "GET", "/metrics", timeout_s=_TIMEOUT_S)
     if status != http.client.OK:
         raise StartupError(f"dsapi answers {status} to /metrics: {body[:200].decode()}")
-    return Numbers(
-        {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(body.decode())
-            for sample in family.samples
-        }
-    )
+    values: dict[tuple[str, _LabelSet], float] = {}
+    for family in text_string_to_metric_families(body.decode()):
+        for sample in family.samples:
+            labels = {name: told for name, told in sample.labels.items() if name != "process"}
+            key = sample.name, frozenset(labels.items())
+            combine = _COMBINE.get(sample.name, operator.add)
+            values[key] = combine(values[key], sample.value) if key in values else sample.value
+    return Numbers(values)
 
 
 def ask(settings: Settings, method: str, path: str, *, timeout_s: float) -> tuple[int, bytes]:

@@ -20,6 +20,7 @@ from cherrypy.process.wspbus import Bus
 from dsapi import __version__
 from dsapi.errors import WorkersLost
 from dsapi.memory import limit_arenas, map_large_blocks, settle, uncollected
+from dsapi.operation.siblings import Render
 from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
 from dsapi.process.notify import notify
 from dsapi.process.pidfile import PidFile
@@ -60,7 +61,11 @@ def serve(
 
 
 def serve_one(
-    settings: Settings, *, on_ready: Callable[[str], None], on_reload: Callable[[bool], None]
+    settings: Settings,
+    *,
+    on_ready: Callable[[str], None],
+    on_reload: Callable[[bool], None],
+    share: Callable[[Render], Render],
 ) -> None:
     """Serve in one of several processes on the same port, until a signal ends it.
 
@@ -69,12 +74,14 @@ def serve_one(
         on_ready: called with the URL once this process answers.
         on_reload: called with False when this one has reloaded, and then with True if a caller
             asked it to.
+        share: takes what writes this process's metrics, gives what writes those of all.
 
     Raises:
         StartupError: it cannot start.
         WorkersLost: it cannot go on.
     """
-    _serve(settings, build_service(settings, on_reload=on_reload), on_ready=on_ready)
+    service = build_service(settings, on_reload=on_reload, share=share)
+    _serve(settings, service, on_ready=on_ready)
 
 
 def _serve(

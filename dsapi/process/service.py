@@ -14,6 +14,7 @@ from dsapi.operation.downloads import fetch_graphs
 from dsapi.operation.logs import count_lost_lines
 from dsapi.operation.metrics import Metrics
 from dsapi.operation.reload import Reloader, ReloadReport
+from dsapi.operation.siblings import Render
 from dsapi.prediction.model import Model, load_model
 from dsapi.settings import Settings, static_dir
 from dsapi.web.access import Access
@@ -79,7 +80,10 @@ class Service:
 
 
 def build_service(
-    settings: Settings, *, on_reload: Callable[[bool], None] = lambda _: None
+    settings: Settings,
+    *,
+    on_reload: Callable[[bool], None] = lambda _: None,
+    share: Callable[[Render], Render] = lambda render: render,
 ) -> Service:
     """Put the parts of a service together; nothing is loaded, and nothing listens.
 
@@ -87,6 +91,7 @@ def build_service(
         settings: everything.
         on_reload: called with False when a reload takes over, and then with True if a caller asked
             for it.
+        share: takes what writes this process's metrics, gives what is answered for ``/metrics``.
     """
     _warn_of_roots(settings)
     workers = PredictionWorkers(
@@ -117,7 +122,8 @@ def build_service(
 
     reloader = Reloader(settings, workers, load=load_models, prepare=prepare)
     # The metrics ask for the server when they are read, and it is told of them when it is made.
-    journal = Journal(Metrics(workers, reloader, gauges=_gauges(lambda: http_server)))
+    metrics = Metrics(workers, reloader, gauges=_gauges(lambda: http_server))
+    journal = Journal(metrics)
     application = build_application(
         workers,
         in_force=in_force,
@@ -125,6 +131,7 @@ def build_service(
         reload=reload,
         journal=journal,
         access=access,
+        render_metrics=share(metrics.render),
     )
     http_server = _build_http_server(
         settings, application, workers=workers, in_force=in_force, access=access, journal=journal

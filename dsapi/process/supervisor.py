@@ -16,12 +16,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn, Protocol
 
 from cherrypy.process.wspbus import Bus
 
 from dsapi.errors import StartupError, WorkersLost
 from dsapi.operation.reload import reread
+from dsapi.operation.siblings import Render, Siblings
 from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
 from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
 from dsapi.process.notify import leave_to_parent, notify
@@ -49,6 +51,7 @@ class ServeOne(Protocol):
         *,
         on_ready: Callable[[str], None],
         on_reload: Callable[[bool], None],
+        share: Callable[[Render], Render],
     ) -> None:
         """Serve."""
 
@@ -126,13 +129,14 @@ class _Children(Plugin):
         port: int = self._holder.getsockname()[1]
         self._settings = self._settings.model_copy(update={"port": port})
         self._lifeline = os.pipe()
+        self._siblings = Siblings(self._settings.processes)
         # On this each process says that it has reloaded, and whether for a caller. A signal would
         # not tell which of them has, and that one is not to reload again.
         self._reloaded = os.pipe()
         os.set_blocking(self._reloaded[0], False)
-        for _ in range(self._settings.processes):
+        for place in range(self._settings.processes):
             with _holding_signals():
-                self._children.append(self._start_child())
+                self._children.append(self._start_child(place))
         url, *_ = [
             wait_ready(child.told, died=f"process {child.pid} died while it started; see the log")
             for child in self._children
@@ -188,12 +192,12 @@ class _Children(Plugin):
         self._reloading_since_s = math.inf
 
     def _replace_dead(self) -> None:
-        for index, child in enumerate(self._children):
+        for place, child in enumerate(self._children):
             lived_s = time.monotonic() - child.started_s
             if lived_s <= _MIN_LIFE_S or not _has_ended(child.pid):
                 continue
             try:
-                self._children[index] = self._start_child()
+                self._children[place] = self._start_child(place)
             except OSError as error:  # out of files, processes or memory
                 _LOGGER.error(
                     "process %d ended by itself and cannot be replaced yet: %s", child.pid, error
@@ -205,7 +209,7 @@ class _Children(Plugin):
                 with suppress(ChildProcessError):
                     os.waitpid(child.pid, 0)
 
-    def _start_child(self) -> _Child:
+    def _start_child(self, place: int) -> _Child:
         """Fork while signals are held: one would find the supervisor's handlers in the child."""
         reader, writer = os.pipe()
         pid = -1
@@ -220,9 +224,9 @@ class _Children(Plugin):
             return _Child(pid, time.monotonic(), reader)
         os.close(reader)
         os.close(self._lifeline[1])
-        self._run_child(writer)
+        self._run_child(place, writer)
 
-    def _run_child(self, writer: int) -> NoReturn:
+    def _run_child(self, place: int, writer: int) -> NoReturn:
         """Serve in the forked process, and never return."""
         code = 0
         try:
@@ -236,6 +240,7 @@ class _Children(Plugin):
                 self._settings,
                 on_ready=lambda url: tell_ready(writer, url),
                 on_reload=self._tell_reload,
+                share=partial(self._siblings.share, place),
             )
         except StartupError as error:
             _LOGGER.error("process %d cannot start: %s", os.getpid(), error)

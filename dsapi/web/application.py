@@ -13,6 +13,7 @@ from cherrypy._cpwsgi import ExceptionTrapper
 from dsapi.errors import BadParameter, MethodNotAllowed, NotFound, NotReady, quote
 from dsapi.operation.metrics import CONTENT_TYPE
 from dsapi.operation.reload import ReloadReport
+from dsapi.operation.siblings import Render
 from dsapi.web.access import Access
 from dsapi.web.admin import Reload
 from dsapi.web.answers import (
@@ -41,13 +42,13 @@ class Metrics:
 
     exposed = True
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, render: Render) -> None:
+        self._render = render
 
     def GET(self) -> bytes:
         """Write every number in Prometheus's text format."""
         cherrypy.serving.response.headers["Content-Type"] = CONTENT_TYPE
-        return self._journal.metrics.render()
+        return self._render()
 
 
 class Models:
@@ -135,6 +136,7 @@ def build_application(
     reload: Callable[[], ReloadReport],
     journal: Journal,
     access: Access,
+    render_metrics: Render,
 ) -> cherrypy.Application:
     """Build the WSGI application.
 
@@ -145,6 +147,7 @@ def build_application(
         reload: loads models and settings anew.
         journal: where every request is written down.
         access: who may ask.
+        render_metrics: writes all numbers.
     """
     predictions = Predictions(workers, in_force, kind=PointParameters, answer=answer_prediction)
     batch = Predictions(workers, in_force, kind=BatchParameters, answer=answer_batch)
@@ -157,7 +160,7 @@ def build_application(
         "/v1/models/reload": Reload(reload),
         "/health/live": Live(),
         "/health/ready": Ready(workers),
-        "/metrics": Metrics(journal),
+        "/metrics": Metrics(render_metrics),
         "/openapi.json": OpenApi(),
         "/docs": Docs(static_dir),
     }

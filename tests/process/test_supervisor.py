@@ -2,14 +2,15 @@
 
 import json
 import os
-import re
 import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from dsapi.process.pidfile import running_pid
 from tests.process.test_daemon import Installation
@@ -73,26 +74,46 @@ def test_a_killed_process_is_replaced_and_all_leave_together(several: Installati
     assert not [pid for pid in every if is_alive(pid)]
 
 
-def reloads(installation: Installation, result: str) -> set[int]:
-    """Read how often each process has reloaded; of forty connections each gets some."""
-    found = set()
-    for _ in range(40):
-        body = installation.ask("GET", "/metrics")[1].decode()
-        match = re.search(rf'^dsapi_reloads_total{{result="{result}"}} (\d+)', body, re.M)
-        assert match is not None
-        found.add(int(match[1]))
-    return found
+def numbers(installation: Installation, name: str, **labels: str) -> dict[str, float]:
+    """Read one of the metrics, by the process that it is of."""
+    body = installation.ask("GET", "/metrics")[1].decode()
+    return {
+        sample.labels["process"]: sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    }
+
+
+def reloads(installation: Installation, result: str) -> list[float]:
+    """Read how often each process has reloaded, in ascending order."""
+    found = numbers(installation, "dsapi_reloads_total", result=result)
+    assert set(found) == {"0", "1"}
+    return sorted(found.values())
 
 
 def wait_for_reloads(installation: Installation, count: int) -> None:
     wait_until(lambda: min(reloads(installation, "succeeded")) >= count, "not all have reloaded")
 
 
+def test_whoever_is_asked_for_the_numbers_tells_those_of_all(several: Installation) -> None:
+    for _ in range(8):
+        several.predict()
+    counted = partial(numbers, several, "dsapi_request_seconds_count", endpoint="/v1/predictions")
+    # A request is counted when its answer is out.
+    wait_until(lambda: sum(counted().values()) == 8, "not counted")
+    for _ in range(8):
+        assert sum(counted().values()) == 8
+    told = several.run("status").stdout
+    assert "0 busy, 4 of 4 alive" in told
+    assert "0 of 128 waiting" in told
+
+
 def test_each_process_reloads_once_for_each_request_and_each_signal(several: Installation) -> None:
     for asked in range(1, 4):
         assert several.run("reload").returncode == 0
         wait_for_reloads(several, asked)
-    assert reloads(several, "succeeded") == {3}
+    assert reloads(several, "succeeded") == [3, 3]
     supervisor = running_pid(several.pid_file)
     assert supervisor is not None
     os.kill(supervisor, signal.SIGHUP)
@@ -113,7 +134,7 @@ def test_a_reload_that_fails_is_reported_and_reaches_no_other_process(
     assert several.run("reload").returncode == 0
     wait_for_reloads(several, 1)
     # Had the first one been passed on, both would have failed.
-    assert reloads(several, "failed") == {0, 1}
+    assert reloads(several, "failed") == [0, 1]
     assert several.predict() == "green"
 
 
