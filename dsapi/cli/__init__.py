@@ -49,10 +49,23 @@ def main() -> None:
     """
     _open_standard_streams()
     try:
+        _require_folder()
         app(prog_name="dsapi")
     except DsapiError as error:
         typer.echo(f"dsapi: {error}", err=True)
         sys.exit(2 if isinstance(error, StartupError) else 1)
+
+
+def _require_folder() -> None:
+    """See that the folder we are in is still there, as CherryPy takes for granted.
+
+    Raises:
+        StartupError: it has been removed.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise StartupError("this folder has been removed; change to another") from error
 
 
 def _open_standard_streams() -> None:

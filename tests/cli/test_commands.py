@@ -171,6 +171,20 @@ def test_an_expected_error_is_one_line_and_an_exit_code(
         assert told.count("\n") == 1
 
 
+def test_a_folder_that_has_been_removed_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr("sys.argv", ["dsapi", "settings"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "dsapi: this folder has been removed; change to another\n"
+
+
 def test_help_names_every_command_and_the_version_is_shown() -> None:
     told = run("--help")
     for command in ("serve", "start", "stop", "restart", "status", "check", "predict", "models"):
