@@ -17,9 +17,10 @@ export function button(words) {
   return made;
 }
 
-// Give the focus back to what had it; if that is gone, to the answer: never to nobody.
+// Give the focus back to what had it; if that is gone or takes none now, to the answer: never to
+// nobody.
 export function restoreFocus(had) {
-  const heir = had.getClientRects().length ? had : $("answer");
+  const heir = had.getClientRects().length && !had.closest("[inert]") ? had : $("answer");
   if (heir !== document.activeElement) heir.focus({ preventScroll: true });
 }
 

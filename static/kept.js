@@ -22,7 +22,8 @@ export function keepPoint(goTo) {
   const remove = button("Remove");
   remove.addEventListener("click", () => {
     removeEntry(entry);
-    (state.kept.length ? $("kept-cards").querySelector("button") : stage).focus();
+    const next = $("kept-cards").querySelector("button") ?? (stage.inert ? $("answer") : stage);
+    next.focus();
   });
   for (const tool of [go, remove]) {
     tool.setAttribute("aria-label", `${tool.textContent}: point ${entry.number}`);
