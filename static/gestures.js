@@ -6,7 +6,7 @@ import { marker, stage } from "./elements.js";
 import { revealProblem } from "./notices.js";
 import { fieldPoint } from "./point.js";
 import { bringAnswer } from "./showing.js";
-import { pointUnder } from "./stage.js";
+import { letGo, pointUnder } from "./stage.js";
 import { state } from "./state.js";
 
 export function press(event) {
@@ -25,8 +25,7 @@ export function move(event) {
 export function release(event) {
   if (state.drag?.id !== event.pointerId) return;
   state.tapped = state.drag.touch;
-  state.drag = null;
-  stage.classList.remove("dragging");
+  letGo();
   revealProblem();
   if (state.waiting) ask();
   else if (state.tapped && !state.flight) bringAnswer();

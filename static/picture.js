@@ -6,7 +6,7 @@ import { isAnimated, isTurnedWebp } from "./formats.js";
 import { removeKept } from "./kept.js";
 import { clearProblems, note, revealProblem, showProblem } from "./notices.js";
 import { show } from "./showing.js";
-import { draw, showPicture, UNSHOWN } from "./stage.js";
+import { draw, letGo, showPicture, UNSHOWN } from "./stage.js";
 import { startOver, state } from "./state.js";
 
 const ON_SERVER = "The picture stays on the server. The frame stands for it.";
@@ -94,6 +94,7 @@ async function openBytes(bytes, { name, type }) {
 function begin(source) {
   const had = document.activeElement;
   drop();
+  letGo(); // the pointer may still be pressed, and is about nothing now
   if (state.source) {
     $("x").value = "";
     $("y").value = "";

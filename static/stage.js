@@ -55,6 +55,12 @@ export function pointUnder(event) {
   };
 }
 
+// End the dragging of the point.
+export function letGo() {
+  state.drag = null;
+  stage.classList.remove("dragging");
+}
+
 // A very wide or tall picture is larger than its window: bring the point into it.
 function panToMarker() {
   const pan = $("pan");
