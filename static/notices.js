@@ -18,12 +18,13 @@ export function showProblem(place, words) {
   revealProblem();
 }
 
+export const findProblem = () => document.querySelector(".problem[role=alert]:not([hidden])");
+
 // Bring what went wrong into the window; not while the page would move under the pointer, nor
 // while it is being asked again.
 export function revealProblem() {
   if (state.drag || state.flight) return;
-  document.querySelector(".problem[role=alert]:not([hidden])")
-    ?.scrollIntoView({ block: "nearest", behavior: scrolling() });
+  findProblem()?.scrollIntoView({ block: "nearest", behavior: scrolling() });
 }
 
 export function clearProblems(of = document) {

@@ -4,7 +4,7 @@ import { ask, drop } from "./asking.js";
 import { $, form, picture, restoreFocus, stage } from "./elements.js";
 import { isAnimated, isTurnedWebp } from "./formats.js";
 import { removeKept } from "./kept.js";
-import { clearProblems, note, revealProblem, showProblem } from "./notices.js";
+import { clearProblems, findProblem, note, revealProblem, showProblem } from "./notices.js";
 import { show } from "./showing.js";
 import { draw, letGo, showPicture, UNSHOWN } from "./stage.js";
 import { startOver, state } from "./state.js";
@@ -81,7 +81,9 @@ async function openBytes(bytes, { name, type }) {
   state.unseen = UNSHOWN;
   if (isAnimated(bytes)) note("This picture moves; the models see its first frame only.");
   if (seen) state.size ??= { width: picture.naturalWidth, height: picture.naturalHeight };
-  if (state.shown) {
+  // The answer may have come first: it is shown anew with the picture, unless something newer is
+  // asked or told.
+  if (state.shown && !state.flight && !findProblem()) {
     show(state.shown);
     return;
   }
