@@ -33,7 +33,8 @@ for (const sample of document.querySelectorAll("[data-sample]")) {
 }
 $("open-path")?.addEventListener("click", openPath);
 $("path")?.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter") return;
+  // An Enter may also end a word that is composed of several keys.
+  if (event.key !== "Enter" || event.isComposing) return;
   event.preventDefault();
   openPath();
 });
