@@ -1,6 +1,7 @@
 """The structure that the documentation promises, read from the code's own imports."""
 
 import ast
+import re
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dsapi"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted((ROOT / "static").glob("*.js"))
 # Every module is in one of these layers …
 LAYERS = {
     "base": ["dsapi.cores", "dsapi.errors", "dsapi.memory"],
@@ -174,6 +176,17 @@ def test_every_package_is_in_the_distribution() -> None:
     assert listed == {module_name(file) for file in MODULES if file.name == "__init__.py"}
 
 
-@pytest.mark.parametrize("file", MODULES, ids=module_name)
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_the_pages_scripts_import_one_another_one_way(file: Path) -> None:
+    def find_all(name: str, *above: str) -> None:
+        assert name not in above, f"{name} imports itself: {' → '.join([*above, name])}"
+        source = (file.parent / name).read_text(encoding="utf-8")
+        for imported in re.findall(r'from "\./(.+)";', source):
+            find_all(imported, *above, name)
+
+    find_all(file.name)
+
+
+@pytest.mark.parametrize("file", [*MODULES, *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT)))
 def test_modules_stay_small(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300

@@ -100,6 +100,36 @@ def test_the_answer_gets_the_focus_of_what_is_gone(visit: Visit) -> None:
     expect(page.locator("#answer")).to_be_focused()
 
 
+def test_the_answer_gets_the_focus_of_a_picture_that_is_refused(visit: Visit) -> None:
+    page = visit()
+    held: list[Route] = []
+    page.route("**/v1/predictions", lambda route: held.append(route))
+    drawing = b'<svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"/>'
+    with page.expect_request("**/v1/predictions"):
+        page.set_input_files("#image", file("drawing.svg", drawing, "image/svg+xml"))
+    page.locator("#stage").focus()
+    held[0].continue_()
+    expect(page.locator("#image-problem")).to_be_visible()
+    page.wait_for_timeout(200)  # a browser takes the focus away only when it draws
+    expect(page.locator("#answer")).to_be_focused()
+
+
+def test_the_answer_gets_the_focus_of_the_last_kept_point_of_a_picture_refused_since(
+    visit: Visit,
+) -> None:
+    page = visit()
+    page.get_by_label("Or its path on the server").fill("halves.png")
+    page.keyboard.press("Enter")
+    wait_for_picture(page)
+    page.get_by_role("button", name="Keep this point").click()
+    gone = {"status": 404, "code": "path_not_found", "detail": "there is no such picture"}
+    page.route("**/v1/predictions", lambda route: route.fulfill(status=404, json=gone))
+    page.fill("#x", "20")
+    expect(page.locator("#path-problem")).to_be_visible()
+    page.get_by_role("button", name="Remove: point 1").click()
+    expect(page.locator("#answer")).to_be_focused()
+
+
 def test_the_answer_is_busy_while_it_is_waited_for(visit: Visit) -> None:
     page = visit()
     held: list[Route] = []

@@ -339,6 +339,17 @@ def test_a_picture_on_the_server_gets_a_frame_to_tap(visit: Visit) -> None:
     expect(page.locator("#marker")).to_be_visible()
 
 
+def test_enter_that_ends_a_composed_word_does_not_open_the_path_yet(visit: Visit) -> None:
+    page = visit()
+    page.get_by_label("Or its path on the server").fill("写真")
+    enter = {"key": "Enter", "isComposing": True, "bubbles": True, "cancelable": True}
+    page.locator("#path").dispatch_event("keydown", enter)
+    page.wait_for_timeout(300)
+    expect(page.locator("#path-problem")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(page.locator("#path-problem")).to_be_visible()
+
+
 def test_a_tiny_picture_is_enlarged(visit: Visit) -> None:
     page = visit()
     buffer = BytesIO()

@@ -63,6 +63,31 @@ def test_dragging_beyond_the_edge_stays_inside(page: Page) -> None:
     assert read_point(page) == ("639", "0")
 
 
+def test_another_picture_ends_the_dragging_of_the_point(page: Page) -> None:
+    page.mouse.move(*on_picture(page, 0.25, 0.5))
+    page.mouse.down()
+    page.mouse.move(*on_picture(page, 0.3, 0.5))
+    wait_for_answer(page)
+    # The pointer moves on while the file is still being read, and when its picture is there.
+    page.evaluate(
+        """() => {
+          const read = Blob.prototype.arrayBuffer;
+          Blob.prototype.arrayBuffer = async function () {
+            await new Promise((done) => setTimeout(done, 300));
+            return read.call(this);
+          };
+        }"""
+    )
+    place = on_picture(page, 0.4, 0.5)
+    hand_over(page, "paste", "other.png", encode(halves(320, 240)))
+    page.mouse.move(*place)
+    wait_for_picture(page)
+    page.mouse.move(*on_picture(page, 0.8, 0.8))
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert read_point(page) == ("160", "120")
+
+
 def test_a_late_answer_never_replaces_a_newer_one(page: Page) -> None:
     held: list[Route] = []
 

@@ -322,6 +322,27 @@ def test_the_question_for_a_key_is_within_the_window(visit: Visit, way: str) -> 
     expect(page.locator("#key")).to_be_in_viewport(ratio=1)
 
 
+def test_a_problem_stays_told_when_the_picture_appears_late(visit: Visit) -> None:
+    page = visit()
+    page.evaluate(
+        """() => {
+          const decode = HTMLImageElement.prototype.decode;
+          HTMLImageElement.prototype.decode = async function () {
+            await new Promise((done) => { window.goOn = done; });
+            return decode.call(this);
+          };
+        }"""
+    )
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    page.fill("#x", "900")
+    check_problem(page, "point", "x must be between 0 and 639, got 900")
+    page.evaluate("window.goOn()")
+    expect(page.locator("#picture")).to_be_visible()
+    check_problem(page, "point", "x must be between 0 and 639, got 900")
+    expect(page.locator("#current h3")).to_have_text("Last answer: 320, 240")
+
+
 def test_a_key_that_cannot_be_sent_is_told_beside_the_key(page: Page) -> None:
     page.route("**/v1/predictions", lambda route: _fulfill(route, 401, "unauthorized"))
     page.fill("#x", "10")

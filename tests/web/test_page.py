@@ -1,5 +1,6 @@
 """The page at ``/``, as a browser without script gets it."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -93,9 +94,6 @@ def test_the_page_forbids_inline_script_other_hosts_and_framing(server: RunningS
         ("page.css", "text/css"),
         ("page.js", "text/javascript"),
         ("docs.css", "text/css"),
-        ("answer.js", "text/javascript"),
-        ("formats.js", "text/javascript"),
-        ("service.js", "text/javascript"),
         ("icon.svg", "image/svg+xml"),
     ],
 )
@@ -109,6 +107,19 @@ def test_script_style_and_icon_are_sent_as_what_they_are(
     assert sent.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     # After an update nobody is to have the new page with the old script.
     assert sent.headers["Cache-Control"] == "no-cache"
+
+
+def test_every_module_of_the_script_is_fetched_with_the_page(server: RunningServer) -> None:
+    page = server.ask("GET", "/").body.decode()
+    preloaded = re.findall(r'rel="modulepreload" href="static/(.+?)"', page)
+    found, unread = {"page.js"}, ["page.js"]
+    while unread:
+        sent = server.ask("GET", f"/static/{unread.pop()}")
+        assert sent.headers["Content-Type"].split(";")[0] == "text/javascript"
+        imported = set(re.findall(r'^import .+ from "\./(.+)";$', sent.body.decode(), re.M))
+        unread += imported - found
+        found |= imported
+    assert sorted(preloaded) == sorted(found - {"page.js"})
 
 
 def test_the_template_is_not_sent_as_a_file(server: RunningServer) -> None:
