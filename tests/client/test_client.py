@@ -1,5 +1,6 @@
 """The client against the real service, and against real servers that behave badly."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -64,6 +65,9 @@ def test_a_picture_and_a_point_get_typed_labels(client: Client) -> None:
     assert result.crops["colors"] == (6, 6, 15, 15)
     assert result.timing_ms["total"] > 0
     assert result.errors == {}
+    assert result.versions.keys() == {"themes", "colors"}
+    assert re.fullmatch("[0-9a-f]{12}", result.versions["colors"])
+    assert result.id
 
 
 def test_without_a_point_the_center_is_asked(client: Client) -> None:
@@ -235,6 +239,19 @@ def test_a_server_at_fault_never_breaks_its_caller(start: Start, fault: str) -> 
     assert result.labels("themes") == ()
 
 
+def test_an_answer_with_many_long_labels_is_taken(start: Start) -> None:
+    name = "Gardening " * 50_000
+    server = start(faults.answer_with('"Gardening"', f'"{name}"'))
+    with Client(server.url, timeout_s=20) as client:
+        assert client.predict(PICTURE).labels("themes")[0].label == name
+
+
+def test_a_model_that_failed_is_told_with_its_reason(start: Start) -> None:
+    server = start(faults.answer_with('"errors": {}', '"errors": {"themes": "no memory"}'))
+    with Client(server.url, timeout_s=20) as client:
+        assert client.predict(PICTURE).errors == {"themes": "no memory"}
+
+
 def test_nobody_listening_is_told_at_once() -> None:
     client = Client(f"http://127.0.0.1:{free_port()}", timeout_s=20)
     with client, pytest.raises(Refused, match="refuses connections"):
@@ -287,9 +304,11 @@ def test_a_second_try_gets_the_answer(start: Start, first: Behavior) -> None:
 def test_a_second_try_does_not_wait_longer_than_there_is_time(start: Start) -> None:
     later = faults.refuse("503 Service Unavailable", "overloaded", "Retry-After: 4", CLOSE)
     server = start(later, faults.answer())
+    began_s = time.monotonic()
     with Client(server.url, timeout_s=2) as client:
         assert not client.predict(PICTURE).empty
     assert server.connections == 2
+    assert time.monotonic() - began_s > 0.2, "it did not wait at all"
 
 
 def test_there_is_no_third_try(start: Start) -> None:
@@ -299,8 +318,9 @@ def test_there_is_no_third_try(start: Start) -> None:
     assert server.connections == 2
 
 
-def test_a_refusal_is_not_tried_again(start: Start) -> None:
-    server = start(faults.refuse("400 Bad Request", "bad_point", CLOSE))
+@pytest.mark.parametrize("status", ["400 Bad Request", "429 Too Many Requests"])
+def test_a_refusal_is_not_tried_again(start: Start, status: str) -> None:
+    server = start(faults.refuse(status, "as_told", CLOSE))
     with Client(server.url, timeout_s=20) as client, pytest.raises(Rejected):
         client.predict(PICTURE)
     assert server.connections == 1
@@ -333,6 +353,15 @@ def test_after_failures_in_a_row_a_dead_server_is_left_alone(start: Start) -> No
             client.predict(PICTURE)
         assert client.predict_or_empty(PICTURE).empty
     assert server.connections == 1
+
+
+def test_a_server_that_lets_its_callers_wait_is_left_alone_too(start: Start) -> None:
+    with Client(start(faults.say_nothing).url, timeout_s=0.2, failures_to_open=2) as client:
+        for _ in range(2):
+            with pytest.raises(TimedOut):
+                client.predict(PICTURE)
+        with pytest.raises(CircuitOpen, match="failed 2 times"):
+            client.predict(PICTURE)
 
 
 def test_after_the_pause_one_request_tries_and_closes_the_circuit(start: Start) -> None:

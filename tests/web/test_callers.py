@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import http.client
+import io
 import json
 import re
 import select
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.settings import load_settings
-from dsapi.web.heads import find_header
+from dsapi.web.heads import find_header, read_head
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, photo, plain
 from tests.waiting import eventually
@@ -24,6 +25,7 @@ PICTURE = encode(plain(GREEN))
 # Of tcp(7)'s TCP_INFO: the other side has ended its stream; 7 were a closed connection.
 _CLOSE_WAIT = 8
 HEAD = b"POST /v1/predictions HTTP/1.1\r\nHost: t\r\nContent-Type: image/png\r\n"
+RELOAD = b"POST /v1/models/reload HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,8 @@ class Caller:
     def problem(self) -> tuple[int, str, str]:
         status, headers, body = self.answer()
         assert headers["Content-Type"] == "application/problem+json"
+        # Or the caller would ask its next request in vain, where nobody reads any more.
+        assert headers["Connection"] == "close"
         problem = json.loads(body)
         assert problem["request_id"] == headers["X-Request-ID"]
         return status, problem["code"], problem["detail"]
@@ -105,8 +109,7 @@ def test_a_body_that_drips_gets_504_at_the_deadline_of_its_request(caller: Calle
     "head",
     [
         HEAD + b"Content-Length: 1000\r\n\r\n",
-        HEAD.replace(b"predictions", b"models/reload").replace(b": t", b": localhost")
-        + b"Transfer-Encoding: chunked\r\n\r\n",
+        RELOAD + b"Transfer-Encoding: chunked\r\n\r\n",
     ],
     ids=["picture", "reload"],
 )
@@ -305,6 +308,7 @@ def test_an_early_refusal_has_the_callers_id_wherever_it_stands_in_the_head(
         caller.send(head)
         status, headers, _ = caller.answer()
         assert (status, headers["X-Request-ID"]) == (503, "far-down")
+        assert (headers["Connection"], headers["Server"]) == ("close", "dsapi")
         # The log has its first line, and nothing of the headers.
         line = HEAD.partition(b"\r\n")[0].decode()
         assert f'far-down 127.0.0.1 "{line}" 503 - ' in caplog.messages[-1]
@@ -358,6 +362,14 @@ def test_nothing_in_a_head_makes_it_slow_to_search() -> None:
     assert time.monotonic() - began_s < 1
 
 
+def test_lines_of_one_name_are_one_list_in_their_order() -> None:
+    # Or a caller could say first what the proxy before it says last.
+    lines = b"X-Forwarded-For: 10.1.2.3\r\nHost: t\r\nx-forwarded-for:  192.0.2.7 \r\n\r\n"
+    listed = "10.1.2.3, 192.0.2.7"
+    assert read_head(io.BytesIO(lines), {})[b"X-Forwarded-For"].decode() == listed
+    assert find_header(b"GET / HTTP/1.1\r\n" + lines, b"X-Forwarded-For") == listed
+
+
 def test_headers_with_underscores_cannot_pose_as_others(caller: Caller) -> None:
     caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\nX_Request_ID: spoofed\r\n\r\n")
     assert caller.answer()[1]["X-Request-ID"] != "spoofed"
@@ -377,6 +389,29 @@ def test_health_answers_while_every_other_thread_waits_for_slow_bodies(
             assert time.monotonic() - began_s < hasty.settings.socket_timeout / 2
     # Those whose turn came were silent for too long, the others waited for too long.
     assert {caller.problem()[0] for caller in slow} <= {400, 504}
+
+
+def test_whom_no_thread_will_serve_soon_is_told_when_to_come_back(
+    tiny_config: Path, start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server(
+        load_settings(tiny_config, http_threads=1, prediction_workers=1, queue_size=1)
+    )
+    slow = [connect(server) for _ in range(18)]
+    head = RELOAD + b"X-Request-ID: mine\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for caller in slow:
+        caller.send(head)
+
+    def refused() -> list[Caller]:
+        readable, _, _ = select.select([caller.socket for caller in slow], [], [], 0)
+        return [caller for caller in slow if caller.socket in readable]
+
+    # There are three threads, for each of which four may wait.
+    assert eventually(lambda: len(refused()) >= 3)
+    for caller in refused():
+        status, headers, body = caller.answer()
+        assert (status, json.loads(body)["code"]) == (503, "overloaded")
+        assert (headers["Retry-After"], headers["X-Request-ID"]) == ("1", "mine")
 
 
 def test_health_answers_while_others_are_slow_to_ask_for_it(
