@@ -131,12 +131,20 @@ def test_refusals_do_not_open_the_circuit(client: Client) -> None:
     assert not client.predict_or_empty(PICTURE).empty
 
 
-def test_the_connection_is_kept(start: Start) -> None:
-    server = start(faults.answer())
+def test_the_connection_is_kept_until_the_client_is_closed(start: Start) -> None:
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        faults.answer()(connection)
+        ended.set()
+
+    server = start(answer)
     with Client(server.url, timeout_s=20) as client:
         for _ in range(10):
             assert client.predict(PICTURE).labels("themes")[0].label == "Gardening"
+        assert not ended.is_set()
     assert server.connections == 1
+    assert ended.wait(20)
 
 
 def test_the_key_and_the_request_id_are_sent(start: Start) -> None:
@@ -179,6 +187,11 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
     ),
     "sends nothing": (faults.respond("200 OK", ""), Unavailable, "something else"),
     "sends bytes": (faults.respond("200 OK", b"\xff\xfe\x00"), Unavailable, "something else"),
+    "sends no gzip": (
+        faults.respond("200 OK", "no gzip", "Content-Encoding: gzip"),
+        Unavailable,
+        "exchange with the service failed",
+    ),
     "redirects": (
         faults.respond("302 Found", "", "Location: http://127.0.0.1:1/"),
         Unavailable,
@@ -204,6 +217,12 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
 }
 
 
+def fail_without_a_word() -> Iterator[str]:
+    """Fail as where memory ends: with an error that has no text."""
+    raise MemoryError
+    yield "themes"
+
+
 @pytest.mark.parametrize(
     ("image", "options"),
     [
@@ -212,6 +231,7 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
         (PICTURE, {"request_id": "a\nb"}),
         (PICTURE, {"request_id": "é€"}),
         (PICTURE, {"models": 5}),
+        (PICTURE, {"models": fail_without_a_word()}),
     ],
 )
 def test_nothing_that_is_asked_breaks_the_caller(

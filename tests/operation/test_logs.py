@@ -214,9 +214,9 @@ def test_where_no_log_can_be_made_requests_are_answered_and_lines_counted(
 
 def test_a_request_line_cannot_end_a_line(tmp_path: Path, quiet: RunningServer) -> None:
     log_to(tmp_path, quiet)
-    quiet.ask("GET", '/a%0a2026-01-01%20forged%1b[31m"\\', None, {"X-Request-ID": "mine"})
+    quiet.ask("GET", '/a%0a2026-01-01%20forged%1b[31m%9b1m"\\', None, {"X-Request-ID": "mine"})
     [line] = read_lines(tmp_path / "access.log", 1)
-    told = '"GET /a\\x0a2026-01-01 forged\\x1b[31m\\x22\\x5c HTTP/1.1" 404'
+    told = '"GET /a\\x0a2026-01-01 forged\\x1b[31m\\x9b1m\\x22\\x5c HTTP/1.1" 404'
     assert f"mine 127.0.0.1 {told}" in line
 
 

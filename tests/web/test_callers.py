@@ -134,11 +134,17 @@ def test_a_body_that_stops_coming_gets_400(caller: Caller) -> None:
     assert caller.problem() == (400, "bad_request", "the body stalled after 10 bytes")
 
 
-def test_a_head_that_stops_coming_gets_400(caller: Caller) -> None:
+def test_a_head_that_stops_coming_gets_400(
+    hasty: RunningServer, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
     caller.send(HEAD)
     status, code, detail = caller.problem()
     assert (status, code) == (400, "bad_request")
     assert "socket_timeout" in detail
+    took = re.search(r" 400 - ([0-9.]+)ms bad_request", caplog.messages[-1])
+    assert took is not None
+    assert float(took[1]) >= hasty.settings.socket_timeout * 1000
 
 
 def test_a_caller_that_sends_nothing_is_hung_up_on(caller: Caller) -> None:
@@ -253,6 +259,24 @@ def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Call
         assert stream.read().count(b"HTTP/1.1 ") == 1
 
 
+def test_who_asks_before_it_sends_a_picture_is_told_to_go_on(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(PICTURE))
+    assert caller.socket.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    caller.send(PICTURE)
+    assert caller.answer()[0] == 200
+
+
+def test_each_request_of_a_connection_has_its_own_time(
+    tiny_config: Path, start_server: StartServer, connect: Connect
+) -> None:
+    caller = connect(start_server(load_settings(tiny_config, request_timeout=1.0)))
+    # Longer than a request may take, and shorter than a caller may be silent.
+    for pause_s in (1.1, 0):
+        caller.send(b"GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert caller.answer()[0] == 200
+        time.sleep(pause_s)
+
+
 def test_an_announced_body_that_nobody_reads_costs_no_memory_and_the_answer_arrives(
     caller: Caller,
 ) -> None:
@@ -312,6 +336,16 @@ def test_an_early_refusal_has_the_callers_id_wherever_it_stands_in_the_head(
         # The log has its first line, and nothing of the headers.
         line = HEAD.partition(b"\r\n")[0].decode()
         assert f'far-down 127.0.0.1 "{line}" 503 - ' in caplog.messages[-1]
+
+
+def test_of_a_long_first_line_an_early_refusal_logs_the_beginning(
+    refusing: RunningServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
+    caller = connect(refusing)
+    caller.send(b"POST /v1/predictions?" + b"a" * 1000 + b" HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert caller.answer()[0] == 503
+    assert f'"POST /v1/predictions?{"a" * 179}" 503 ' in caplog.messages[-1]
 
 
 def test_an_early_refusal_takes_no_id_from_a_body_or_a_line_that_is_cut(
@@ -524,8 +558,15 @@ def test_a_caller_who_hangs_up_while_waiting_is_not_worked_for(
     gone.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE)
     while not small.workers.status.waiting:
         time.sleep(0.001)
+    # One who stays has sent its next request already.
+    eager = connect(small)
+    eager.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE)
+    while small.workers.status.waiting < 2:
+        time.sleep(0.001)
+    eager.send(b"GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n")
     gone.socket.close()
     busy.join()
+    assert [eager.answer()[0] for _ in range(2)] == [200, 200]
     counted = 'dsapi_errors_total{code="caller_gone"} 1.0'
     assert eventually(lambda: counted in small.ask("GET", "/metrics").body.decode())
     assert small.post_picture(PICTURE).status == 200
