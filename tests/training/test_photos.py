@@ -217,7 +217,7 @@ def test_a_photo_in_two_lines_is_refused(tmp_path: Path) -> None:
         read_photos(tmp_path / "photos.csv")
 
 
-@pytest.mark.parametrize("name", ["x" * 5000, "", "a\0.png"])
+@pytest.mark.parametrize("name", ["x" * 5000, ""])
 def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path: Path, name: str) -> None:
     (tmp_path / "photos.csv").write_text(f"file,labels\n{name},beach\n")
     with pytest.raises(PhotosError, match="line 2: there is no file"):
@@ -248,16 +248,18 @@ def test_skipped_files_are_counted_in_every_layout(tmp_path: Path) -> None:
 
 
 def test_another_size_or_label_of_a_photo_is_another_collection(tmp_path: Path) -> None:
-    for name in ("cat/a", "cat/b", "dog/c", "dog/d"):
+    for name in "abcd":
         save(tmp_path / f"{name}.png")
-    before = read_photos(tmp_path).identity
-    Image.new("RGB", (9, 9), "red").save(tmp_path / "cat/a.png")
-    assert read_photos(tmp_path).identity != before
-    save(tmp_path / "cat/a.png")
-    assert read_photos(tmp_path).identity == before
-    for old, new in (("cat", "moved"), ("dog", "cat"), ("moved", "dog")):
-        (tmp_path / old).rename(tmp_path / new)
-    assert read_photos(tmp_path).identity != before
+    table = tmp_path / "photos.csv"
+    text = "file,labels,split\na.png,cat,train\nb.png,dog,train\nc.png,cat,val\nd.png,dog,train\n"
+    table.write_text(text)
+    before = read_photos(table).identity
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "a.png")
+    assert read_photos(table).identity != before
+    save(tmp_path / "a.png")
+    assert read_photos(table).identity == before
+    table.write_text(text.replace("d.png,dog", "d.png,cat"))
+    assert read_photos(table).identity != before
 
 
 def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:

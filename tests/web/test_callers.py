@@ -241,6 +241,15 @@ def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
     assert caller.answer()[0] == 200
 
 
+def test_a_body_that_ends_within_a_chunk_is_refused_although_a_picture_is_in_it(
+    caller: Caller,
+) -> None:
+    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\nffff\r\n" + PICTURE)
+    caller.socket.shutdown(socket.SHUT_WR)
+    told = f"the body is malformed after {len(PICTURE)} bytes"
+    assert caller.problem() == (400, "bad_request", told)
+
+
 def test_a_trailer_that_is_cut_is_not_the_end_of_its_request(caller: Caller) -> None:
     # The reader takes 4096 bytes of a line; what is left of this one looks like the empty line.
     trailer = b"A: " + b"a" * 4093 + b"\r\n"
@@ -480,6 +489,18 @@ def test_health_answers_while_others_do_not_take_what_they_asked_for(
     # Nothing of it is left for the tests that follow: the one thread is this request's.
     idle = b"dsapi_http_threads_busy 1.0"
     assert eventually(lambda: idle in server.ask("GET", "/metrics").body)
+
+
+def test_who_does_not_take_a_file_holds_a_thread_no_longer_than_others_may_be_silent(
+    hasty: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        caller.connect(("127.0.0.1", hasty.port))
+        caller.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: t\r\n\r\n")
+        # The line is written when its thread is done with it.
+        assert eventually(lambda: any("bundle.js" in line for line in caplog.messages))
 
 
 def test_silent_connections_hold_no_thread_and_the_oldest_make_room(

@@ -44,17 +44,22 @@ def make_classifier(*, sees: float = 0.0) -> Classifier:
     return Classifier(backbone, head, preprocess=lambda pixels: pixels, learns_normalization=False)
 
 
-def collect(folder: Path, *labels: tuple[int, ...], striped: bool = False) -> Collection:
-    """Draw a photo for each set of labels: gray, or its left half black and its right half white.
+def collect(
+    folder: Path, *labels: tuple[int, ...], halves: tuple[int, int] | None = None
+) -> Collection:
+    """Draw a photo for each set of labels: gray, or of a size, half black and half white.
 
     The same ones are learned from and held out.
     """
     photos = []
     for number, shown in enumerate(labels):
         picture = Image.new("RGB", (64, 64), (100, 100, 100))
-        if striped:
-            picture.paste((0, 0, 0), (0, 0, 32, 64))
-            picture.paste((255, 255, 255), (32, 0, 64, 64))
+        if halves is not None:
+            picture = Image.new("RGB", halves, (0, 0, 0))
+            width, height = halves
+            # The right one, or the lower one of a photo that is higher than wide.
+            left, top = (width // 2, 0) if width > height else (0, height // 2)
+            picture.paste((255, 255, 255), (left, top, width, height))
         picture.save(folder / f"{number}.png")
         photos.append(Photo(folder / f"{number}.png", shown))
     return Collection(("cat", "dog"), tuple(photos), tuple(photos))
@@ -139,7 +144,7 @@ def test_new_layer_and_backbone_learn_at_their_own_rates_and_the_backbone_not_at
     classifier = make_classifier(sees=1.0)
     parts = (classifier.backbone, classifier.head)
     before = [part.get_weights()[0] for part in parts]
-    collection = collect(tmp_path, (0,), (0,), (1,), striped=True)
+    collection = collect(tmp_path, (0,), (0,), (1,), halves=(64, 48))
     fit(
         tmp_path,
         classifier,
@@ -155,8 +160,11 @@ def test_new_layer_and_backbone_learn_at_their_own_rates_and_the_backbone_not_at
     assert steps == pytest.approx([moved, 0.02], rel=0.01)
 
 
-def test_each_epoch_shows_a_photo_at_another_point_by_seed_alone(tmp_path: Path) -> None:
-    collection = collect(tmp_path, (0,), (1,), striped=True)
+@pytest.mark.parametrize("size", [(64, 8), (8, 64)])
+def test_each_epoch_shows_a_photo_at_another_point_by_seed_alone(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    collection = collect(tmp_path, (0,), (1,), halves=size)
 
     def losses(seed: int) -> list[EpochFigures]:
         (tmp_path / "run.npz").unlink(missing_ok=True)
