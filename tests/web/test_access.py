@@ -348,7 +348,10 @@ def test_pages_of_a_permitted_origin_may_ask_and_read(
         "OPTIONS", "/v1/predictions", None, origin | {"Access-Control-Request-Method": "POST"}
     )
     assert preflight.status == 204
-    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    allowed = preflight.headers["Access-Control-Allow-Headers"].split(", ")
+    assert sorted(allowed) == ["Authorization", "Content-Type", "X-Request-ID"]
+    assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert preflight.headers["X-Request-ID"]
     answer = predict(server, origin | bearer(KEY))
     assert answer.status == 200
     assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"

@@ -118,6 +118,8 @@ def test_rare_labels_count_more_and_targets_are_pulled_to_the_middle(
     assert epoch.loss == pytest.approx(expected, rel=1e-4)
     # What is held out is measured as it is.
     assert epoch.new_loss == pytest.approx(cross_entropy(targets, activation).mean(), rel=1e-4)
+    # It says "cat" of all and "dog" of none: 3 of 4 answers are right, and 6 of 8 decisions.
+    assert (epoch.accuracy, epoch.new_accuracy) == (0.75, 0.75)
 
 
 def test_targets_are_pulled_to_as_much_for_each_of_many_labels(tmp_path: Path) -> None:
@@ -179,6 +181,14 @@ def test_each_epoch_shows_a_photo_at_another_point_by_seed_alone(
     other = losses(2)
     assert round(other[0].loss, 4) != round(first[0].loss, 4)
     assert round(other[0].new_loss, 4) != round(first[0].new_loss, 4)
+
+
+def test_a_fit_ends_when_nothing_is_gained_for_as_long_as_it_is_patient(tmp_path: Path) -> None:
+    collection = collect(tmp_path, (0,), (1,))
+    settings = {"epochs": 9, "frozen_epochs": 2, "patience": 3}
+    history = fit(tmp_path, make_classifier(), collection, **settings, **_STILL)
+    # Those of the new layer alone do not count, nor does the first of the whole network.
+    assert len(history) == 2 + 1 + 3
 
 
 @pytest.mark.parametrize(("augmentation", "alike"), [("crop", True), ("strong", False)])
