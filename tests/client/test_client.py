@@ -113,6 +113,9 @@ def test_what_the_service_refuses_is_told_with_its_code(client: Client) -> None:
     assert (caught.value.status, caught.value.code) == (400, "bad_point")
     with pytest.raises(Rejected, match="unsupported_media_type"):
         client.predict(b"no picture")
+    # A file's name may be no UTF-8: it is the service that judges it.
+    with pytest.raises(Rejected, match="bad_request"):
+        client.predict("caf\udce9.jpg")
 
 
 def test_an_unusable_picture_gets_an_empty_result_that_says_why(
@@ -241,9 +244,10 @@ def test_nothing_that_is_asked_breaks_the_caller(
     assert result.empty == ("request_id" not in options)
 
 
-def test_a_key_that_no_header_can_carry_is_refused_at_once() -> None:
+@pytest.mark.parametrize("key", ["€", "two\nlines"])
+def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
     with pytest.raises(ValueError, match="ASCII"):
-        Client("http://127.0.0.1:1", "€")
+        Client("http://127.0.0.1:1", key)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -284,7 +288,7 @@ def test_a_host_that_does_not_exist_is_told() -> None:
     assert reason == "the name of the service's machine is unknown: nowhere.invalid"
 
 
-@pytest.mark.parametrize("behavior", [faults.say_nothing, faults.drip])
+@pytest.mark.parametrize("behavior", [faults.say_nothing, faults.drip_head, faults.drip])
 def test_a_call_ends_in_time_however_long_the_server_takes(
     start: Start, behavior: Behavior
 ) -> None:
