@@ -72,6 +72,16 @@ def drip(connection: socket.socket) -> None:
             time.sleep(0.02)
 
 
+def drip_head(connection: socket.socket) -> None:
+    """Answer with headers that do not end, each well before any socket timeout."""
+    _read_request(connection)
+    with suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(b"X-Header: 1\r\n")
+            time.sleep(0.15)  # a client gives up at 100 headers, which takes too long
+
+
 def stop_halfway(connection: socket.socket) -> None:
     """Announce more than is sent."""
     _read_request(connection)

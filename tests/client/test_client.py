@@ -1,5 +1,6 @@
 """The client against the real service, and against real servers that behave badly."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -64,6 +65,9 @@ def test_a_picture_and_a_point_get_typed_labels(client: Client) -> None:
     assert result.crops["colors"] == (6, 6, 15, 15)
     assert result.timing_ms["total"] > 0
     assert result.errors == {}
+    assert result.versions.keys() == {"themes", "colors"}
+    assert re.fullmatch("[0-9a-f]{12}", result.versions["colors"])
+    assert result.id
 
 
 def test_without_a_point_the_center_is_asked(client: Client) -> None:
@@ -109,6 +113,9 @@ def test_what_the_service_refuses_is_told_with_its_code(client: Client) -> None:
     assert (caught.value.status, caught.value.code) == (400, "bad_point")
     with pytest.raises(Rejected, match="unsupported_media_type"):
         client.predict(b"no picture")
+    # A file's name may be no UTF-8: it is the service that judges it.
+    with pytest.raises(Rejected, match="bad_request"):
+        client.predict("caf\udce9.jpg")
 
 
 def test_an_unusable_picture_gets_an_empty_result_that_says_why(
@@ -127,12 +134,20 @@ def test_refusals_do_not_open_the_circuit(client: Client) -> None:
     assert not client.predict_or_empty(PICTURE).empty
 
 
-def test_the_connection_is_kept(start: Start) -> None:
-    server = start(faults.answer())
+def test_the_connection_is_kept_until_the_client_is_closed(start: Start) -> None:
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        faults.answer()(connection)
+        ended.set()
+
+    server = start(answer)
     with Client(server.url, timeout_s=20) as client:
         for _ in range(10):
             assert client.predict(PICTURE).labels("themes")[0].label == "Gardening"
+        assert not ended.is_set()
     assert server.connections == 1
+    assert ended.wait(20)
 
 
 def test_the_key_and_the_request_id_are_sent(start: Start) -> None:
@@ -175,6 +190,11 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
     ),
     "sends nothing": (faults.respond("200 OK", ""), Unavailable, "something else"),
     "sends bytes": (faults.respond("200 OK", b"\xff\xfe\x00"), Unavailable, "something else"),
+    "sends no gzip": (
+        faults.respond("200 OK", "no gzip", "Content-Encoding: gzip"),
+        Unavailable,
+        "exchange with the service failed",
+    ),
     "redirects": (
         faults.respond("302 Found", "", "Location: http://127.0.0.1:1/"),
         Unavailable,
@@ -200,6 +220,12 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
 }
 
 
+def fail_without_a_word() -> Iterator[str]:
+    """Fail as where memory ends: with an error that has no text."""
+    raise MemoryError
+    yield "themes"
+
+
 @pytest.mark.parametrize(
     ("image", "options"),
     [
@@ -208,6 +234,7 @@ FAULTS: dict[str, tuple[Behavior, type[ClientError], str]] = {
         (PICTURE, {"request_id": "a\nb"}),
         (PICTURE, {"request_id": "é€"}),
         (PICTURE, {"models": 5}),
+        (PICTURE, {"models": fail_without_a_word()}),
     ],
 )
 def test_nothing_that_is_asked_breaks_the_caller(
@@ -217,9 +244,10 @@ def test_nothing_that_is_asked_breaks_the_caller(
     assert result.empty == ("request_id" not in options)
 
 
-def test_a_key_that_no_header_can_carry_is_refused_at_once() -> None:
+@pytest.mark.parametrize("key", ["€", "two\nlines"])
+def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
     with pytest.raises(ValueError, match="ASCII"):
-        Client("http://127.0.0.1:1", "€")
+        Client("http://127.0.0.1:1", key)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -235,6 +263,19 @@ def test_a_server_at_fault_never_breaks_its_caller(start: Start, fault: str) -> 
     assert result.labels("themes") == ()
 
 
+def test_an_answer_with_many_long_labels_is_taken(start: Start) -> None:
+    name = "Gardening " * 50_000
+    server = start(faults.answer_with('"Gardening"', f'"{name}"'))
+    with Client(server.url, timeout_s=20) as client:
+        assert client.predict(PICTURE).labels("themes")[0].label == name
+
+
+def test_a_model_that_failed_is_told_with_its_reason(start: Start) -> None:
+    server = start(faults.answer_with('"errors": {}', '"errors": {"themes": "no memory"}'))
+    with Client(server.url, timeout_s=20) as client:
+        assert client.predict(PICTURE).errors == {"themes": "no memory"}
+
+
 def test_nobody_listening_is_told_at_once() -> None:
     client = Client(f"http://127.0.0.1:{free_port()}", timeout_s=20)
     with client, pytest.raises(Refused, match="refuses connections"):
@@ -247,7 +288,7 @@ def test_a_host_that_does_not_exist_is_told() -> None:
     assert reason == "the name of the service's machine is unknown: nowhere.invalid"
 
 
-@pytest.mark.parametrize("behavior", [faults.say_nothing, faults.drip])
+@pytest.mark.parametrize("behavior", [faults.say_nothing, faults.drip_head, faults.drip])
 def test_a_call_ends_in_time_however_long_the_server_takes(
     start: Start, behavior: Behavior
 ) -> None:
@@ -287,9 +328,11 @@ def test_a_second_try_gets_the_answer(start: Start, first: Behavior) -> None:
 def test_a_second_try_does_not_wait_longer_than_there_is_time(start: Start) -> None:
     later = faults.refuse("503 Service Unavailable", "overloaded", "Retry-After: 4", CLOSE)
     server = start(later, faults.answer())
+    began_s = time.monotonic()
     with Client(server.url, timeout_s=2) as client:
         assert not client.predict(PICTURE).empty
     assert server.connections == 2
+    assert time.monotonic() - began_s > 0.2, "it did not wait at all"
 
 
 def test_there_is_no_third_try(start: Start) -> None:
@@ -299,8 +342,9 @@ def test_there_is_no_third_try(start: Start) -> None:
     assert server.connections == 2
 
 
-def test_a_refusal_is_not_tried_again(start: Start) -> None:
-    server = start(faults.refuse("400 Bad Request", "bad_point", CLOSE))
+@pytest.mark.parametrize("status", ["400 Bad Request", "429 Too Many Requests"])
+def test_a_refusal_is_not_tried_again(start: Start, status: str) -> None:
+    server = start(faults.refuse(status, "as_told", CLOSE))
     with Client(server.url, timeout_s=20) as client, pytest.raises(Rejected):
         client.predict(PICTURE)
     assert server.connections == 1
@@ -333,6 +377,15 @@ def test_after_failures_in_a_row_a_dead_server_is_left_alone(start: Start) -> No
             client.predict(PICTURE)
         assert client.predict_or_empty(PICTURE).empty
     assert server.connections == 1
+
+
+def test_a_server_that_lets_its_callers_wait_is_left_alone_too(start: Start) -> None:
+    with Client(start(faults.say_nothing).url, timeout_s=0.2, failures_to_open=2) as client:
+        for _ in range(2):
+            with pytest.raises(TimedOut):
+                client.predict(PICTURE)
+        with pytest.raises(CircuitOpen, match="failed 2 times"):
+            client.predict(PICTURE)
 
 
 def test_after_the_pause_one_request_tries_and_closes_the_circuit(start: Start) -> None:

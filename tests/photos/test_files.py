@@ -44,6 +44,13 @@ def test_photos_are_found_below_a_folder_but_not_hidden_ones(tmp_path: Path) -> 
     assert found == ["b.jpg", "c.jfif", "inner/a.JPEG"]
 
 
+def test_every_usual_name_of_a_permitted_format_is_that_of_a_photo(tmp_path: Path) -> None:
+    usual = "avif, bmp, gif, heic, heif, jfif, jpe, jpeg, jpg, png, tif, tiff, webp"
+    for suffix in (*usual.split(", "), "pdf", "svg", "txt"):
+        (tmp_path / f"a.{suffix}").touch()
+    assert ", ".join(path.suffix[1:] for path in list_photos(tmp_path)) == usual
+
+
 def test_files_that_are_skipped_are_counted_but_not_hidden_ones_nor_those_beside(
     tmp_path: Path,
 ) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsapi.errors import StartupError
 from dsapi.photos.files import PhotosError, read_upright
 from dsapi.training.photos import (
     count_skipped_files,
@@ -26,9 +27,20 @@ def test_a_folder_per_label_is_split_by_seed_alone(tmp_path: Path) -> None:
             save(tmp_path / label / f"{number}.png")
     first, again = read_photos(tmp_path, seed=4), read_photos(tmp_path, seed=4)
     assert first == again
+    assert first != read_photos(tmp_path, seed=5)
     assert first.labels == ("cat", "dog")
     assert [sum(p.labels == (i,) for p in first.val) for i in (0, 1)] == [3, 3]
     assert not {p.path for p in first.train} & {p.path for p in first.val}
+
+
+def test_a_folder_to_learn_from_alone_is_split_by_seed_too(tmp_path: Path) -> None:
+    for number in range(20):
+        save(tmp_path / "train/cat" / f"{number}.png")
+        save(tmp_path / "train/dog" / f"{number}.png")
+    first = read_photos(tmp_path, seed=4)
+    assert (len(first.train), len(first.val)) == (34, 6)
+    assert not {p.path for p in first.train} & {p.path for p in first.val}
+    assert first == read_photos(tmp_path, seed=4) != read_photos(tmp_path, seed=5)
 
 
 def test_of_photos_with_several_labels_each_label_is_held_out(tmp_path: Path) -> None:
@@ -87,6 +99,26 @@ def test_numbered_folders_take_their_names_from_the_list(tmp_path: Path) -> None
     assert collection.labels == ("Men's Fashion", "Bags & Accessories")
     assert [(p.labels, p.source) for p in collection.train] == [((0,), ""), ((1,), "some/shop")]
     assert [p.labels for p in collection.val] == [(0,), (1,)]
+
+
+def test_a_list_beside_folders_of_labels_gives_their_order(tmp_path: Path) -> None:
+    for name in ("cat/a", "cat/b", "dog/c", "dog/d"):
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.txt").write_text("dog\ncat\n")
+    collection = read_photos(tmp_path)
+    assert collection.labels == ("dog", "cat")
+    shown = {p.path.parent.name: p.labels for p in (*collection.train, *collection.val)}
+    assert shown == {"dog": (0,), "cat": (1,)}
+
+
+def test_labels_that_look_alike_are_refused(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "photos.csv").write_text(
+        "file,labels\na.png,cat\nb.png,Cat\nc.png,cat\nd.png,Cat\n"
+    )
+    with pytest.raises(StartupError, match="'Cat' and 'cat' are hard to tell apart"):
+        read_photos(tmp_path / "photos.csv")
 
 
 def test_a_table_may_give_several_labels_or_none(tmp_path: Path) -> None:
@@ -215,13 +247,19 @@ def test_skipped_files_are_counted_in_every_layout(tmp_path: Path) -> None:
     assert [count_skipped_files(tmp_path / name) for name in names] == [1, 2, 0]
 
 
-def test_another_size_of_a_photo_is_another_collection(tmp_path: Path) -> None:
-    for label in ("cat", "dog"):
-        for name in "ab":
-            save(tmp_path / label / f"{name}.png")
-    before = read_photos(tmp_path).identity
-    Image.new("RGB", (9, 9), "red").save(tmp_path / "cat/a.png")
-    assert read_photos(tmp_path).identity != before
+def test_another_size_or_label_of_a_photo_is_another_collection(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
+    table = tmp_path / "photos.csv"
+    text = "file,labels,split\na.png,cat,train\nb.png,dog,train\nc.png,cat,val\nd.png,dog,train\n"
+    table.write_text(text)
+    before = read_photos(table).identity
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "a.png")
+    assert read_photos(table).identity != before
+    save(tmp_path / "a.png")
+    assert read_photos(table).identity == before
+    table.write_text(text.replace("d.png,dog", "d.png,cat"))
+    assert read_photos(table).identity != before
 
 
 def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:
@@ -246,6 +284,14 @@ def test_one_photo_a_label_leaves_none_to_measure_with_and_is_refused(tmp_path: 
     save(tmp_path / "cat" / "a.png")
     save(tmp_path / "dog" / "b.png")
     with pytest.raises(PhotosError, match="no photo to measure with; add a second photo"):
+        read_photos(tmp_path)
+
+
+def test_a_label_that_nothing_is_learned_from_is_refused_by_its_name(tmp_path: Path) -> None:
+    for folder in ("train/cat", "train/dog", "val/cat"):
+        save(tmp_path / folder / "a.png")
+    (tmp_path / "labels.txt").write_text("cat\ncow\ndog\n")
+    with pytest.raises(PhotosError, match="no training photo for cow"):
         read_photos(tmp_path)
 
 

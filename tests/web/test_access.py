@@ -11,6 +11,7 @@ from dsapi.cli import app
 from dsapi.errors import StartupError
 from dsapi.settings import load_settings
 from dsapi.web.access import find_client, hash_key
+from dsapi.web.local import is_local
 from tests.conftest import Answer, RunningServer, StartServer
 from tests.pictures import GREEN, encode, plain
 
@@ -68,7 +69,7 @@ def test_without_a_right_key_nothing_is_answered(
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/docs", "/openapi.json"])
 def test_probes_and_pages_need_no_key(locked: RunningServer, path: str) -> None:
-    assert locked.ask("GET", path).status == 200
+    assert [locked.ask(method, path).status for method in ("GET", "HEAD")] == [200, 200]
 
 
 def test_metrics_need_a_key_unless_asked_for_on_the_machine(locked: RunningServer) -> None:
@@ -139,6 +140,21 @@ def test_metrics_need_a_key_where_another_site_has_made_its_name_lead_here(
         assert locked.ask("GET", "/metrics", None, {"Host": host}).status == status
 
 
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("photos.lan:9000", True), ("Photos.LAN", True), ("other.lan", False), (None, True)],
+)
+def test_a_service_knows_the_name_that_it_is_configured_with_as_its_own(
+    host: str | None, local: bool
+) -> None:
+    environ = {"dsapi.from_this_machine": lambda: True}
+    # A program that speaks HTTP/1.0 may name no host.
+    named = {} if host is None else {"HTTP_HOST": host}
+    assert is_local(environ | named, named="Photos.lan") == local
+    elsewhere = {"dsapi.from_this_machine": lambda: False}
+    assert not is_local(elsewhere | named, named="Photos.lan")
+
+
 def test_a_key_is_exchanged_without_a_restart(
     tiny_config: Path, tmp_path: Path, start_server: StartServer
 ) -> None:
@@ -169,15 +185,19 @@ def test_who_asks_too_often_gets_429_and_is_told_when_to_come_back(
     server = start_server(
         load_settings(
             tiny_config,
-            rate_limit="3/hour",
+            # Whichever of several is reached first.
+            rate_limit="1000/second; 3/hour",
             api_keys=(f"app={hash_key(KEY)}", f"other={hash_key(OTHER)}"),
         )
     )
+    began_s = time.time()
     assert [predict(server, bearer(KEY)).status for _ in range(4)] == [200, 200, 200, 429]
     refused = predict(server, bearer(KEY))
+    asked_s = time.time() - began_s
     assert refused.json["code"] == "rate_limited"
     assert "3 per 1 hour" in refused.json["detail"]
-    assert 1 <= int(refused.headers["Retry-After"]) <= 3600
+    # Whoever came back earlier would be refused again.
+    assert 3600 - asked_s <= int(refused.headers["Retry-After"]) <= 3600
     assert predict(server, bearer(OTHER)).status == 200
     assert server.ask("GET", "/health/live").status == 200
     # Prometheus asks as often as it is told to.
@@ -205,8 +225,8 @@ def test_a_reload_gives_nobody_a_new_rate_unless_the_rate_is_another(
     config = tiny_config.with_name("limited.conf")
     text = tiny_config.read_text(encoding="utf-8")
 
-    def limit(rate: str) -> None:
-        config.write_text(text.replace("[global]", f'[global]\nrate_limit = "{rate}"'))
+    def limit(rate: str, more: str = "") -> None:
+        config.write_text(text.replace("[global]", f'[global]\nrate_limit = "{rate}"\n{more}'))
 
     limit("2/hour")
     server = start_server(load_settings(config))
@@ -216,6 +236,10 @@ def test_a_reload_gives_nobody_a_new_rate_unless_the_rate_is_another(
     limit("3/hour")
     assert server.ask("POST", "/v1/models/reload", b"").status == 200
     assert [predict(server, {}).status for _ in range(4)] == [200, 200, 200, 429]
+    # Another store, where nobody listens and so nobody is limited.
+    limit("3/hour", 'rate_limit_storage = "redis://127.0.0.1:1"')
+    assert server.ask("POST", "/v1/models/reload", b"").status == 200
+    assert predict(server, {}).status == 200
 
 
 def test_a_rate_store_that_does_not_answer_stops_nobody(
@@ -263,6 +287,8 @@ def test_only_allowed_networks_are_answered(tiny_config: Path, start_server: Sta
         )
     )
     assert predict(server, {}).json["code"] == "forbidden"
+    page = server.ask("POST", "/", b"", {"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status, page.headers["Content-Type"]) == (403, "text/html; charset=utf-8")
     assert predict(server, {"X-Forwarded-For": "192.168.1.1"}).status == 403
     assert predict(server, {"X-Forwarded-For": "10.1.2.3"}).status == 200
     assert predict(server, {"X-Forwarded-For": "10.1.2.3, 192.168.1.1"}).status == 403
@@ -322,7 +348,10 @@ def test_pages_of_a_permitted_origin_may_ask_and_read(
         "OPTIONS", "/v1/predictions", None, origin | {"Access-Control-Request-Method": "POST"}
     )
     assert preflight.status == 204
-    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    allowed = preflight.headers["Access-Control-Allow-Headers"].split(", ")
+    assert sorted(allowed) == ["Authorization", "Content-Type", "X-Request-ID"]
+    assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert preflight.headers["X-Request-ID"]
     answer = predict(server, origin | bearer(KEY))
     assert answer.status == 200
     assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
@@ -406,6 +435,8 @@ def test_who_posts_the_form_of_the_page_without_a_key_gets_the_page(locked: Runn
     assert answer.headers["Content-Type"].startswith("text/html")
     assert b"<form" in answer.body
     assert b"with script only" in answer.body
+    # A browser may ask a program's endpoints, too, and gets what they answer.
+    assert locked.ask("POST", "/v1/predictions", body, headers).json["code"] == "unauthorized"
     del headers["Accept"]
     assert locked.ask("POST", "/", body, headers).json["code"] == "unauthorized"
 

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import http.client
+import io
 import json
 import re
 import select
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dsapi.settings import load_settings
-from dsapi.web.heads import find_header
+from dsapi.web.heads import find_header, read_head
 from tests.conftest import RunningServer, StartServer
 from tests.pictures import GREEN, encode, photo, plain
 from tests.waiting import eventually
@@ -24,6 +25,7 @@ PICTURE = encode(plain(GREEN))
 # Of tcp(7)'s TCP_INFO: the other side has ended its stream; 7 were a closed connection.
 _CLOSE_WAIT = 8
 HEAD = b"POST /v1/predictions HTTP/1.1\r\nHost: t\r\nContent-Type: image/png\r\n"
+RELOAD = b"POST /v1/models/reload HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,8 @@ class Caller:
     def problem(self) -> tuple[int, str, str]:
         status, headers, body = self.answer()
         assert headers["Content-Type"] == "application/problem+json"
+        # Or the caller would ask its next request in vain, where nobody reads any more.
+        assert headers["Connection"] == "close"
         problem = json.loads(body)
         assert problem["request_id"] == headers["X-Request-ID"]
         return status, problem["code"], problem["detail"]
@@ -105,8 +109,7 @@ def test_a_body_that_drips_gets_504_at_the_deadline_of_its_request(caller: Calle
     "head",
     [
         HEAD + b"Content-Length: 1000\r\n\r\n",
-        HEAD.replace(b"predictions", b"models/reload").replace(b": t", b": localhost")
-        + b"Transfer-Encoding: chunked\r\n\r\n",
+        RELOAD + b"Transfer-Encoding: chunked\r\n\r\n",
     ],
     ids=["picture", "reload"],
 )
@@ -131,11 +134,17 @@ def test_a_body_that_stops_coming_gets_400(caller: Caller) -> None:
     assert caller.problem() == (400, "bad_request", "the body stalled after 10 bytes")
 
 
-def test_a_head_that_stops_coming_gets_400(caller: Caller) -> None:
+def test_a_head_that_stops_coming_gets_400(
+    hasty: RunningServer, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
     caller.send(HEAD)
     status, code, detail = caller.problem()
     assert (status, code) == (400, "bad_request")
     assert "socket_timeout" in detail
+    took = re.search(r" 400 - ([0-9.]+)ms bad_request", caplog.messages[-1])
+    assert took is not None
+    assert float(took[1]) >= hasty.settings.socket_timeout * 1000
 
 
 def test_a_caller_that_sends_nothing_is_hung_up_on(caller: Caller) -> None:
@@ -232,6 +241,15 @@ def test_chunks_of_any_size_make_a_picture(caller: Caller) -> None:
     assert caller.answer()[0] == 200
 
 
+def test_a_body_that_ends_within_a_chunk_is_refused_although_a_picture_is_in_it(
+    caller: Caller,
+) -> None:
+    caller.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\nffff\r\n" + PICTURE)
+    caller.socket.shutdown(socket.SHUT_WR)
+    told = f"the body is malformed after {len(PICTURE)} bytes"
+    assert caller.problem() == (400, "bad_request", told)
+
+
 def test_a_trailer_that_is_cut_is_not_the_end_of_its_request(caller: Caller) -> None:
     # The reader takes 4096 bytes of a line; what is left of this one looks like the empty line.
     trailer = b"A: " + b"a" * 4093 + b"\r\n"
@@ -248,6 +266,24 @@ def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Call
     )
     with caller.socket.makefile("rb") as stream:
         assert stream.read().count(b"HTTP/1.1 ") == 1
+
+
+def test_who_asks_before_it_sends_a_picture_is_told_to_go_on(caller: Caller) -> None:
+    caller.send(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(PICTURE))
+    assert caller.socket.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    caller.send(PICTURE)
+    assert caller.answer()[0] == 200
+
+
+def test_each_request_of_a_connection_has_its_own_time(
+    tiny_config: Path, start_server: StartServer, connect: Connect
+) -> None:
+    caller = connect(start_server(load_settings(tiny_config, request_timeout=1.0)))
+    # Longer than a request may take, and shorter than a caller may be silent.
+    for pause_s in (1.1, 0):
+        caller.send(b"GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert caller.answer()[0] == 200
+        time.sleep(pause_s)
 
 
 def test_an_announced_body_that_nobody_reads_costs_no_memory_and_the_answer_arrives(
@@ -305,9 +341,20 @@ def test_an_early_refusal_has_the_callers_id_wherever_it_stands_in_the_head(
         caller.send(head)
         status, headers, _ = caller.answer()
         assert (status, headers["X-Request-ID"]) == (503, "far-down")
+        assert (headers["Connection"], headers["Server"]) == ("close", "dsapi")
         # The log has its first line, and nothing of the headers.
         line = HEAD.partition(b"\r\n")[0].decode()
         assert f'far-down 127.0.0.1 "{line}" 503 - ' in caplog.messages[-1]
+
+
+def test_of_a_long_first_line_an_early_refusal_logs_the_beginning(
+    refusing: RunningServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
+    caller = connect(refusing)
+    caller.send(b"POST /v1/predictions?" + b"a" * 1000 + b" HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert caller.answer()[0] == 503
+    assert f'"POST /v1/predictions?{"a" * 179}" 503 ' in caplog.messages[-1]
 
 
 def test_an_early_refusal_takes_no_id_from_a_body_or_a_line_that_is_cut(
@@ -358,6 +405,14 @@ def test_nothing_in_a_head_makes_it_slow_to_search() -> None:
     assert time.monotonic() - began_s < 1
 
 
+def test_lines_of_one_name_are_one_list_in_their_order() -> None:
+    # Or a caller could say first what the proxy before it says last.
+    lines = b"X-Forwarded-For: 10.1.2.3\r\nHost: t\r\nx-forwarded-for:  192.0.2.7 \r\n\r\n"
+    listed = "10.1.2.3, 192.0.2.7"
+    assert read_head(io.BytesIO(lines), {})[b"X-Forwarded-For"].decode() == listed
+    assert find_header(b"GET / HTTP/1.1\r\n" + lines, b"X-Forwarded-For") == listed
+
+
 def test_headers_with_underscores_cannot_pose_as_others(caller: Caller) -> None:
     caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\nX_Request_ID: spoofed\r\n\r\n")
     assert caller.answer()[1]["X-Request-ID"] != "spoofed"
@@ -377,6 +432,29 @@ def test_health_answers_while_every_other_thread_waits_for_slow_bodies(
             assert time.monotonic() - began_s < hasty.settings.socket_timeout / 2
     # Those whose turn came were silent for too long, the others waited for too long.
     assert {caller.problem()[0] for caller in slow} <= {400, 504}
+
+
+def test_whom_no_thread_will_serve_soon_is_told_when_to_come_back(
+    tiny_config: Path, start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server(
+        load_settings(tiny_config, http_threads=1, prediction_workers=1, queue_size=1)
+    )
+    slow = [connect(server) for _ in range(18)]
+    head = RELOAD + b"X-Request-ID: mine\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for caller in slow:
+        caller.send(head)
+
+    def refused() -> list[Caller]:
+        readable, _, _ = select.select([caller.socket for caller in slow], [], [], 0)
+        return [caller for caller in slow if caller.socket in readable]
+
+    # There are three threads, for each of which four may wait.
+    assert eventually(lambda: len(refused()) >= 3)
+    for caller in refused():
+        status, headers, body = caller.answer()
+        assert (status, json.loads(body)["code"]) == (503, "overloaded")
+        assert (headers["Retry-After"], headers["X-Request-ID"]) == ("1", "mine")
 
 
 def test_health_answers_while_others_are_slow_to_ask_for_it(
@@ -411,6 +489,18 @@ def test_health_answers_while_others_do_not_take_what_they_asked_for(
     # Nothing of it is left for the tests that follow: the one thread is this request's.
     idle = b"dsapi_http_threads_busy 1.0"
     assert eventually(lambda: idle in server.ask("GET", "/metrics").body)
+
+
+def test_who_does_not_take_a_file_holds_a_thread_no_longer_than_others_may_be_silent(
+    hasty: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dsapi.access")
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        caller.connect(("127.0.0.1", hasty.port))
+        caller.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: t\r\n\r\n")
+        # The line is written when its thread is done with it.
+        assert eventually(lambda: any("bundle.js" in line for line in caplog.messages))
 
 
 def test_silent_connections_hold_no_thread_and_the_oldest_make_room(
@@ -489,8 +579,16 @@ def test_a_caller_who_hangs_up_while_waiting_is_not_worked_for(
     gone.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE)
     while not small.workers.status.waiting:
         time.sleep(0.001)
+    # One who stays has sent its next request already.
+    eager = connect(small)
+    eager.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE)
+    while small.workers.status.busy and small.workers.status.waiting < 2:
+        time.sleep(0.001)
+    eager.send(b"GET /v1/models HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
     gone.socket.close()
     busy.join()
+    with eager.socket.makefile("rb") as stream:
+        assert stream.read().count(b"HTTP/1.1 200 OK\r\n") == 2
     counted = 'dsapi_errors_total{code="caller_gone"} 1.0'
     assert eventually(lambda: counted in small.ask("GET", "/metrics").body.decode())
     assert small.post_picture(PICTURE).status == 200

@@ -18,19 +18,22 @@ from dsapi.training.images.config import ImageConfig
 from dsapi.training.photos import Collection, Photo
 
 
-def test_a_label_with_a_bar_stays_in_its_cell() -> None:
-    photos = tuple(Photo(Path(f"{label}.jpg"), (label,)) for label in range(2))
+def test_a_card_counts_photos_and_epochs_and_a_label_with_a_bar_stays_in_its_cell() -> None:
+    photos = tuple(Photo(Path(f"{label}.jpg"), (label,)) for label in (0, 1, 1))
     card = write_card(
         name="plain",
         graph=FrozenGraph(Path("plain.pb"), 10, "0" * 64),
-        collection=Collection(("on|off", "rest"), photos, photos),
+        collection=Collection(("on|off", "rest"), photos, photos[:2]),
         config=ImageConfig(),
         weights="none",
-        epochs=1,
+        epochs=7,
         activation="softmax",
         figures=ImageFigures(0.5, 0.1, (1.0, 0.0), (0.5, float("nan"))),
     )
     assert r"| on\|off | 100% | 50% |" in card
+    assert "| rest | 0% | never answered |" in card
+    assert "3 photos to learn from, 2 held out; 7 epochs." in card
+    assert "On 2 held-out photos" in card
 
 
 def test_the_calibration_of_several_labels_is_that_of_evaluate() -> None:

@@ -15,6 +15,7 @@ from dsapi.cli import app
 from dsapi.cli.train import telling_how_to_go_on
 from dsapi.errors import StartupError
 from dsapi.photos.files import PhotosError
+from dsapi.training.calibration import expected_calibration_error
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import EpochFigures
 from dsapi.training.images import training
@@ -22,7 +23,8 @@ from dsapi.training.images.card import measure
 from dsapi.training.images.config import read_config
 from dsapi.training.images.fitting import Fit, count_stale, is_over
 from dsapi.training.images.network import build_classifier, find_backbone
-from dsapi.training.photos import Collection, Photo, read_photos
+from dsapi.training.photos import Collection, Photo, label_indices, read_photos
+from tests.graphs import run_graph
 from tests.training.cuts import CutError, CuttingConsole
 
 TINY = """\
@@ -104,14 +106,27 @@ def save_backbone(backbone: Any, path: Path) -> None:
 def test_folders_of_photos_become_a_model_that_check_accepts(tmp_path: Path, config: Path) -> None:
     config.write_text(TINIER)
     for name, color in COLORS.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
         for number in range(12):
-            paint(tmp_path / "data" / name / f"{number}.png", color, right=color, seed=number)
+            shade = tuple(channel + number for channel in color)
+            Image.new("RGB", (64, 48), shade).save(tmp_path / "data" / name / f"{number}.png")
     output = train("plain", data=tmp_path / "data", config=config, output=tmp_path)
     section = output[output.index("[models.plain]") :]
     checked = CliRunner().invoke(app, ["check", "-c", str(serve_config(tmp_path, section))])
     assert checked.exit_code == 0, checked.output
     assert (tmp_path / "labels/plain.txt").read_text().split() == ["blue", "green", "red"]
-    assert "accuracy" in (tmp_path / "models/plain.md").read_text()
+    # The card's figures are those of the graph that is served, its temperature included. Plain
+    # photos are the same wherever they are cut.
+    held_out = read_photos(tmp_path / "data").val
+    batch = [np.asarray(Image.open(photo.path).resize((64, 64)), np.float32) for photo in held_out]
+    probabilities = run_graph(tmp_path / "models/plain.pb", np.stack(batch))
+    labels = label_indices(held_out)
+    card = (tmp_path / "models/plain.md").read_text()
+    assert f"accuracy {np.mean(probabilities.argmax(axis=1) == labels):.1%}" in card
+    told = re.search(r"calibration error ([0-9.]+)\.\n", card)
+    assert told is not None
+    error = expected_calibration_error(probabilities, labels)
+    assert float(told[1]) == pytest.approx(error, abs=0.002)
     assert (tmp_path / "models/plain-curves.png").stat().st_size > 1000
 
 
@@ -184,12 +199,19 @@ def test_a_training_that_was_cut_ends_with_the_same_graph(tmp_path: Path, config
     backbone = build_classifier(read_config(config), weights="none", labels=4).backbone
     save_backbone(backbone, tmp_path / "mine.npz")
     photo = (tmp_path / "0.png").read_bytes()
-    for weights, changed in ((str(tmp_path / "mine.npz"), photo), ("none", photo + b"more")):
+    # And so do other settings.
+    for weights, changed, rate in (
+        (str(tmp_path / "mine.npz"), photo, "0.003"),
+        ("none", photo + b"more", "0.003"),
+        ("none", photo, "0.002"),
+    ):
         (tmp_path / "0.png").write_bytes(changed)
+        config.write_text(TINIER.replace("0.003", rate))
         console = CuttingConsole(file=io.StringIO(), last="beginning anew")
         with pytest.raises(CutError):
             train_briefly(tmp_path, config, console=console, weights=weights)
     (tmp_path / "0.png").write_bytes(photo)
+    config.write_text(TINIER)
     output = io.StringIO()
     resumed = train_briefly(tmp_path, config, console=Console(file=output))
     assert "going on after epoch 2 of 3" in output.getvalue()
@@ -221,6 +243,8 @@ def test_sigmoids_are_chosen_where_a_photo_has_other_than_one_label(config: Path
             collection = Collection(("cat", "dog"), *photos)
             assert training.choose_activation(collection, settings) == chosen
             softmax = settings.model_copy(update={"activation": "softmax"})
+            sigmoid = settings.model_copy(update={"activation": "sigmoid"})
+            assert training.choose_activation(collection, sigmoid) == "sigmoid"
             if chosen == "softmax":
                 assert training.choose_activation(collection, softmax) == "softmax"
                 continue
@@ -264,6 +288,15 @@ def test_figures_of_sigmoids_count_each_decision_and_each_label() -> None:
     assert figures.label_precision == pytest.approx((3 / 4, 1 / 2, np.nan), nan_ok=True)
 
 
+def test_figures_of_softmax_count_the_one_answer_of_each_photo() -> None:
+    logits = np.array([[2, 0, 0], [2, 0, 0], [0, 2, 0], [2, 0, 1]], np.float32)
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]
+    figures = measure(logits, targets, "softmax")
+    assert figures.accuracy == 0.5
+    assert figures.label_recall == (1, 0.5, 0)
+    assert figures.label_precision == pytest.approx((1 / 3, 1, np.nan), nan_ok=True)
+
+
 def test_who_interrupts_a_training_is_told_how_it_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -292,15 +325,18 @@ def test_all_photos_that_cannot_be_read_are_named_at_once(tmp_path: Path, config
     assert last == "… and 1 more"
 
 
-def test_normalization_of_given_weights_stays_as_it_is(config: Path, tmp_path: Path) -> None:
-    settings = read_config(config)
+def test_normalization_of_given_weights_stays_as_it_is_and_features_are_dropped_to_learn(
+    config: Path, tmp_path: Path
+) -> None:
+    settings = read_config(config).model_copy(update={"dropout": 0.5})
     save_backbone(build_classifier(settings, weights="none", labels=3).backbone, tmp_path / "w.npz")
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype(np.float32)
     for weights, moves in ((str(tmp_path / "w.npz"), False), ("none", True)):
         classifier = build_classifier(settings, weights=weights, labels=3)
         before = classifier.backbone.get_weights()
-        classifier(pixels, training=True)
+        learning = classifier(pixels, training=True)
         after = classifier.backbone.get_weights()
+        assert not np.allclose(learning, classifier(pixels), rtol=0.1, atol=0)
         changed = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
         assert any(changed) == moves
 
@@ -368,6 +404,9 @@ def test_patience_begins_with_the_backbone(tmp_path: Path, config: Path) -> None
     history = [EpochFigures(1.0, 0.5, loss, 0.5) for loss in losses]
     assert count_stale(history) == 3
     assert count_stale([*history, EpochFigures(1.0, 0.5, 0.9, 0.5)]) == 0
+    # What hardly falls would fall for ever.
+    for loss, stale in ((1.0, 4), (0.99995, 4), (0.9998, 0)):
+        assert count_stale([*history, EpochFigures(1.0, 0.5, loss, 0.5)]) == stale
     settings = read_config(config).model_copy(
         update={"frozen_epochs": 4, "patience": 3, "epochs": 20}
     )
@@ -401,6 +440,14 @@ def test_a_file_of_weights_fills_the_backbone(tmp_path: Path, config: Path) -> N
     second = build_classifier(settings, weights=str(tmp_path / "mine.npz"), labels=3).backbone
     for before, after in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(before.numpy(), after.numpy())
+
+
+def test_a_backbone_gets_pixels_scaled_as_its_weights_are_used_to(config: Path) -> None:
+    classifier = build_classifier(read_config(config), weights="none", labels=3)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    # MobileNet's are -1 to 1.
+    expected = classifier.head(classifier.backbone(pixels / 127.5 - 1))
+    np.testing.assert_allclose(classifier(pixels), expected, rtol=0.01)
 
 
 @pytest.mark.parametrize(
