@@ -1,6 +1,8 @@
 """Graphs are downloaded from a real server that cuts, repeats, refuses and lies."""
 
+import fcntl
 import hashlib
+import os
 import re
 import resource
 import subprocess
@@ -21,10 +23,12 @@ from dsapi.prediction.spec import ModelSpec
 from dsapi.process.service import load_models
 from dsapi.settings import load_settings
 from tests.graphs import freeze_brightest_channel, write_labels
+from tests.waiting import eventually
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-HASTE = Patience(attempts=3, timeout_s=5.0, pause_s=0.01)
+# The files have as many bytes as they may.
+HASTE = Patience(attempts=3, timeout_s=5.0, pause_s=0.01, max_bytes=len(CONTENT))
 
 
 @dataclass
@@ -266,6 +270,28 @@ def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> N
         thread.join()
     assert path.read_bytes() == CONTENT
     assert behavior.asked == [None]
+
+
+def test_who_waited_for_a_part_that_was_thrown_away_begins_another(
+    serve: Serve, tmp_path: Path
+) -> None:
+    path, part = tmp_path / "graph.pb", tmp_path / "graph.pb.part"
+
+    def is_waited_for() -> bool:
+        files = [
+            os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+        ]
+        return files.count(str(part)) == 2
+
+    waiting = threading.Thread(target=download, args=(serve(Behavior()), path))
+    with part.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting.start()
+        assert eventually(is_waited_for)
+        part.unlink()
+    waiting.join()
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_empty_answer_has_another_hash(serve: Serve, tmp_path: Path) -> None:

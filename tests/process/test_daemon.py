@@ -87,6 +87,11 @@ def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
     assert status.returncode == 0
     assert "ready" in status.stdout
     assert str(running_pid(installation.pid_file)) in status.stdout
+    run = installation.pid_file.parent
+    assert {file.name: file.stat().st_mode & 0o022 for file in run.iterdir()} == {
+        "dsapi.pid": 0,
+        "dsapi.pid.address": 0,
+    }
     stopped = installation.run("stop")
     assert (stopped.returncode, stopped.stdout) == (0, "dsapi has stopped\n")
     assert not installation.pid_file.exists()
