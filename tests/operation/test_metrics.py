@@ -2,15 +2,27 @@
 
 import json
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dsapi.settings import load_settings
+from dsapi import __version__
+from dsapi.errors import CallerGone, InternalError
+from dsapi.operation.metrics import Metrics
+from dsapi.operation.reload import Reloader
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.predictor import PredictionRequest
+from dsapi.process.service import load_models
+from dsapi.settings import Settings, load_settings
+from dsapi.workers.pool import PredictionWorkers
 from tests.conftest import RunningServer, StartServer, write_tiny_config
+from tests.engines.gated import GatedGraph, gated_model
 from tests.pictures import GREEN, encode, plain
+from tests.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PICTURE = encode(plain(GREEN))
@@ -28,8 +40,12 @@ def numbers(server: RunningServer) -> dict[str, float]:
     assert answer.headers["Content-Type"].replace(" ", "") == (
         "text/plain;version=0.0.4;charset=utf-8"
     )
+    return read(answer.body)
+
+
+def read(metrics: bytes) -> dict[str, float]:
     found = {}
-    for family in text_string_to_metric_families(answer.body.decode()):
+    for family in text_string_to_metric_families(metrics.decode()):
         for sample in family.samples:
             labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}"] = sample.value
@@ -79,7 +95,7 @@ def test_what_alerts_wait_for_is_there_before_it_happens(watched: RunningServer)
     counted = numbers(watched)
     for reason in ("died", "stalled"):
         assert counted[f'dsapi_workers_replaced_total{{reason="{reason}"}}'] == 0
-    for code in ("overloaded", "internal_error", "deadline_exceeded"):
+    for code in ("overloaded", "internal_error", "deadline_exceeded", "not_ready"):
         assert f'dsapi_errors_total{{code="{code}"}}' in counted
 
 
@@ -96,8 +112,73 @@ def test_workers_queue_and_models_are_told(watched: RunningServer) -> None:
         assert seconds == pytest.approx(model.load_ms / 1000)
         since = counted[f'dsapi_model_loaded_timestamp_seconds{{model="{name}"}}']
         assert since == pytest.approx(model.loaded_since.timestamp(), abs=1e-3)
-    assert counted["dsapi_workers_busy{}"] == 0
+    assert counted[f'dsapi_build{{version="{__version__}"}}'] == 1
+    assert not [name for name in counted if "_created{" in name]
     assert counted["process_resident_memory_bytes{}"] > 1e7
+
+
+def test_workers_at_work_requests_that_wait_and_what_was_dropped_are_told(
+    tiny_config: Path,
+) -> None:
+    settings = load_settings(tiny_config)
+    workers = PredictionWorkers(settings.limits, count=2, queue_size=5)
+    reloader = Reloader(settings, workers, load=load_models, prepare=lambda _: lambda: None)
+    metrics = Metrics(workers, reloader, gauges={})
+    assert read(metrics.render())["dsapi_ready{}"] == 0
+    go_on = threading.Event()
+    died: list[BaseException] = [SystemExit("the engine ends its thread")]
+
+    def gate() -> None:
+        if died:
+            raise died.pop()
+        go_on.wait(60)
+
+    def ask(*, has_left: bool = False) -> None:
+        request = PredictionRequest(PICTURE, points=(None,), models=("themes",))
+        workers.predict(request, Deadline.within(30), caller_gone=lambda: has_left)
+
+    workers.start({"themes": gated_model(GatedGraph(gate))})
+    with pytest.raises(InternalError):
+        ask()
+    for _ in range(3):
+        with pytest.raises(CallerGone):
+            ask(has_left=True)
+    assert eventually(lambda: workers.ready)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(ask)
+        assert eventually(lambda: (workers.status.busy, workers.status.waiting) == (2, 1))
+        counted = read(metrics.render())
+        go_on.set()
+    workers.stop()
+    told = {name: value for name, value in counted.items() if re.match("dsapi_(q|w|dr|rea)", name)}
+    assert told == {
+        "dsapi_ready{}": 1,
+        "dsapi_queue_waiting{}": 1,
+        "dsapi_queue_size{}": 5,
+        "dsapi_workers{}": 2,
+        "dsapi_workers_alive{}": 2,
+        "dsapi_workers_busy{}": 2,
+        "dsapi_work_seconds{}": 0.02,  # none has been measured
+        'dsapi_dropped_total{reason="caller_gone"}': 3,
+        'dsapi_dropped_total{reason="deadline"}': 0,
+        'dsapi_workers_replaced_total{reason="died"}': 1,
+        'dsapi_workers_replaced_total{reason="stalled"}': 0,
+    }
+
+
+def test_times_are_told_apart_from_a_fast_stage_to_the_longest_request(
+    watched: RunningServer,
+) -> None:
+    watched.post_picture(PICTURE)
+    counted = numbers_when(watched, requests=1)
+    for name in ("request", "stage"):
+        found = [
+            re.match(rf'dsapi_{name}_seconds_bucket{{.*le="([\d.]+)"', each) for each in counted
+        ]
+        bounds = {float(match[1]) for match in found if match}
+        assert min(bounds) < 0.001
+        assert max(bounds) == Settings(models={}).request_timeout
 
 
 def test_a_reload_is_counted(watched: RunningServer) -> None:
