@@ -5,10 +5,12 @@ import hashlib
 import os
 import re
 import resource
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -258,6 +260,35 @@ def test_a_server_that_never_goes_on_is_told_to_be_one(serve: Serve, tmp_path: P
     url = serve(Behavior(cuts=[70_000] * HASTE.attempts, ranges=False))
     with pytest.raises(StartupError, match=r"cut after 70000 bytes .*the server does not resume"):
         download(url, tmp_path / "graph.pb")
+
+
+@pytest.mark.parametrize("begun", ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun"])
+def test_a_server_that_falls_silent_is_given_up(tmp_path: Path, begun: str) -> None:
+    def hold(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                caller = listener.accept()[0]
+                with caller:
+                    caller.settimeout(20)
+                    caller.sendall(begun.encode())
+                    while caller.recv(4096):
+                        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        holding = threading.Thread(target=hold, args=(listener,))
+        holding.start()
+        try:
+            with pytest.raises(StartupError, match=r"was cut after \d bytes \(.*timed out\)"):
+                download_graph(
+                    f"http://127.0.0.1:{listener.getsockname()[1]}/graph.pb",
+                    tmp_path / "graph.pb",
+                    sha256=DIGEST,
+                    patience=Patience(attempts=1, timeout_s=0.2),
+                    on_bytes=lambda *_: None,
+                )
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            holding.join()
 
 
 def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""What a start would refuse is found by a check, before anything is loaded or stopped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsapi.errors import StartupError
+from dsapi.process.checks import check_start
+from dsapi.settings import load_settings
+
+
+@pytest.mark.parametrize("name", ["log/access.log", "run/dsapi.pid"])
+@pytest.mark.parametrize("kind", ["folder", "link into a folder that is not there"])
+def test_a_file_that_a_daemon_could_not_write_is_named(
+    tmp_path: Path, tiny_config: Path, name: str, kind: str
+) -> None:
+    changes = {"log_dir": tmp_path / "log", "pid_file": tmp_path / "run/dsapi.pid"}
+    settings = load_settings(tiny_config).model_copy(update=changes)
+    file = tmp_path / name
+    if kind == "folder":
+        file.mkdir(parents=True)
+    else:
+        file.parent.mkdir()
+        file.symlink_to(tmp_path / "none/there")
+    with pytest.raises(StartupError, match=f"cannot write the [a-zA-Z ]+ {file}: "):
+        check_start(settings)
+
+
+_ENDING = """
+import os, signal, sys
+from pathlib import Path
+from dsapi.errors import StartupError
+from dsapi.process.checks import check_restart
+from dsapi.settings import load_settings
+os.register_at_fork(after_in_child=lambda: signal.setitimer(signal.ITIMER_REAL, 0.01))
+try:
+    check_restart(load_settings(Path(sys.argv[1])))
+except StartupError as error:
+    print(error)
+"""
+
+
+def test_models_that_end_the_process_which_loads_them_are_no_restart(tiny_config: Path) -> None:
+    command = [sys.executable, "-c", _ENDING, str(tiny_config)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout == "loading the models ended the process; try: dsapi check\n"
