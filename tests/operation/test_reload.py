@@ -104,6 +104,19 @@ def test_settings_take_over_too_and_those_that_cannot_are_named(
     assert report["needs_restart"] == again["needs_restart"] == ["queue_size"]
     assert site.server.post_picture(b"x" * 2000).status == 413
     assert "max_pixels is 50" in site.server.post_picture(PICTURE).json["detail"]
+
+
+def test_a_request_has_the_time_that_is_in_force_since_the_reload(site: Site) -> None:
+    site.change("request_timeout = 20.0", "request_timeout = 0.5")
+    assert site.reload()[1]["settings"] == ["request_timeout"]
+    half = http.client.HTTPConnection("127.0.0.1", site.server.port, timeout=30)
+    half.putrequest("POST", "/v1/predictions")
+    half.putheader("Content-Length", "9")
+    half.endheaders(b"x")
+    answer = half.getresponse()
+    assert answer.status == 504
+    assert b"not answered within request_timeout = 0.5 s" in answer.read()
+    half.close()
     assert site.server.workers.queue_size == 64
 
 

@@ -327,7 +327,7 @@ def test_a_stop_that_takes_too_long_refuses_what_is_left(graph: GatedGraph, gate
         asked = [pool.submit(ask, workers, 20) for _ in range(2)]
         assert eventually(lambda: workers.status.waiting == 1 and gate.runs == 1)
         with pytest.raises(DeadlineExceeded):
-            ask(workers, timeout_s=0.1)
+            ask(workers, timeout_s=0.3)
         assert workers.status.waiting == 2
         # One that is worked on and one that waits; nobody waits for the third.
         assert workers.stop(0.1) == 2
