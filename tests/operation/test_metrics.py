@@ -2,9 +2,11 @@
 
 import json
 import re
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -71,12 +73,13 @@ def test_requests_are_counted_by_endpoint_form_and_status(watched: RunningServer
     watched.ask("GET", "/made/up")
     watched.ask("GET", "/static/made-up.css")
     watched.ask("POST", "/v1/predictions", "path=a.jpg", {"Content-Type": "application/json"})
+    for endpoint in ("other", "static"):  # which are under way to the journal on their own
+        name = f'dsapi_requests_total{{endpoint="{endpoint}",form="",status="404"}}'
+        assert eventually(lambda name=name: numbers(watched).get(name) == 1)
     counted = numbers_when(watched, requests=3)
     prediction = 'endpoint="/v1/predictions",form="raw",status='
     assert counted[f'dsapi_requests_total{{{prediction}"200"}}'] == 1
     assert counted[f'dsapi_requests_total{{{prediction}"400"}}'] == 1
-    assert counted['dsapi_requests_total{endpoint="other",form="",status="404"}'] == 1
-    assert counted['dsapi_requests_total{endpoint="static",form="",status="404"}'] == 1
     assert counted['dsapi_errors_total{code="bad_point"}'] == 1
     assert counted['dsapi_errors_total{code="bad_request"}'] == 1
     assert counted['dsapi_request_seconds_count{endpoint="/v1/predictions"}'] == 3
@@ -165,6 +168,22 @@ def test_workers_at_work_requests_that_wait_and_what_was_dropped_are_told(
         'dsapi_workers_replaced_total{reason="died"}': 1,
         'dsapi_workers_replaced_total{reason="stalled"}': 0,
     }
+
+
+def test_requests_that_wait_for_a_worker_leave_threads_for_others(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    changes = {"prediction_workers": 1, "queue_size": 2, "http_threads": 1}
+    server = start_server(load_settings(tiny_config, **changes))
+    with ExitStack() as held:
+        for _ in range(3):
+            caller = socket.create_connection(("127.0.0.1", server.port))
+            held.enter_context(caller)
+            caller.sendall(
+                b"POST /v1/predictions HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nx"
+            )
+        # With the one that asks.
+        assert eventually(lambda: numbers(server)["dsapi_http_threads_busy{}"] == 4)
 
 
 def test_times_are_told_apart_from_a_fast_stage_to_the_longest_request(
