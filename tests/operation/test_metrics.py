@@ -186,6 +186,23 @@ def test_requests_that_wait_for_a_worker_leave_threads_for_others(
         assert eventually(lambda: numbers(server)["dsapi_http_threads_busy{}"] == 4)
 
 
+def test_connections_that_wait_are_told_and_one_too_many_closes_the_longest_idle(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, max_connections=16, socket_timeout=60))
+    with ExitStack() as held:
+
+        def connect() -> socket.socket:
+            caller = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            return held.enter_context(caller)
+
+        longest, *_ = [connect() for _ in range(15)]
+        assert eventually(lambda: numbers(server)["dsapi_connections_waiting{}"] == 15)
+        connect()
+        connect()
+        assert longest.recv(1) == b""
+
+
 def test_times_are_told_apart_from_a_fast_stage_to_the_longest_request(
     watched: RunningServer,
 ) -> None:
