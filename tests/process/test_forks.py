@@ -37,7 +37,10 @@ def test_a_process_that_answers_tells_where() -> None:
     os.close(reader)
 
 
-def test_a_process_leaves_with_its_code_and_all_that_it_has_written() -> None:
+def test_a_process_leaves_with_its_code_and_all_that_it_has_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     code = (
         "import sys\nfrom dsapi.process.forks import leave\n"
         "print('to one')\nprint('to the other', end='', file=sys.stderr)\nleave(3)"
