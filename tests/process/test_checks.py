@@ -11,19 +11,27 @@ from dsapi.process.checks import check_start
 from dsapi.settings import load_settings
 
 
-@pytest.mark.parametrize("name", ["log/access.log", "run/dsapi.pid"])
-@pytest.mark.parametrize("kind", ["folder", "link into a folder that is not there"])
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("log/access.log", None),
+        ("log/access.log", "none/there"),  # into a folder that nobody makes
+        ("run/dsapi.pid", None),
+        ("run/dsapi.pid", "other"),  # to a file that is there, and about to be emptied
+    ],
+)
 def test_a_file_that_a_daemon_could_not_write_is_named(
-    tmp_path: Path, tiny_config: Path, name: str, kind: str
+    tmp_path: Path, tiny_config: Path, name: str, link: str | None
 ) -> None:
     changes = {"log_dir": tmp_path / "log", "pid_file": tmp_path / "run/dsapi.pid"}
     settings = load_settings(tiny_config).model_copy(update=changes)
     file = tmp_path / name
-    if kind == "folder":
+    (tmp_path / "other").touch()
+    if link is None:
         file.mkdir(parents=True)
     else:
         file.parent.mkdir()
-        file.symlink_to(tmp_path / "none/there")
+        file.symlink_to(tmp_path / link)
     with pytest.raises(StartupError, match=f"cannot write the [a-zA-Z ]+ {file}: "):
         check_start(settings)
 
