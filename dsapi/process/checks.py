@@ -29,7 +29,7 @@ def check_start(settings: Settings) -> list[Model]:
     """
     check_log_files(settings)
     try:
-        check_writable(settings.pid_file)
+        check_writable(settings.pid_file, through_link=False)
     except OSError as error:
         raise cannot_write(settings.pid_file, error) from error
     models = list(load_models(settings).values())

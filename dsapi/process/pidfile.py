@@ -121,9 +121,10 @@ def read_address(path: Path) -> tuple[str, int] | None:
     """Read where the process answers that holds a PID file: host and port, if it is known."""
     try:
         url = urlsplit(_address_file(path).read_text(encoding="ascii").strip())
+        host, port = url.hostname, url.port  # read here: a port that is none is found only now
     except (OSError, ValueError):
         return None
-    return (url.hostname, url.port) if url.hostname and url.port else None
+    return (host, port) if host and port else None
 
 
 def _address_file(path: Path) -> Path:

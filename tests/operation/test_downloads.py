@@ -1,12 +1,16 @@
 """Graphs are downloaded from a real server that cuts, repeats, refuses and lies."""
 
+import fcntl
 import hashlib
+import os
 import re
 import resource
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,10 +25,12 @@ from dsapi.prediction.spec import ModelSpec
 from dsapi.process.service import load_models
 from dsapi.settings import load_settings
 from tests.graphs import freeze_brightest_channel, write_labels
+from tests.waiting import eventually
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-HASTE = Patience(attempts=3, timeout_s=5.0, pause_s=0.01)
+# The files have as many bytes as they may.
+HASTE = Patience(attempts=3, timeout_s=5.0, pause_s=0.01, max_bytes=len(CONTENT))
 
 
 @dataclass
@@ -256,6 +262,35 @@ def test_a_server_that_never_goes_on_is_told_to_be_one(serve: Serve, tmp_path: P
         download(url, tmp_path / "graph.pb")
 
 
+@pytest.mark.parametrize("begun", ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun"])
+def test_a_server_that_falls_silent_is_given_up(tmp_path: Path, begun: str) -> None:
+    def hold(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                caller = listener.accept()[0]
+                with caller:
+                    caller.settimeout(20)
+                    caller.sendall(begun.encode())
+                    while caller.recv(4096):
+                        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        holding = threading.Thread(target=hold, args=(listener,))
+        holding.start()
+        try:
+            with pytest.raises(StartupError, match=r"was cut after \d bytes \(.*timed out\)"):
+                download_graph(
+                    f"http://127.0.0.1:{listener.getsockname()[1]}/graph.pb",
+                    tmp_path / "graph.pb",
+                    sha256=DIGEST,
+                    patience=Patience(attempts=1, timeout_s=0.2),
+                    on_bytes=lambda *_: None,
+                )
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            holding.join()
+
+
 def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> None:
     behavior = Behavior()
     url, path = serve(behavior), tmp_path / "graph.pb"
@@ -266,6 +301,28 @@ def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> N
         thread.join()
     assert path.read_bytes() == CONTENT
     assert behavior.asked == [None]
+
+
+def test_who_waited_for_a_part_that_was_thrown_away_begins_another(
+    serve: Serve, tmp_path: Path
+) -> None:
+    path, part = tmp_path / "graph.pb", tmp_path / "graph.pb.part"
+
+    def is_waited_for() -> bool:
+        files = [
+            os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+        ]
+        return files.count(str(part)) == 2
+
+    waiting = threading.Thread(target=download, args=(serve(Behavior()), path))
+    with part.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting.start()
+        assert eventually(is_waited_for)
+        part.unlink()
+    waiting.join()
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_empty_answer_has_another_hash(serve: Serve, tmp_path: Path) -> None:

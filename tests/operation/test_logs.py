@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_json_lines_carry_fields_and_the_request_id(tmp_path: Path, quiet: Runni
     assert isinstance(models, dict)
     assert models["themes"]["label"] == "green"
     assert service["message"] == "a plain message"
+    assert (service["level"], service["logger"]) == ("WARNING", "dsapi.service")
     assert access["took_ms"] == round(access["took_ms"], 1)  # type: ignore[call-overload]
     assert {"time", "level", "logger"} <= access.keys() & prediction.keys() & service.keys()
 
@@ -185,14 +187,17 @@ def test_several_processes_do_not_rotate_one_file(tmp_path: Path, quiet: Running
 def test_each_kind_of_line_is_in_its_own_file_from_the_level_on(
     tmp_path: Path, quiet: RunningServer
 ) -> None:
-    log_to(tmp_path, quiet, log_level="WARNING")
+    folder = tmp_path / "not/yet/there"
+    log_to(folder, quiet, log_level="WARNING")
     logging.getLogger("dsapi.service").info("not told")
-    logging.getLogger("dsapi.service").warning("told")
-    log_to(tmp_path, quiet)
+    logging.getLogger("dsapi.service").warning("told → to whoever reads it")
+    log_to(folder, quiet)
     quiet.ask("GET", "/health/live")
-    assert read_lines(tmp_path / "access.log", 1)
-    [line] = read_lines(tmp_path / "dsapi.log", 1)
-    assert line.endswith("WARNING dsapi.service: told")
+    assert read_lines(folder / "access.log", 1)
+    [line] = read_lines(folder / "dsapi.log", 1)
+    time, rest = line.split(" ", 1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", time)
+    assert rest == "WARNING dsapi.service: told → to whoever reads it"
 
 
 def test_where_no_log_can_be_made_requests_are_answered_and_lines_counted(
@@ -230,13 +235,19 @@ def test_a_file_that_logrotate_has_moved_is_made_anew(tmp_path: Path, quiet: Run
     assert any("/health/ready" in line for line in read_lines(tmp_path / "access.log", 1))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, by the kernel")
+needs_full_disk = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="a disk that is full, by the kernel"
+)
+
+
+@needs_full_disk
+@pytest.mark.parametrize("log_max_bytes", [0, 10_000])
 def test_a_full_disk_loses_lines_and_counts_them_and_nothing_else(
-    tmp_path: Path, quiet: RunningServer, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, quiet: RunningServer, capsys: pytest.CaptureFixture[str], log_max_bytes: int
 ) -> None:
     for name in ("access.log", "predictions.log", "dsapi.log"):
         (tmp_path / name).symlink_to("/dev/full")
-    log_to(tmp_path, quiet)
+    log_to(tmp_path, quiet, log_max_bytes=log_max_bytes)
     answers = [quiet.post_picture(PICTURE).status for _ in range(5)]
     assert answers == [200] * 5
     eventually(lambda: count_lost_lines() >= 10)
@@ -244,3 +255,17 @@ def test_a_full_disk_loses_lines_and_counts_them_and_nothing_else(
     assert told is not None
     assert int(told[1]) >= 10
     assert "Traceback" not in capsys.readouterr().err
+
+
+@needs_full_disk
+def test_lines_that_standard_error_cannot_take_are_counted_too(
+    quiet: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - its end cannot be written either
+    monkeypatch.setattr(sys, "stderr", full)
+    configure_logs(quiet.settings.model_copy(update={"log_dir": tmp_path / "log"}))
+    logging.getLogger("dsapi.access").info("lost")
+    assert count_lost_lines() == 1
+    assert not (tmp_path / "log").exists()
+    with suppress(OSError):
+        full.close()

@@ -2,15 +2,29 @@
 
 import json
 import re
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dsapi.settings import load_settings
+from dsapi import __version__
+from dsapi.errors import CallerGone, InternalError
+from dsapi.operation.metrics import Metrics
+from dsapi.operation.reload import Reloader
+from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.predictor import PredictionRequest
+from dsapi.process.service import load_models
+from dsapi.settings import Settings, load_settings
+from dsapi.workers.pool import PredictionWorkers
 from tests.conftest import RunningServer, StartServer, write_tiny_config
+from tests.engines.gated import GatedGraph, gated_model
 from tests.pictures import GREEN, encode, plain
+from tests.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PICTURE = encode(plain(GREEN))
@@ -28,8 +42,12 @@ def numbers(server: RunningServer) -> dict[str, float]:
     assert answer.headers["Content-Type"].replace(" ", "") == (
         "text/plain;version=0.0.4;charset=utf-8"
     )
+    return read(answer.body)
+
+
+def read(metrics: bytes) -> dict[str, float]:
     found = {}
-    for family in text_string_to_metric_families(answer.body.decode()):
+    for family in text_string_to_metric_families(metrics.decode()):
         for sample in family.samples:
             labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}"] = sample.value
@@ -55,12 +73,13 @@ def test_requests_are_counted_by_endpoint_form_and_status(watched: RunningServer
     watched.ask("GET", "/made/up")
     watched.ask("GET", "/static/made-up.css")
     watched.ask("POST", "/v1/predictions", "path=a.jpg", {"Content-Type": "application/json"})
+    for endpoint in ("other", "static"):  # which are under way to the journal on their own
+        name = f'dsapi_requests_total{{endpoint="{endpoint}",form="",status="404"}}'
+        assert eventually(lambda name=name: numbers(watched).get(name) == 1)
     counted = numbers_when(watched, requests=3)
     prediction = 'endpoint="/v1/predictions",form="raw",status='
     assert counted[f'dsapi_requests_total{{{prediction}"200"}}'] == 1
     assert counted[f'dsapi_requests_total{{{prediction}"400"}}'] == 1
-    assert counted['dsapi_requests_total{endpoint="other",form="",status="404"}'] == 1
-    assert counted['dsapi_requests_total{endpoint="static",form="",status="404"}'] == 1
     assert counted['dsapi_errors_total{code="bad_point"}'] == 1
     assert counted['dsapi_errors_total{code="bad_request"}'] == 1
     assert counted['dsapi_request_seconds_count{endpoint="/v1/predictions"}'] == 3
@@ -79,7 +98,7 @@ def test_what_alerts_wait_for_is_there_before_it_happens(watched: RunningServer)
     counted = numbers(watched)
     for reason in ("died", "stalled"):
         assert counted[f'dsapi_workers_replaced_total{{reason="{reason}"}}'] == 0
-    for code in ("overloaded", "internal_error", "deadline_exceeded"):
+    for code in ("overloaded", "internal_error", "deadline_exceeded", "not_ready"):
         assert f'dsapi_errors_total{{code="{code}"}}' in counted
 
 
@@ -96,8 +115,106 @@ def test_workers_queue_and_models_are_told(watched: RunningServer) -> None:
         assert seconds == pytest.approx(model.load_ms / 1000)
         since = counted[f'dsapi_model_loaded_timestamp_seconds{{model="{name}"}}']
         assert since == pytest.approx(model.loaded_since.timestamp(), abs=1e-3)
-    assert counted["dsapi_workers_busy{}"] == 0
+    assert counted[f'dsapi_build{{version="{__version__}"}}'] == 1
+    assert not [name for name in counted if "_created{" in name]
     assert counted["process_resident_memory_bytes{}"] > 1e7
+
+
+def test_workers_at_work_requests_that_wait_and_what_was_dropped_are_told(
+    tiny_config: Path,
+) -> None:
+    settings = load_settings(tiny_config)
+    workers = PredictionWorkers(settings.limits, count=2, queue_size=5)
+    reloader = Reloader(settings, workers, load=load_models, prepare=lambda _: lambda: None)
+    metrics = Metrics(workers, reloader, gauges={})
+    assert read(metrics.render())["dsapi_ready{}"] == 0
+    go_on = threading.Event()
+    died: list[BaseException] = [SystemExit("the engine ends its thread")]
+
+    def gate() -> None:
+        if died:
+            raise died.pop()
+        go_on.wait(60)
+
+    def ask(*, has_left: bool = False) -> None:
+        request = PredictionRequest(PICTURE, points=(None,), models=("themes",))
+        workers.predict(request, Deadline.within(30), caller_gone=lambda: has_left)
+
+    workers.start({"themes": gated_model(GatedGraph(gate))})
+    with pytest.raises(InternalError):
+        ask()
+    for _ in range(3):
+        with pytest.raises(CallerGone):
+            ask(has_left=True)
+    assert eventually(lambda: workers.ready)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(ask)
+        assert eventually(lambda: (workers.status.busy, workers.status.waiting) == (2, 1))
+        counted = read(metrics.render())
+        go_on.set()
+    workers.stop()
+    told = {name: value for name, value in counted.items() if re.match("dsapi_(q|w|dr|rea)", name)}
+    assert told == {
+        "dsapi_ready{}": 1,
+        "dsapi_queue_waiting{}": 1,
+        "dsapi_queue_size{}": 5,
+        "dsapi_workers{}": 2,
+        "dsapi_workers_alive{}": 2,
+        "dsapi_workers_busy{}": 2,
+        "dsapi_work_seconds{}": 0.02,  # none has been measured
+        'dsapi_dropped_total{reason="caller_gone"}': 3,
+        'dsapi_dropped_total{reason="deadline"}': 0,
+        'dsapi_workers_replaced_total{reason="died"}': 1,
+        'dsapi_workers_replaced_total{reason="stalled"}': 0,
+    }
+
+
+def test_requests_that_wait_for_a_worker_leave_threads_for_others(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    changes = {"prediction_workers": 1, "queue_size": 2, "http_threads": 1}
+    server = start_server(load_settings(tiny_config, **changes))
+    with ExitStack() as held:
+        for _ in range(3):
+            caller = socket.create_connection(("127.0.0.1", server.port))
+            held.enter_context(caller)
+            caller.sendall(
+                b"POST /v1/predictions HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nx"
+            )
+        # With the one that asks.
+        assert eventually(lambda: numbers(server)["dsapi_http_threads_busy{}"] == 4)
+
+
+def test_connections_that_wait_are_told_and_one_too_many_closes_the_longest_idle(
+    tiny_config: Path, start_server: StartServer
+) -> None:
+    server = start_server(load_settings(tiny_config, max_connections=16, socket_timeout=60))
+    with ExitStack() as held:
+
+        def connect() -> socket.socket:
+            caller = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            return held.enter_context(caller)
+
+        longest, *_ = [connect() for _ in range(15)]
+        assert eventually(lambda: numbers(server)["dsapi_connections_waiting{}"] == 15)
+        connect()
+        connect()
+        assert longest.recv(1) == b""
+
+
+def test_times_are_told_apart_from_a_fast_stage_to_the_longest_request(
+    watched: RunningServer,
+) -> None:
+    watched.post_picture(PICTURE)
+    counted = numbers_when(watched, requests=1)
+    for name in ("request", "stage"):
+        found = [
+            re.match(rf'dsapi_{name}_seconds_bucket{{.*le="([\d.]+)"', each) for each in counted
+        ]
+        bounds = {float(match[1]) for match in found if match}
+        assert min(bounds) < 0.001
+        assert max(bounds) == Settings(models={}).request_timeout
 
 
 def test_a_reload_is_counted(watched: RunningServer) -> None:

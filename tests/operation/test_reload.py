@@ -9,12 +9,13 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dsapi.engines import EngineName
-from dsapi.errors import ReloadFailed
+from dsapi.errors import ReloadFailed, StartupError
 from dsapi.operation.reload import NEEDS_RESTART, Reloader, reread
 from dsapi.prediction.model import Model
 from dsapi.process.pidfile import running_pid
@@ -83,17 +84,40 @@ def test_a_new_graph_takes_over_and_the_report_names_both_versions(site: Site) -
     assert report["took_ms"] > sum(model.load_ms for model in site.server.workers.models.values())  # type: ignore[operator]
 
 
-def test_settings_take_over_too_and_those_that_cannot_are_named(site: Site) -> None:
+def test_settings_take_over_too_and_those_that_cannot_are_named(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     level = logging.getLogger().level
     site.change("[global]", "[global]\nmax_bytes = 1024\nqueue_size = 5\nlog_level = 'ERROR'")
+    site.change("[global]", "[global]\nmax_pixels = 50")
+    site.change('["pictures"]', '["pictures", "file"]')
+    (site.folder / "file").touch()
     try:
         report = site.reload()[1]
         assert logging.getLogger().level == logging.ERROR
+        refused = site.server.post_picture(PICTURE).json
+        again = site.reload()[1]
     finally:
         logging.getLogger().setLevel(level)
-    assert report["settings"] == ["log_level", "max_bytes"]
-    assert report["needs_restart"] == ["queue_size"]
+    assert report["settings"] == ["image_roots", "log_level", "max_bytes", "max_pixels"]
+    assert f"image_roots: {site.folder / 'file'} is no folder" in caplog.text
+    assert again["settings"] == []
+    assert report["needs_restart"] == again["needs_restart"] == ["queue_size"]
     assert site.server.post_picture(b"x" * 2000).status == 413
+    assert "max_pixels is 50" in refused["detail"]
+
+
+def test_a_request_has_the_time_that_is_in_force_since_the_reload(site: Site) -> None:
+    site.change("request_timeout = 20.0", "request_timeout = 0.5")
+    assert site.reload()[1]["settings"] == ["request_timeout"]
+    half = http.client.HTTPConnection("127.0.0.1", site.server.port, timeout=30)
+    half.putrequest("POST", "/v1/predictions")
+    half.putheader("Content-Length", "9")
+    half.endheaders(b"x")
+    answer = half.getresponse()
+    assert answer.status == 504
+    assert b"not answered within request_timeout = 0.5 s" in answer.read()
+    half.close()
     assert site.server.workers.queue_size == 64
 
 
@@ -136,6 +160,7 @@ def add_a_label(site: Site) -> None:
 
 
 def give_no_probabilities(site: Site) -> None:
+    site.change("[global]", "[global]\nmax_bytes = 1024")
     freeze_constant(site.folder / "models/themes.pb", [float("nan"), 0.5, 0.5], side=32)
 
 
@@ -177,6 +202,7 @@ def test_what_is_wrong_is_named_and_nothing_changes(site: Site, spoil: object) -
     assert "nothing has changed" in str(problem["detail"])
     assert WRONG[spoil] in str(problem["detail"])  # type: ignore[index]
     assert (site.version(), site.theme()) == (before, "green")
+    assert site.server.post_picture(b"x" * 2000).status == 415
     assert site.server.ask("GET", "/health/ready").status == 200
 
 
@@ -267,6 +293,57 @@ def test_a_reload_that_does_not_end_holds_no_later_one_for_good(tiny_config: Pat
     go_on.set()
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StartupError("no such graph"), "nothing has changed: no such graph"),
+        (RuntimeError("unforeseen"), "nothing has changed: see the log for the reason"),
+    ],
+)
+def test_a_reload_that_fails_in_any_way_is_told_and_counted_and_the_next_succeeds(
+    tiny_config: Path, error: Exception, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load_settings(tiny_config)
+    failures = [error, error]
+
+    def load(_: Settings) -> dict[str, Model]:
+        if failures:
+            raise failures.pop()
+        return {}
+
+    workers = PredictionWorkers(settings.limits, count=1)
+    reloader = Reloader(settings, workers, load=load, prepare=lambda _: lambda: None)
+    reloader.permit()
+    with pytest.raises(ReloadFailed, match=told):
+        reloader.reload()
+    assert (reloader.succeeded, reloader.failed) == (0, 1)
+    reloader.reload_in_background()
+    assert eventually(lambda: reloader.failed == 2)
+    assert caplog.text.count(f"reload failed, nothing has changed: {error}") == 2
+    assert ("Traceback" in caplog.text) == isinstance(error, RuntimeError)
+    reloader.reload_in_background()
+    assert eventually(lambda: reloader.succeeded == 1)
+    assert reloader.failed == 2
+
+
+def test_of_reloads_that_are_asked_for_at_once_one_waits_for_the_other(tiny_config: Path) -> None:
+    settings = load_settings(tiny_config)
+    both = threading.Barrier(2)
+
+    def load(_: Settings) -> dict[str, Model]:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+        return {}
+
+    workers = PredictionWorkers(settings.limits, count=1)
+    reloader = Reloader(settings, workers, load=load, prepare=lambda _: lambda: None)
+    reloader.permit()
+    reloader.reload_in_background()
+    reloader.reload()
+    assert eventually(lambda: reloader.succeeded == 2)
+    assert both.broken, "two loaded models at a time"
+
+
 def test_a_signal_to_which_no_thread_can_be_given_is_a_failed_reload_and_the_next_is_heeded(
     tiny_config: Path,
 ) -> None:
@@ -353,6 +430,8 @@ def test_a_stop_answers_what_is_in_flight_and_leaves(
     assert (response.status, response.headers["Connection"]) == (200, "close")
     response.read()
     assert eventually(lambda: running_pid(installation.pid_file) is None)
+    log = (installation.folder / "log/dsapi.log").read_text()
+    assert re.findall(r" stops on (\w+)", log) == ["SIGTERM"]
 
 
 def test_a_stop_hangs_up_on_who_does_not_finish_in_time(installation: Installation) -> None:

@@ -47,12 +47,16 @@ def test_a_start_that_fails_ends_there_with_its_reason(error: Exception) -> None
 
 # Starts after the signal, were it not heeded; then another signal ends the process.
 _SIGNALED = """
-import os, signal
+import os, signal, sys
 from dsapi.process.bus import ServiceBus
 bus = ServiceBus()
-bus.subscribe("start", lambda: print("started"))
+end = lambda: os.kill(os.getpid(), signal.SIGTERM)
+if sys.argv[1] == "during":
+    bus.subscribe("start", end, 10)
+bus.subscribe("start", lambda: print("started"), 20)
 bus.handle_signals(lambda: None)
-os.kill(os.getpid(), signal.SIGTERM)
+if sys.argv[1] == "before":
+    end()
 signal.alarm(1)
 bus.run()
 """
@@ -80,9 +84,13 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_signal_just_before_the_start_ends_the_process_and_starts_nothing() -> None:
-    ended = run(_SIGNALED)
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_a_signal_before_the_start_has_ended_ends_the_process_and_starts_nothing(
+    moment: str,
+) -> None:
+    ended = run(_SIGNALED, moment)
     assert (ended.returncode, ended.stdout) == (0, "")
+    assert "stopped while it started" in ended.stderr
 
 
 def test_a_start_that_finds_no_thread_to_listen_in_ends(tiny_config: Path) -> None:

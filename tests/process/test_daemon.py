@@ -3,19 +3,25 @@
 import fcntl
 import http.client
 import json
+import multiprocessing
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from dsapi.errors import StartupError
+from dsapi.process.daemon import stop
 from dsapi.process.pidfile import running_pid
+from dsapi.settings import Settings, load_settings
 from tests.pictures import GREEN, encode, plain
 from tests.ports import free_port
 from tests.waiting import eventually
@@ -93,6 +99,11 @@ def test_a_daemon_starts_answers_and_stops(installation: Installation) -> None:
     assert status.returncode == 0
     assert "ready" in status.stdout
     assert str(running_pid(installation.pid_file)) in status.stdout
+    run = installation.pid_file.parent
+    assert {file.name: file.stat().st_mode & 0o022 for file in run.iterdir()} == {
+        "dsapi.pid": 0,
+        "dsapi.pid.address": 0,
+    }
     stopped = installation.run("stop")
     assert (stopped.returncode, stopped.stdout) == (0, "dsapi has stopped\n")
     assert not installation.pid_file.exists()
@@ -144,7 +155,7 @@ def test_a_restart_is_another_process(installation: Installation) -> None:
     installation.run("start")
     before = running_pid(installation.pid_file)
     restarted = installation.run("restart")
-    assert restarted.returncode == 0, restarted.stderr
+    assert (restarted.returncode, restarted.stderr) == (0, "")
     assert running_pid(installation.pid_file) not in (None, before)
     assert installation.predict() == "green"
 
@@ -184,6 +195,50 @@ def test_a_stop_that_finds_only_what_a_killed_daemon_has_left_says_so(
     assert stopped.returncode == 2
     assert f"fuser -k {installation.pid_file}" in stopped.stderr
     assert "Traceback" not in stopped.stderr
+
+
+def _stop_as_another_user(settings: Settings) -> str:
+    """Stop without the rights of root, who may end everything."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    try:
+        return str(stop(settings))
+    except StartupError as error:
+        return str(error)
+
+
+def test_a_daemon_of_another_user_is_said_to_be_one(tiny_config: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "dsapi.pid").open("w") as held:
+        Path(folder).chmod(0o755)
+        held.write("1\n")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        settings = load_settings(tiny_config).model_copy(update={"pid_file": Path(held.name)})
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+            told = pool.submit(_stop_as_another_user, settings).result()
+    assert told == "dsapi (PID 1) is another user's; stop it as that user"
+
+
+# A fault of ours, that is: no file of settings has such a number of threads.
+_UNFORESEEN = """
+import sys
+from pathlib import Path
+from dsapi.errors import StartupError
+from dsapi.process.daemon import start
+from dsapi.settings import load_settings
+try:
+    start(load_settings(Path(sys.argv[1])).model_copy(update={"http_threads": None}))
+except StartupError as error:
+    print(error)
+"""
+
+
+def test_a_daemon_that_ends_without_a_word_has_its_log_named(installation: Installation) -> None:
+    command = [sys.executable, "-c", _UNFORESEEN, str(installation.config)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    log = installation.folder / "log/dsapi.log"
+    assert ended.stdout == f"the daemon died while it started; {log} says more\n"
+    assert "TypeError: unsupported operand" in ended.stderr
 
 
 def test_a_start_after_a_crash_ignores_the_stale_pid_file(installation: Installation) -> None:

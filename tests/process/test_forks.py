@@ -1,6 +1,8 @@
 """How a forked process tells whether its start succeeded."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -26,6 +28,25 @@ def test_a_process_that_ends_without_a_word_has_died() -> None:
     with pytest.raises(StartupError, match="it died"):
         wait_ready(reader, died="it died")
     os.close(reader)
+
+
+def test_a_process_that_answers_tells_where() -> None:
+    reader, writer = os.pipe()
+    tell_ready(writer, "http://127.0.0.1:9000")
+    assert wait_ready(reader, died="it died") == "http://127.0.0.1:9000"
+    os.close(reader)
+
+
+def test_a_process_leaves_with_its_code_and_all_that_it_has_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    code = (
+        "import sys\nfrom dsapi.process.forks import leave\n"
+        "print('to one')\nprint('to the other', end='', file=sys.stderr)\nleave(3)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (3, "to one\n", "to the other")
 
 
 def test_nobody_who_waits_is_no_reason_to_fail() -> None:

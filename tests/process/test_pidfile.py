@@ -63,7 +63,7 @@ def test_a_file_that_is_held_is_not_waited_for_for_long(tmp_path: Path) -> None:
     holder, other = PidFile(tmp_path / "dsapi.pid"), PidFile(tmp_path / "dsapi.pid")
     holder.acquire()
     began_s = time.monotonic()
-    with pytest.raises(StartupError, match="runs already"):
+    with pytest.raises(StartupError, match=rf"runs already \(PID {os.getpid()}, "):
         other.acquire()
     assert time.monotonic() - began_s < 10
     holder.release()
@@ -82,6 +82,33 @@ def test_an_address_is_that_of_the_process_which_holds_the_file_now(tmp_path: Pa
     assert read_address(path) == ("::1", 9001)
     file.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_in_a_file_is_that_of_its_holder_alone_and_others_may_read_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "dsapi.pid"
+    before = os.umask(0o022)
+    try:
+        for _ in range(2):
+            file = PidFile(path)
+            file.acquire()
+            assert path.read_text() == f"{os.getpid()}\n"
+            write_address(path, "http://127.0.0.1:9000")
+            assert [each.stat().st_mode & 0o777 for each in tmp_path.iterdir()] == [0o644] * 2
+            file.release()
+            path.write_text("4194304\n")  # left by one that was killed
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [b"", b"http://127.0.0.1", b"http://[::1", b"http://h:70000", b"http://h:port", b"\xff:9000"],
+)
+def test_an_address_that_is_none_is_not_known(tmp_path: Path, told: bytes) -> None:
+    (tmp_path / "dsapi.pid.address").write_bytes(told)
+    assert read_address(tmp_path / "dsapi.pid") is None
 
 
 def test_two_who_ask_at_a_time_do_not_take_each_other_for_a_service(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,13 @@ def test_a_restart_that_could_not_start_again_changes_nothing(installation: Inst
     whole = installation.config.read_text(encoding="utf-8")
     golden = installation.folder / "golden.json"
     golden.write_text(json.dumps([{"image": "none.png", "label": "green"}]))
+    taken = socket.create_server(("127.0.0.1", 0))
     for old, new, told in (
+        (
+            f"port = {installation.port}",
+            f"port = {taken.getsockname()[1]}",
+            "Address already in use",
+        ),
         ("models/themes.pb", "models/none.pb", "[models.themes] cannot read the graph"),
         ('crop = "9px"', 'crop = "9px"\ngolden = "golden.json"', "[models.colors] golden check"),
         ('host = "127.0.0.1"', 'host = "no.such.host.invalid"', "choose a host whose name"),
@@ -82,6 +89,7 @@ def test_a_restart_that_could_not_start_again_changes_nothing(installation: Inst
         assert told in failed.stderr
         assert running_pid(installation.pid_file) == before
         installation.config.write_text(whole, encoding="utf-8")
+    taken.close()
     assert installation.predict() == "green"
     assert installation.run("restart").returncode == 0
     assert running_pid(installation.pid_file) not in (None, before)

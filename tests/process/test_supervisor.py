@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -20,7 +21,17 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture
-def several(tmp_path: Path, tiny_config: Path) -> Iterator[Installation]:
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A service manager, told by whatever is started."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield manager
+
+
+@pytest.fixture
+def several(tmp_path: Path, tiny_config: Path, manager: socket.socket) -> Iterator[Installation]:
     """A daemon of two processes, with OpenVINO as that starts fast."""
     pytest.importorskip("openvino")
     installed = Installation(tmp_path, tiny_config)
@@ -59,9 +70,17 @@ def predicts(installation: Installation) -> bool:
         return False
 
 
-def test_a_killed_process_is_replaced_and_all_leave_together(several: Installation) -> None:
+def count_files(pid: int | None) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_a_killed_process_is_replaced_and_all_leave_together(
+    several: Installation, manager: socket.socket
+) -> None:
     before = children(several)
     assert len(before) == 2
+    supervisor = running_pid(several.pid_file)
+    files = count_files(supervisor)
     assert {several.predict() for _ in range(8)} == {"green"}
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
@@ -70,8 +89,17 @@ def test_a_killed_process_is_replaced_and_all_leave_together(several: Installati
     )
     wait_until(lambda: all(predicts(several) for _ in range(8)), "the new process does not answer")
     every = children(several)
+    wait_until(lambda: count_files(supervisor) == files, "something of the killed one is kept")
     assert several.run("stop").returncode == 0
     assert not [pid for pid in every if is_alive(pid)]
+    log = (several.folder / "log/dsapi.log").read_text()
+    left = {int(pid) for pid in re.findall(r"process (\d+) has stopped after", log)}
+    assert left == {supervisor, *every}, "one did not leave by itself"
+    # Once for all of them.
+    assert [manager.recv(100) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
+    manager.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
 
 
 def numbers(installation: Installation, name: str, **labels: str) -> dict[str, float]:
@@ -194,6 +222,7 @@ def test_a_process_that_cannot_be_replaced_yet_is_replaced_later(several: Instal
     supervisor = running_pid(several.pid_file)
     assert supervisor is not None
     victim = min(children(several))
+    files = count_files(supervisor)
     before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
     resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, before[1]))
     os.kill(victim, signal.SIGKILL)
@@ -205,7 +234,11 @@ def test_a_process_that_cannot_be_replaced_yet_is_replaced_later(several: Instal
     resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
     wait_until(lambda: len(children(several) - {victim}) == 2, "not replaced")
     wait_until(lambda: all(predicts(several) for _ in range(8)), "the new process does not answer")
+    assert count_files(supervisor) == files
+    stuck = min(children(several))
+    os.kill(stuck, signal.SIGSTOP)
     assert several.run("stop").returncode == 0
+    assert not is_alive(stuck)
 
 
 def test_killing_the_supervisor_ends_the_others_too(several: Installation) -> None:
@@ -248,29 +281,23 @@ def test_several_processes_do_not_rotate_one_file(tmp_path: Path, tiny_config: P
 
 
 def test_the_service_manager_is_told_when_it_is_ready_and_when_it_leaves(
-    tmp_path: Path, tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_config: Path, manager: socket.socket
 ) -> None:
     pytest.importorskip("openvino")
     installed = Installation(tmp_path, tiny_config)
     installed.change("[global]", '[global]\nengine = "openvino"')
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(PATIENCE_S)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        assert installed.run("start").returncode == 0
-        assert manager.recv(100) == b"READY=1"
-        status, body = installed.ask("GET", "/health/ready")
-        assert (status, json.loads(body)["status"]) == (200, "ready")
-        with socket.create_connection(("127.0.0.1", installed.port)) as caller:
-            caller.settimeout(PATIENCE_S)
-            caller.sendall(
-                b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
-            )
-            pid = running_pid(installed.pid_file)
-            assert pid is not None
-            os.kill(pid, signal.SIGTERM)
-            assert manager.recv(100) == b"STOPPING=1"
-            caller.sendall(b"cd")
-            # It was told before the request in flight was waited for.
-            assert b" 415 " in caller.recv(100)
-        wait_until(lambda: running_pid(installed.pid_file) is None, "it is still there")
+    assert installed.run("start").returncode == 0
+    assert manager.recv(100) == b"READY=1"
+    status, body = installed.ask("GET", "/health/ready")
+    assert (status, json.loads(body)["status"]) == (200, "ready")
+    with socket.create_connection(("127.0.0.1", installed.port)) as caller:
+        caller.settimeout(PATIENCE_S)
+        caller.sendall(b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        pid = running_pid(installed.pid_file)
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        assert manager.recv(100) == b"STOPPING=1"
+        caller.sendall(b"cd")
+        # It was told before the request in flight was waited for.
+        assert b" 415 " in caller.recv(100)
+    wait_until(lambda: running_pid(installed.pid_file) is None, "it is still there")

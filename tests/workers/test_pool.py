@@ -129,8 +129,12 @@ def test_requests_that_are_still_read_count_for_half_of_the_queue(one: Predictio
             time.sleep(0.001)
         with_one_more_to_come = one.refusal(30, in_flight=lambda: 3)
         with_none_to_come = one.refusal(30, in_flight=lambda: 2)
+        # Two wait in turn for 0.02 s each, also if their callers are in flight no more.
+        with_callers_who_left = one.refusal(0.05, in_flight=lambda: 0)
         go_on.set()
     assert isinstance(with_one_more_to_come, Overloaded)
+    assert "2 requests are waiting already (queue_size = 2)" in str(with_one_more_to_come)
+    assert isinstance(with_callers_who_left, Overloaded)
     assert with_none_to_come is None
     assert one.refusal(30, in_flight=lambda: 100) is None, "slow uploads alone refuse nobody"
 

@@ -14,6 +14,7 @@ from dsapi.errors import (
     CallerGone,
     DeadlineExceeded,
     InternalError,
+    NotReady,
     Overloaded,
     RequestError,
     StartupError,
@@ -84,17 +85,35 @@ def ask(
     return workers.predict(request, Deadline.within(timeout_s), caller_gone=caller_gone)
 
 
-def test_a_worker_that_dies_is_replaced_and_counted(
-    one: PredictionWorkers, gate: Gate, caplog: pytest.LogCaptureFixture
+def test_a_worker_that_dies_is_replaced_and_counted_however_long_one_may_work(
+    graph: GatedGraph, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
+    workers = PredictionWorkers(LIMITS, count=1, stall_timeout_s=3600)
+    workers.start({"themes": gated_model(graph)})
     gate.error = SystemExit("the engine ends its thread")
     with pytest.raises(InternalError):
-        ask(one)
-    assert eventually(lambda: one.status.replaced == {"died": 1, "stalled": 0})
+        ask(workers)
+    assert eventually(lambda: workers.status.replaced == {"died": 1, "stalled": 0})
     assert "request asked-here: prediction-0 died" in caplog.text
     assert "request asked-here: worker prediction-0 died and is replaced" in caplog.text
-    assert ask(one).results[0].labels["themes"][0].label == "yes"
-    assert one.ready
+    assert ask(workers).results[0].labels["themes"][0].label == "yes"
+    assert workers.ready
+    workers.stop()
+
+
+def test_workers_that_die_one_after_another_are_replaced_for_good(
+    graph: GatedGraph, gate: Gate
+) -> None:
+    workers = PredictionWorkers(LIMITS, count=1, stall_timeout_s=0.05)
+    workers.start({"themes": gated_model(graph)})
+    for number in range(1, 19):  # more than may be left behind at a time
+        gate.error = SystemExit("the engine ends its thread")
+        with pytest.raises(InternalError):
+            ask(workers)
+        assert eventually(lambda: sum(workers.status.replaced.values()) >= number)  # noqa: B023
+    assert not workers.lost
+    assert ask(workers).results[0].labels["themes"][0].label == "yes"
+    workers.stop()
 
 
 def test_a_worker_that_finds_no_thread_is_replaced_as_soon_as_there_is_one(
@@ -171,19 +190,27 @@ def test_work_past_its_deadline_is_counted_as_dropped(one: PredictionWorkers, ga
 def test_what_would_be_answered_too_late_is_refused_before_the_queue_is_full(
     graph: GatedGraph, gate: Gate
 ) -> None:
-    workers = PredictionWorkers(LIMITS, count=1, queue_size=100)
+    workers = PredictionWorkers(LIMITS, count=2, queue_size=1000)
     workers.start({"themes": gated_model(graph)})
     gate.open.clear()
-    with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(ask, workers)]
-        assert eventually(lambda: gate.runs == 1)
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(ask, workers) for _ in range(2)]
+        assert eventually(lambda: gate.runs == 2)
+        assert workers.refusal(within_s=0.001) is None, "nobody waits, and it may be a quick one"
         asked += [pool.submit(ask, workers) for _ in range(3)]
         assert eventually(lambda: workers.status.waiting == 3)
-        # At 0.02 s each, the estimate before anything is measured, four take 0.08 s.
-        with pytest.raises(Overloaded, match="3 requests are waiting") as refused:
-            ask(workers, timeout_s=0.05)
-        assert refused.value.retry_after_s == math.ceil(4 * 0.02)
-        assert workers.refusal(within_s=10) is None
+        # At 0.02 s each, the estimate before anything is measured, two workers need 0.04 s for
+        # four, and may need half as much again.
+        with pytest.raises(
+            Overloaded, match=r"3 requests are waiting already \(too many"
+        ) as refused:
+            ask(workers, timeout_s=0.059)
+        assert refused.value.retry_after_s == 1
+        assert workers.refusal(within_s=0.061) is None
+        with_slow_uploads = workers.refusal(within_s=1, in_flight=lambda: 2000)
+        assert isinstance(with_slow_uploads, Overloaded)
+        assert "503 requests are waiting already" in str(with_slow_uploads)
+        assert with_slow_uploads.retry_after_s == math.ceil(504 * 0.02 / 2)
         gate.open.set()
         assert all(future.result().results for future in asked)
     workers.stop()
@@ -293,17 +320,23 @@ def test_the_time_in_the_queue_is_no_time_of_work(one: PredictionWorkers, gate: 
     assert one.status.work_s == pytest.approx(expected)
 
 
-def test_a_stop_that_takes_too_long_refuses_what_is_left(
-    one: PredictionWorkers, gate: Gate
-) -> None:
+def test_a_stop_that_takes_too_long_refuses_what_is_left(graph: GatedGraph, gate: Gate) -> None:
+    workers = PredictionWorkers(LIMITS, count=1)
+    workers.start({"themes": gated_model(graph)})
     gate.open.clear()
     with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(ask, one, 20) for _ in range(2)]
-        assert eventually(lambda: one.status.waiting == 1 and gate.runs == 1)
-        assert one.stop(0.1) == 2  # one that is worked on, one that waits
+        asked = [pool.submit(ask, workers, 20) for _ in range(2)]
+        assert eventually(lambda: workers.status.waiting == 1 and gate.runs == 1)
+        with pytest.raises(DeadlineExceeded):
+            ask(workers, timeout_s=0.3)
+        assert workers.status.waiting == 2
+        # One that is worked on and one that waits; nobody waits for the third.
+        assert workers.stop(0.1) == 2
         gate.open.set()
         outcomes = [future.exception() for future in asked]
-    assert sum(outcome is None for outcome in outcomes) >= 1
+    (refused,) = [outcome for outcome in outcomes if outcome is not None]
+    assert isinstance(refused, NotReady)
+    assert "shutting down" in str(refused)
 
 
 def test_a_request_that_is_let_in_just_before_a_stop_is_answered(graph: GatedGraph) -> None:
@@ -364,7 +397,7 @@ def test_a_stop_does_not_wait_for_what_hangs_while_a_worker_is_replaced(gate: Ga
 def test_workers_that_hang_are_lost_only_when_none_takes_the_place_of_one(
     graph: GatedGraph, gate: Gate
 ) -> None:
-    workers = PredictionWorkers(LIMITS, count=1, queue_size=100, stall_timeout_s=0.05)
+    workers = PredictionWorkers(LIMITS, count=2, queue_size=100, stall_timeout_s=0.05)
     workers.start({"themes": gated_model(graph)})
     gate.open.clear()
     lost_with: list[int] = []
@@ -380,6 +413,8 @@ def test_workers_that_hang_are_lost_only_when_none_takes_the_place_of_one(
         asked = [pool.submit(ask, workers, 60) for _ in range(17)]
         watcher.join(60)
         assert lost_with == [16], "the seventeenth is not replaced"
+        # One of two can still answer, which is not what there should be.
+        assert (workers.status.alive, workers.status.busy, workers.ready) == (1, 1, False)
         gate.open.set()
         assert all(future.result().results for future in asked)
     workers.stop()
