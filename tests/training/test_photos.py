@@ -276,7 +276,7 @@ def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
 
 def test_a_single_label_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "cat" / "a.png")
-    with pytest.raises(PhotosError, match="at least 2"):
+    with pytest.raises(PhotosError, match="has one label, at least two are needed"):
         read_photos(tmp_path)
 
 
