@@ -64,22 +64,23 @@ def talk_nonsense(connection: socket.socket) -> None:
 
 def drip(connection: socket.socket) -> None:
     """Answer one byte at a time, each well before any socket timeout, and never finish."""
-    _read_request(connection)
-    with suppress(OSError):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while True:
-            connection.sendall(b" ")
-            time.sleep(0.02)
+    begin = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    _drip(connection, begin, piece=b" ", every_s=0.02)
 
 
 def drip_head(connection: socket.socket) -> None:
     """Answer with headers that do not end, each well before any socket timeout."""
+    # A client gives up at 100 headers, which takes too long.
+    _drip(connection, b"HTTP/1.1 200 OK\r\n", piece=b"X-Header: 1\r\n", every_s=0.15)
+
+
+def _drip(connection: socket.socket, begin: bytes, *, piece: bytes, every_s: float) -> None:
     _read_request(connection)
     with suppress(OSError):
-        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        connection.sendall(begin)
         while True:
-            connection.sendall(b"X-Header: 1\r\n")
-            time.sleep(0.15)  # a client gives up at 100 headers, which takes too long
+            connection.sendall(piece)
+            time.sleep(every_s)
 
 
 def stop_halfway(connection: socket.socket) -> None:

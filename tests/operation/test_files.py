@@ -1,15 +1,13 @@
 """Whether a file could be written is found out without making it."""
 
-import multiprocessing
-import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dsapi.operation.files import check_writable
+from tests.another_user import ask_as_another_user
 
 
 @pytest.fixture
@@ -20,27 +18,10 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _ask_as_another_user(file: Path) -> str:
-    """Ask without the rights of root, who may write everything."""
-    if os.geteuid() == 0:
-        os.setuid(65534)
-    try:
-        check_writable(file)
-    except OSError as error:
-        return f"{error.strerror}: {error.filename}"
-    return "it could be written"
-
-
-def ask(file: Path) -> str:
-    """Ask in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        return pool.submit(_ask_as_another_user, file).result()
-
-
 @pytest.mark.parametrize(
     ("mode", "told"),
     [
-        (0o777, "it could be written"),
+        (0o777, "None"),
         (0o555, "Permission denied: {file}"),
         (0o666, "Permission denied: {file}"),  # it may be written, but not entered
     ],
@@ -52,7 +33,7 @@ def test_a_file_that_is_not_there_could_be_made_where_its_folder_may_be_written(
     inner.mkdir()
     for file in (inner / "dsapi.log", inner / "not/there/dsapi.log"):
         inner.chmod(mode)
-        assert ask(file) == told.format(file=file)
+        assert ask_as_another_user(check_writable, file) == told.format(file=file)
         inner.chmod(0o777)
         assert list(inner.iterdir()) == []
 
@@ -61,9 +42,9 @@ def test_a_file_that_is_there_may_have_to_be_left_alone(folder: Path) -> None:
     file = folder / "dsapi.log"
     file.write_text("kept")
     file.chmod(0o444)
-    assert ask(file) == f"Permission denied: {file}"
+    assert ask_as_another_user(check_writable, file) == f"Permission denied: {file}"
     file.chmod(0o666)
-    assert ask(file) == "it could be written"
+    assert ask_as_another_user(check_writable, file) == "None"
     assert file.read_text() == "kept"
 
 

@@ -3,7 +3,6 @@
 import fcntl
 import http.client
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -13,15 +12,14 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from dsapi.errors import StartupError
 from dsapi.process.daemon import stop
 from dsapi.process.pidfile import running_pid
-from dsapi.settings import Settings, load_settings
+from dsapi.settings import load_settings
+from tests.another_user import ask_as_another_user
 from tests.pictures import GREEN, encode, plain
 from tests.ports import free_port
 from tests.waiting import eventually
@@ -197,16 +195,6 @@ def test_a_stop_that_finds_only_what_a_killed_daemon_has_left_says_so(
     assert "Traceback" not in stopped.stderr
 
 
-def _stop_as_another_user(settings: Settings) -> str:
-    """Stop without the rights of root, who may end everything."""
-    if os.geteuid() == 0:
-        os.setuid(65534)
-    try:
-        return str(stop(settings))
-    except StartupError as error:
-        return str(error)
-
-
 def test_a_daemon_of_another_user_is_said_to_be_one(tiny_config: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, Path(folder, "dsapi.pid").open("w") as held:
         Path(folder).chmod(0o755)
@@ -214,8 +202,7 @@ def test_a_daemon_of_another_user_is_said_to_be_one(tiny_config: Path) -> None:
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
         settings = load_settings(tiny_config).model_copy(update={"pid_file": Path(held.name)})
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-            told = pool.submit(_stop_as_another_user, settings).result()
+        told = ask_as_another_user(stop, settings)
     assert told == "dsapi (PID 1) is another user's; stop it as that user"
 
 

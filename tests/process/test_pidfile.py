@@ -1,17 +1,16 @@
 """The PID file's lock, at the moments when it changes hands."""
 
 import fcntl
-import multiprocessing
 import os
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dsapi.errors import StartupError
 from dsapi.process.pidfile import PidFile, read_address, running_pid, write_address
+from tests.another_user import ask_as_another_user
 
 
 def test_who_asks_who_serves_does_not_keep_a_start_from_its_file(tmp_path: Path) -> None:
@@ -119,23 +118,12 @@ def test_two_who_ask_at_a_time_do_not_take_each_other_for_a_service(tmp_path: Pa
         assert running_pid(path) is None
 
 
-def _ask_as_another_user(path: Path) -> str:
-    """Ask without the rights of root, who may read everything."""
-    if os.geteuid() == 0:
-        os.setuid(65534)
-    try:
-        return str(running_pid(path))
-    except StartupError as error:
-        return str(error)
-
-
 def test_a_file_that_may_not_be_read_does_not_mean_that_nobody_serves(tmp_path: Path) -> None:
     path = tmp_path / "dsapi.pid"
     file = PidFile(path)
     file.acquire()
     path.chmod(0)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        told = pool.submit(_ask_as_another_user, path).result()
+    told = ask_as_another_user(running_pid, path)
     assert told == f"cannot tell whether dsapi runs: {path} may not be read; ask as its user"
     file.release()
 
