@@ -201,7 +201,8 @@ def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) ->
     _only(model.inputs, path)  # one that is named may not be all that the output needs
     output = _only(model.outputs, path, end="output")
     # Of an operation's third output that it does not have, OpenVINO gives the first.
-    if output_tensor and _port(output_tensor) != "0" and output_tensor not in output.get_names():
+    full = _full_name(output_tensor or "")
+    if output_tensor and not full.endswith(":0") and full not in output.get_names():
         raise _missing(output_tensor, "output_tensor")
     return model
 
@@ -252,7 +253,7 @@ def _named(source: Any, name: str | None, setting: str) -> Any:
     """Find a configured tensor, ``None`` if none is configured."""
     if name is None:
         return None
-    place = source.get_place_by_tensor_name(name if ":" in name else f"{name}:0")
+    place = source.get_place_by_tensor_name(_full_name(name))
     if place is None:
         raise _missing(name, setting)
     return place
@@ -262,9 +263,9 @@ def _missing(name: str, setting: str) -> StartupError:
     return StartupError(f"{setting} = {name!r} is not in the graph")
 
 
-def _port(name: str) -> str:
-    """Find which of its operation's outputs a tensor is by its name; without a number the first."""
-    return name.partition(":")[2] or "0"
+def _full_name(tensor: str) -> str:
+    """Write a tensor's name with the number of its operation's output; without one the first."""
+    return tensor if ":" in tensor else f"{tensor}:0"
 
 
 def _only(found: list[Any], path: Path, *, end: str = "input") -> Any:
