@@ -16,7 +16,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from dsapi.prediction.crops import Crop, coarsest_factor, cut_crop
+from dsapi.prediction.crops import Crop, coarsest_factor, cut_crop, find_seen
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
@@ -53,8 +53,9 @@ def prepare(data: bytes, views: Views) -> list[np.ndarray]:
     opened = open_picture(data, _LIMITS)
     whole = (opened.width, opened.height)
     factor = min(coarsest_factor(crop, picture=whole, size=size) for crop, size in views)
-    picture = opened.decode(factor, Deadline.within(60))
     point = Point(opened.width // 2, opened.height // 2)
+    seen = find_seen(views, [point], opened)
+    picture = opened.decode(factor, Deadline.within(60), seen=seen)
     return [cut_crop(crop, point, picture, size=size, resize="stretch") for crop, size in views]
 
 

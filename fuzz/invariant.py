@@ -8,8 +8,9 @@ import warnings
 import numpy as np
 
 from dsapi.errors import RequestError
-from dsapi.prediction.crops import Crop, cut_crop, locate_crop
+from dsapi.prediction.crops import Crop, cut_crop, find_seen, locate_crop
 from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.orientation import swaps_sides
 from dsapi.prediction.picture import Limits, OpenPicture, Picture, open_picture
 from dsapi.prediction.points import Point, locate_point
 
@@ -54,13 +55,22 @@ def _answer(data: bytes, *, point: tuple[float, float], factor: int) -> Picture 
     _check_size(opened, picture)
     for crop, size in VIEWS:
         _check_crop(picture, located, crop=crop, size=size)
+    crop, size = VIEWS[0]
+    seen = find_seen(VIEWS[:1], [located], opened)
+    part = opened.decode(factor, Deadline.within(30), seen=seen)
+    whole, same = (
+        cut_crop(crop, located, each, size=size, resize="stretch") for each in (picture, part)
+    )
+    if not np.array_equal(whole, same):
+        raise AssertionError(f"{opened} decoded in part differs")
     return picture
 
 
 def _check_size(opened: OpenPicture, picture: Picture) -> None:
     sides = (opened.width, opened.height)
-    if picture.reduced_size != tuple(-(-side // picture.factor) for side in sides):
-        raise AssertionError(f"{sides} at 1/{picture.factor} is {picture.reduced_size}")
+    stored = sides[::-1] if swaps_sides(picture.orientation) else sides
+    if picture.image.size != tuple(-(-side // picture.factor) for side in stored):
+        raise AssertionError(f"{stored} at 1/{picture.factor} is {picture.image.size}")
 
 
 def _check_crop(picture: Picture, point: Point, *, crop: Crop, size: tuple[int, int]) -> None:

@@ -4,7 +4,9 @@ A model's crop is configured as text: ``80%`` of width and height, or ``9px`` on
 centered on the point and shifted to stay inside the picture.
 """
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dsapi.prediction.picture import Picture
+from dsapi.prediction.picture import OpenPicture, Picture
 from dsapi.prediction.points import Point
 from dsapi.prediction.reduction import find_spare_factor
 
@@ -79,7 +81,7 @@ def coarsest_factor(crop: Crop, *, picture: tuple[int, int], size: tuple[int, in
     )
 
 
-def locate_crop(crop: Crop, point: Point, picture: Picture) -> Box:
+def locate_crop(crop: Crop, point: Point, picture: OpenPicture | Picture) -> Box:
     """Find the box that a model sees, in pixels of the full upright picture.
 
     A share is taken of the full picture (halves of a pixel round up). Pixels are counted at the
@@ -91,6 +93,27 @@ def locate_crop(crop: Crop, point: Point, picture: Picture) -> Box:
         return left, top, right, bottom
     left, top, right, bottom = (edge * picture.factor for edge in _patch(crop, point, picture))
     return left, top, min(right, picture.width), min(bottom, picture.height)
+
+
+def find_seen(
+    views: Sequence[tuple[Crop, tuple[int, int]]],
+    points: Sequence[Point],
+    picture: OpenPicture | Picture,
+) -> Box:
+    """Find the box outside of which `cut_crop` looks at no pixel; it may reach over the edges.
+
+    Args:
+        views: what models see of the picture, each with height and width of the model's input.
+        points: pixels of the full upright picture.
+        picture: it may be reduced further than this says, if all crops are shares.
+    """
+    boxes = [
+        _with_blocks(locate_crop(crop, point, picture), size)
+        for crop, size in views
+        for point in points
+    ]
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def cut_crop(
@@ -118,6 +141,16 @@ def cut_crop(
         return _fit(patch, (0, 0, width, height), size=size, resize=resize)
     left, top, right, bottom = (edge / picture.factor for edge in locate_crop(crop, point, picture))
     return _fit(picture, (left, top, right, bottom), size=size, resize=resize)
+
+
+def _with_blocks(box: Box, size: tuple[int, int]) -> Box:
+    """Enlarge a box by what becomes a pixel: the blocks that are averaged may reach over its edges.
+
+    A letterbox, rounded, may have blocks of up to half as many pixels again.
+    """
+    left, top, right, bottom = box
+    block = math.ceil(2 * max((right - left) / size[1], (bottom - top) / size[0]))
+    return left - block, top - block, right + block, bottom + block
 
 
 def _cut_patch(crop: Crop, point: Point, picture: Picture) -> NDArray[np.uint8]:
@@ -154,7 +187,7 @@ def _fit(
     return canvas
 
 
-def _patch(crop: Crop, point: Point, picture: Picture) -> Box:
+def _patch(crop: Crop, point: Point, picture: OpenPicture | Picture) -> Box:
     """Find the box of a crop in pixels, in the frame of the reduced upright picture."""
     side = int(crop.amount)
     width, height = picture.reduced_size

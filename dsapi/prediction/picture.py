@@ -18,7 +18,12 @@ from dsapi.prediction.formats import read_header
 from dsapi.prediction.formats.header import Header
 from dsapi.prediction.orientation import find_stored_box, swaps_sides, turn_upright
 from dsapi.prediction.pixels import simplify
-from dsapi.prediction.reduction import find_spare_factor, find_working_factor, reduce_size
+from dsapi.prediction.reduction import (
+    find_spare_factor,
+    find_working_factor,
+    reduce_size,
+    surround_with_blocks,
+)
 
 # A crop is averaged over blocks as long as this many times the pixels asked for are left.
 _AVERAGING_DETAIL = 1.0
@@ -56,7 +61,8 @@ class Picture:
 
     Attributes:
         image: as stored, at ``1 / factor`` of the full size (rounded up); mode L, RGB, RGBX or
-            CMYK. `cut` and `resize` give what a person sees.
+            CMYK. `cut` and `resize` give what a person sees. Rows at its end may be missing if it
+            was decoded for a part of the picture.
         width: of the full upright picture, in pixels.
         height: likewise.
         factor: power of two by which `image` is reduced.
@@ -78,8 +84,7 @@ class Picture:
     @property
     def reduced_size(self) -> tuple[int, int]:
         """Width and height of the upright picture at ``1 / factor``."""
-        width, height = self.image.size
-        return (height, width) if swaps_sides(self.orientation) else (width, height)
+        return reduce_size((self.width, self.height), self.factor)
 
     def cut(self, box: tuple[int, int, int, int]) -> Image.Image:
         """Cut a box of the upright, reduced picture: upright, sRGB, pixel by pixel."""
@@ -106,7 +111,7 @@ class Picture:
         left, top, right, bottom = self._stored(box)
         across = find_spare_factor(right - left, size[0], detail=_AVERAGING_DETAIL)
         down = find_spare_factor(bottom - top, size[1], detail=_AVERAGING_DETAIL)
-        blocks = _surrounding_blocks(
+        blocks = surround_with_blocks(
             (left, top, right, bottom), (across, down), size=self.image.size
         )
         piece = convert_to_srgb(self.image.reduce((across, down), blocks), self.conversion)
@@ -155,14 +160,23 @@ class OpenPicture:
         header = self.header
         return header.width if swaps_sides(header.orientation) else header.height
 
-    def decode(self, factor: int, deadline: Deadline) -> Picture:
+    @property
+    def reduced_size(self) -> tuple[int, int]:
+        """Width and height of the upright picture at ``1 / factor``."""
+        return reduce_size((self.width, self.height), self.factor)
+
+    def decode(
+        self, factor: int, deadline: Deadline, *, seen: tuple[int, int, int, int] | None = None
+    ) -> Picture:
         """Decode, reduced by `factor` (a power of two, 1 or more), or more by the limits.
+
+        Rows below a box of the full upright picture, if one is `seen` and no more, may be left out.
 
         Raises:
             UnreadableImage: truncated or corrupt.
             DeadlineExceeded: it took too long; some decoders cannot be stopped.
         """
-        header = self.header
+        header = self._find_header(seen)
         factor = max(factor, self.factor)
         if self.large:
             # What is kept of the bodies and pictures before would come on top.
@@ -189,6 +203,14 @@ class OpenPicture:
             orientation=header.orientation,
             conversion=read_conversion(header.profile, mode),
         )
+
+    def _find_header(self, seen: tuple[int, int, int, int] | None) -> Header:
+        """Find the header of as little of the picture as can be decoded for a box of it."""
+        if seen is None or self.header.read_top is None:
+            return self.header
+        orientation = self.header.orientation
+        box = find_stored_box(seen, size=(self.width, self.height), orientation=orientation)
+        return self.header.read_top(max(1, int(box[3]))) or self.header
 
 
 def open_picture(data: bytes, limits: Limits) -> OpenPicture:
@@ -224,19 +246,6 @@ def read_picture(data: bytes, limits: Limits) -> Picture:
         RequestError: as `open_picture` and `OpenPicture.decode`.
     """
     return open_picture(data, limits).decode(1, Deadline.far())
-
-
-def _surrounding_blocks(
-    box: tuple[float, float, float, float], factors: tuple[int, int], *, size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Enlarge a box to whole blocks, or to the edge of the picture."""
-    (left, top, right, bottom), (across, down) = box, factors
-    return (
-        int(left // across) * across,
-        int(top // down) * down,
-        min(int(-(-right // across)) * across, size[0]),
-        min(int(-(-bottom // down)) * down, size[1]),
-    )
 
 
 def _check_size(header: Header, limits: Limits, *, factor: int, data_bytes: int) -> int:

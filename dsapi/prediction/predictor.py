@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.errors import InternalError, ModelError
-from dsapi.prediction.crops import Box, coarsest_factor, cut_crop, locate_crop
+from dsapi.prediction.crops import Box, coarsest_factor, cut_crop, find_seen, locate_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits, OpenPicture, Picture, open_picture
@@ -142,8 +142,9 @@ def predict(
     with watch.time("decode"):
         opened = open_picture(request.image, limits)
         points = _locate_points(request, opened)
-        factor = _coarsest_factor(opened, [models[name].model for name in request.models])
-        picture = opened.decode(factor, deadline)
+        asked = [models[name].model for name in request.models]
+        seen = find_seen([(model.spec.crop, model.size) for model in asked], points, opened)
+        picture = opened.decode(_coarsest_factor(opened, asked), deadline, seen=seen)
     running = {}
     for name in request.models:
         deadline.check()

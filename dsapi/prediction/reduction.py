@@ -29,3 +29,16 @@ def find_spare_factor(side: float, asked: int, *, detail: float) -> int:
     while side >= 2 * factor * detail * asked:
         factor *= 2
     return factor
+
+
+def surround_with_blocks(
+    box: tuple[float, float, float, float], factors: tuple[int, int], *, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Enlarge a box to whole blocks, or to the edge of the picture."""
+    (left, top, right, bottom), (across, down) = box, factors
+    return (
+        int(left // across) * across,
+        int(top // down) * down,
+        min(int(-(-right // across)) * across, size[0]),
+        min(int(-(-bottom // down)) * down, size[1]),
+    )

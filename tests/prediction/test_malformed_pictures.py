@@ -88,6 +88,20 @@ def test_a_picture_that_takes_more_memory_than_permitted_is_refused_before_decod
         open_picture(data, small)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("warned", [False, True])
+def test_a_jpeg_without_pixels_does_not_show_what_was_in_memory(mode: str, warned: bool) -> None:
+    # libjpeg-turbo calls an error a warning if a warning came before, and gives no pixels.
+    data = bytearray(encode(draw().convert(mode), "JPEG", progressive=True))
+    last_scan = data.rindex(b"\xff\xda")
+    first_coefficient = last_scan + 5 + 2 * data[last_scan + 4]
+    data[first_coefficient] = 241  # of 63
+    if warned:
+        data[last_scan:last_scan] = b"strayed"
+    with pytest.raises(UnreadableImage):
+        read_picture(bytes(data), LIMITS)
+
+
 @pytest.mark.parametrize("name", ["JPEG CMYK progressive", "PNG RGB", "GIF", "BMP RGB", "HEIC"])
 def test_a_decoder_stops_at_the_deadline(name: str) -> None:
     opened = open_picture(valid_pictures()[name].make(), LIMITS)

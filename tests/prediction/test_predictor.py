@@ -2,9 +2,12 @@
 
 import gc
 import time
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+import simplejpeg
 from PIL import Image
 
 from dsapi.errors import DeadlineExceeded, InternalError
@@ -22,7 +25,7 @@ from dsapi.process.service import load_models
 from dsapi.settings import load_settings
 from tests.engines.gated import GatedGraph, gated_model
 from tests.graphs import freeze_constant, freeze_failing, write_labels
-from tests.pictures import GREEN, encode
+from tests.pictures import GREEN, encode, photo
 
 SIZE = (123, 77)
 
@@ -42,6 +45,39 @@ def test_a_prediction_does_not_keep_the_pixels(tiny_config: Path) -> None:
     assert [
         each for each in gc.get_objects() if isinstance(each, Image.Image) and each.size == SIZE
     ] == []
+
+
+def test_of_a_jpeg_the_rows_that_all_points_need_are_decoded(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(tiny_config)
+    models = {name: model.open() for name, model in load_models(settings).items()}
+    jpeg = encode(photo(640, 480), "JPEG")
+    png = encode(Image.open(BytesIO(jpeg)))
+    heights = []
+    decode = simplejpeg.decode_jpeg
+
+    def count_rows(*args: Any, **options: Any) -> Any:
+        pixels = decode(*args, **options)
+        heights.append(len(pixels))
+        return pixels
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", count_rows)
+
+    def ask(image: bytes, *points: tuple[float, float]) -> list[Any]:
+        prediction = predict(
+            PredictionRequest(image, points=points, models=tuple(models)),
+            models=models,
+            limits=settings.limits,
+            deadline=Deadline.within(60.0),
+        )
+        return [result.labels for result in prediction.results]
+
+    top, bottom = (500, 0), (20, 479)
+    assert ask(jpeg, top, bottom) == ask(jpeg, bottom, top)[::-1] == ask(png, top, bottom)
+    assert ask(jpeg, top) == ask(png, top)
+    assert heights[:2] == [480, 480]
+    assert 384 < heights[2] < 480
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,9 @@ class Header:
         height: likewise.
         decode: decodes it.
         coding: names the kind in error messages: ``progressive JPEG``.
+        read_top: reads the header of a picture of its first rows alone, at least as many as asked
+            for, which decodes to the same pixels; gives ``None`` where that is all of it. ``None``
+            if the rows cannot be had without those below.
         orientation: EXIF 2.32, tag 274: 1 to 8.
         profile: the embedded ICC profile, empty if there is none.
         bytes_per_pixel: how much memory its decoder takes beside the reduced picture, measured.
@@ -97,6 +100,7 @@ class Header:
     height: int
     decode: Decode
     coding: str
+    read_top: "Callable[[int], Header | None] | None" = None
     orientation: int = 1
     profile: bytes = b""
     bytes_per_pixel: float = 4.0

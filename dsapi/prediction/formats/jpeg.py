@@ -8,8 +8,10 @@ uncommon subsampling.
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 
+import numpy as np
 import simplejpeg
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
@@ -24,6 +26,7 @@ from dsapi.prediction.formats.header import (
     decode_with,
     read_orientation,
 )
+from dsapi.prediction.reduction import reduce_size
 
 _START_OF_SCAN, _END = 0xDA, 0xD9
 # T.81, table B.1; without DHT (C4), JPG (C8) and DAC (CC), which are no frames.
@@ -51,8 +54,9 @@ _MAX_ARITHMETIC_PIXELS = 12_500_000
 
 @dataclass(frozen=True)
 class _Frame:
-    """The frame header (T.81, B.2.2): what is coded, and how."""
+    """The frame header (T.81, B.2.2): what is coded, and how; `height_at` is where that stands."""
 
+    height_at: int
     marker: int
     bits: int
     width: int
@@ -62,6 +66,11 @@ class _Frame:
     @property
     def slow(self) -> bool:
         return self.marker in _PROGRESSIVE or self.marker in _ARITHMETIC
+
+    @property
+    def unit_rows(self) -> int:
+        """Rows of pixels that are coded together (T.81, A.2)."""
+        return 8 * max(vertical for _, vertical in self.sampling)
 
     @property
     def coefficient_bytes(self) -> float:
@@ -109,11 +118,27 @@ def read_header(data: bytes) -> Header:
         frame.height,
         decode=lambda factor, deadline: _decode(data, segments, factor, deadline=deadline),
         coding=coding,
+        read_top=None if whole else partial(_read_top, data, segments, frame),
         orientation=read_orientation(segments.exif),
         profile=profile if len(profile) <= MAX_PROFILE_BYTES else b"",
         bytes_per_pixel=frame.coefficient_bytes if whole else 0,
         max_pixels=max_pixels,
     )
+
+
+def _read_top(data: bytes, segments: _Segments, frame: _Frame, rows: int) -> Header | None:
+    """Read the header of the first rows: by the height that it states a decoder knows where to end.
+
+    In one scan rows are coded from top to bottom; what is left is skipped to the end marker.
+    """
+    units = -(-rows // frame.unit_rows)
+    # The last rows of colors are smoothed with those below.
+    kept = (units + 1) * frame.unit_rows
+    # Whether a picture is complete is seen by its last rows if it has no end marker.
+    if kept >= frame.height or not _has_end(data, segments):
+        return None
+    height, at = kept.to_bytes(2, "big"), frame.height_at
+    return read_header(b"".join((data[:at], height, data[at + len(height) :])))
 
 
 def _find_limit(frame: _Frame, *, whole: bool) -> tuple[str, int]:
@@ -147,15 +172,15 @@ def _read_segments(reader: Reader) -> _Segments:
                 segments.scan = offset
                 segments.scan_components = content[0] if content else 0
                 return segments
-            _take(segments, marker, content, reader=reader)
+            _take(segments, marker, content, reader=reader, offset=offset)
             offset += 2 + max(length, 2)
     raise reader.unreadable("has no scan")
 
 
-def _take(segments: _Segments, marker: int, content: bytes, *, reader: Reader) -> None:
-    """Keep what a segment says."""
+def _take(segments: _Segments, marker: int, content: bytes, *, reader: Reader, offset: int) -> None:
+    """Keep what the segment at an offset says."""
     if marker in _FRAMES and segments.frame is None:
-        segments.frame = _read_frame(marker, content, reader)
+        segments.frame = _read_frame(marker, content, reader, offset=offset)
     if marker == 0xE1 and content.startswith(b"Exif\0\0") and not segments.exif:
         segments.exif = content
     elif marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
@@ -167,7 +192,7 @@ def _take(segments: _Segments, marker: int, content: bytes, *, reader: Reader) -
         )
 
 
-def _read_frame(marker: int, content: bytes, reader: Reader) -> _Frame:
+def _read_frame(marker: int, content: bytes, reader: Reader, *, offset: int) -> _Frame:
     if len(content) < 6 or len(content) < 6 + 3 * content[5]:
         raise reader.unreadable("has a malformed frame header")
     components = content[6 : 6 + 3 * content[5]]
@@ -175,7 +200,8 @@ def _read_frame(marker: int, content: bytes, reader: Reader) -> _Frame:
     if not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in sampling):
         raise reader.unreadable("has sampling factors outside 1 to 4")
     height, width = (int.from_bytes(content[at : at + 2], "big") for at in (1, 3))
-    return _Frame(marker, content[0], width, height, sampling)
+    # Behind marker, length and the bits of a sample.
+    return _Frame(offset + 5, marker, content[0], width, height, sampling)
 
 
 def _check_scans(reader: Reader, offset: int, frame: _Frame) -> None:
@@ -225,8 +251,7 @@ def count_scans(
 def _decode(data: bytes, segments: _Segments, factor: int, *, deadline: Deadline) -> Pixels:
     """Decode, at up to 1/8 of the size directly in the decoder."""
     frame = segments.frame
-    # From the end, where it is: through all of a picture takes 1 ms a megabyte, with the lock held.
-    ends = data.rfind(_END_MARKER, segments.scan) >= 0
+    ends = _has_end(data, segments)
     if frame is not None and frame.marker in _ARITHMETIC and not ends:
         raise UnreadableImage("the JPEG picture is truncated: it has no end marker")
     if frame is not None and len(frame.sampling) in _COLORSPACES:
@@ -235,18 +260,30 @@ def _decode(data: bytes, segments: _Segments, factor: int, *, deadline: Deadline
     return _decode_cleaned(data, segments, factor, deadline=deadline)
 
 
+def _has_end(data: bytes, segments: _Segments) -> bool:
+    # From the end, where it is: through all of a picture takes 1 ms a megabyte, with the lock held.
+    return data.rfind(_END_MARKER, segments.scan) >= 0
+
+
 def _decode_fast(data: bytes, frame: _Frame, *, factor: int, ends: bool) -> Pixels:
     mode = _COLORSPACES[len(frame.sampling)]
+    width, height = reduce_size((frame.width, frame.height), factor)
+    pixels = np.empty((height, width, len(mode)), np.uint8)
+    # simplejpeg takes an error after a warning for another warning, and leaves the pixels as they
+    # were in memory (libjpeg-turbo 3.1: `tj3GetErrorCode`). The unused byte is written as 255.
+    pixels[-1, -1, -1] = 0
     # Small damage is shown, as by every viewer. But without an end marker only a picture to which
     # nothing else is wrong is complete; any other is truncated. (Arithmetic decoding cannot tell.)
-    pixels = simplejpeg.decode_jpeg(
+    decoded = simplejpeg.decode_jpeg(
         data if ends else data + _END_MARKER,
         {"L": "GRAY"}.get(mode, mode),
-        min_height=-(-frame.height // factor),
-        min_width=-(-frame.width // factor),
-        strict=not ends,
+        min_height=height,
+        min_width=width,
+        buffer=pixels,
+        strict=mode == "L" or not ends,
     )
-    height, width, _ = pixels.shape
+    if decoded.shape != pixels.shape or (mode == "RGBX" and pixels[-1, -1, -1] != 255):
+        raise ValueError("not all of it was decoded")
     # RGBX is how Pillow stores RGB: the array becomes an image without a copy.
     return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
 
