@@ -110,7 +110,7 @@ class OpenModel:
             scaled = crops * np.float32(spec.scale) + np.float32(spec.offset)
         if spec.dtype == "uint8":
             scaled = np.rint(scaled).clip(0, 255)
-        batch = scaled.astype(spec.dtype)
+        batch = scaled.astype(spec.dtype, copy=False)
         if self.model.flat:
             batch = batch.reshape(len(batch), -1)
         with _naming_failures():
