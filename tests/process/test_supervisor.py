@@ -6,6 +6,7 @@ import re
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dsapi.process.pidfile import running_pid
-from tests.process.test_daemon import Installation
+from tests.process.test_daemon import PICTURE, Installation
 from tests.waiting import eventually
 
 PATIENCE_S = 60.0
@@ -301,3 +302,39 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_leaves(
         # It was told before the request in flight was waited for.
         assert b" 415 " in caller.recv(100)
     wait_until(lambda: running_pid(installed.pid_file) is None, "it is still there")
+
+
+def test_processes_on_any_free_port_share_the_one_that_was_found(several: Installation) -> None:
+    assert several.run("stop").returncode == 0
+    several.change(f"port = {several.port}", "port = 0")
+    started = several.run("start")
+    assert started.returncode == 0, started.stderr
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", started.stdout)
+    assert found is not None
+    several.port = int(found[1])
+    counted = partial(numbers, several, "dsapi_request_seconds_count", endpoint="/v1/predictions")
+    for _ in range(40):
+        several.predict()
+    # Each connection of 40 goes to either process as likely.
+    wait_until(lambda: sum(counted().values()) == 40, "not counted")
+    assert all(counted().get(place) for place in ("0", "1"))
+
+
+def test_a_stop_waits_for_a_slow_caller_as_long_as_is_configured(several: Installation) -> None:
+    assert several.run("stop").returncode == 0
+    several.change("shutdown_timeout = 5.0", "shutdown_timeout = 20.0")
+    assert several.run("start").returncode == 0
+    head = f"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(PICTURE)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", several.port), timeout=20) as caller:
+        caller.sendall(head.encode() + PICTURE[:20])
+        busy = partial(numbers, several, "dsapi_http_threads_busy")
+        # Beside those that the question itself keeps busy.
+        wait_until(lambda: sum(busy().values()) > 1, "the caller is not heard")
+        supervisor = running_pid(several.pid_file)
+        assert supervisor is not None
+        os.kill(supervisor, signal.SIGTERM)
+        # Longer than processes get beside that time.
+        time.sleep(4)
+        caller.sendall(PICTURE[20:])
+        assert caller.recv(100).startswith(b"HTTP/1.1 200 ")
+    wait_until(lambda: running_pid(several.pid_file) is None, "not stopped")

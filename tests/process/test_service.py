@@ -1,0 +1,29 @@
+"""What the parts of a service get of the settings."""
+
+from pathlib import Path
+
+import pytest
+
+from dsapi.engines.batching import BatchingGraph
+from dsapi.errors import StartupError
+from dsapi.process.service import build_service, load_models
+from dsapi.settings import load_settings
+
+
+@pytest.mark.parametrize("batching", ["on", "off"])
+def test_models_are_loaded_as_the_engine_is_configured(tiny_config: Path, batching: str) -> None:
+    models = load_models(load_settings(tiny_config, batching=batching))
+    batched = {isinstance(model.graph, BatchingGraph) for model in models.values()}
+    assert batched == {batching == "on"}
+
+
+def test_without_a_model_there_is_nothing_to_serve(tmp_path: Path) -> None:
+    config = tmp_path / "dsapi.conf"
+    config.write_text("[global]\nport = 0\n", encoding="utf-8")
+    with pytest.raises(StartupError, match=r"no model is configured; add a section \[models"):
+        load_models(load_settings(config))
+
+
+def test_the_queue_is_as_long_as_configured(tiny_config: Path) -> None:
+    service = build_service(load_settings(tiny_config, queue_size=3, prediction_workers=2))
+    assert (service.workers.queue_size, service.workers.count) == (3, 2)
