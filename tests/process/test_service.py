@@ -27,3 +27,11 @@ def test_without_a_model_there_is_nothing_to_serve(tmp_path: Path) -> None:
 def test_the_queue_is_as_long_as_configured(tiny_config: Path) -> None:
     service = build_service(load_settings(tiny_config, queue_size=3, prediction_workers=2))
     assert (service.workers.queue_size, service.workers.count) == (3, 2)
+
+
+@pytest.mark.parametrize(("stop_s", "requests_s"), [(10.0, 9.0), (1.0, 0.5)])
+def test_of_a_stop_there_is_time_left_to_hang_up(
+    tiny_config: Path, stop_s: float, requests_s: float
+) -> None:
+    settings = load_settings(tiny_config, shutdown_timeout=stop_s)
+    assert build_service(settings).http_server.shutdown_timeout == requests_s

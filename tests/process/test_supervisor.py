@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -88,7 +89,10 @@ def test_a_killed_process_is_replaced_and_all_leave_together(
     wait_until(
         lambda: len(children(several)) == 2 and victim not in children(several), "not replaced"
     )
-    wait_until(lambda: all(predicts(several) for _ in range(8)), "the new process does not answer")
+    # Before, a signal would end it without a word.
+    wait_until(
+        lambda: numbers(several, "dsapi_ready") == {"0": 1, "1": 1}, "the new process is not ready"
+    )
     every = children(several)
     wait_until(lambda: count_files(supervisor) == files, "something of the killed one is kept")
     assert several.run("stop").returncode == 0
@@ -240,6 +244,44 @@ def test_a_process_that_cannot_be_replaced_yet_is_replaced_later(several: Instal
     os.kill(stuck, signal.SIGSTOP)
     assert several.run("stop").returncode == 0
     assert not is_alive(stuck)
+
+
+def test_processes_that_took_a_place_after_a_reload_follow_each_later_one_once(
+    several: Installation,
+) -> None:
+    supervisor = running_pid(several.pid_file)
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGHUP)
+    wait_for_reloads(several, 1)
+    kill_every_process(several)
+    for asked in range(1, 4):
+        assert several.run("reload").returncode == 0
+        wait_for_reloads(several, asked)
+    assert several.run("stop").returncode == 0
+    log = (several.folder / "log/dsapi.log").read_text()
+    assert log.count("reloaded in") == (1 + 3) * 2
+
+
+def test_a_process_that_dies_at_once_is_not_started_all_the_time(
+    several: Installation, tiny_config: Path
+) -> None:
+    graph = several.folder / "models.pb"
+    several.change(f"{tiny_config.parent / 'models/themes.pb'}", f"{graph}")
+    graph.write_bytes((tiny_config.parent / "models/themes.pb").read_bytes())
+    assert several.run("reload").returncode == 0
+    wait_for_reloads(several, 1)
+    graph.rename(several.folder / "away.pb")
+    os.kill(min(children(several)), signal.SIGKILL)
+    log = several.folder / "log/dsapi.log"
+    failures = re.compile(r"^(\S+) .*process \d+ cannot start", re.MULTILINE)
+    wait_until(lambda: len(failures.findall(log.read_text())) >= 2, "not tried again")
+    first, second = (datetime.fromisoformat(at) for at in failures.findall(log.read_text())[:2])
+    assert second - first > timedelta(seconds=1.9)
+    assert several.predict() == "green"
+    (several.folder / "away.pb").rename(graph)
+    wait_until(
+        lambda: numbers(several, "dsapi_ready") == {"0": 1, "1": 1}, "no process takes its place"
+    )
 
 
 def test_killing_the_supervisor_ends_the_others_too(several: Installation) -> None:
