@@ -61,8 +61,8 @@ class Picture:
 
     Attributes:
         image: as stored, at ``1 / factor`` of the full size (rounded up); mode L, RGB, RGBX or
-            CMYK. `cut` and `resize` give what a person sees. Rows at its end may be missing if it
-            was decoded for a part of the picture.
+            CMYK. `cut` and `resize` give what a person sees. If only a part was decoded, rows at
+            the end may be missing, and tiles be black.
         width: of the full upright picture, in pixels.
         height: likewise.
         factor: power of two by which `image` is reduced.
@@ -170,7 +170,8 @@ class OpenPicture:
     ) -> Picture:
         """Decode, reduced by `factor` (a power of two, 1 or more), or more by the limits.
 
-        Rows below a box of the full upright picture, if one is `seen` and no more, may be left out.
+        What is outside of a box of the full upright picture, if that is all that is `seen`, may be
+        left out.
 
         Raises:
             UnreadableImage: truncated or corrupt.
@@ -206,11 +207,11 @@ class OpenPicture:
 
     def _find_header(self, seen: tuple[int, int, int, int] | None) -> Header:
         """Find the header of as little of the picture as can be decoded for a box of it."""
-        if seen is None or self.header.read_top is None:
+        if seen is None or self.header.read_part is None:
             return self.header
         orientation = self.header.orientation
         box = find_stored_box(seen, size=(self.width, self.height), orientation=orientation)
-        return self.header.read_top(max(1, int(box[3]))) or self.header
+        return self.header.read_part(box) or self.header
 
 
 def open_picture(data: bytes, limits: Limits) -> OpenPicture:

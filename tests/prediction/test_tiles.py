@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from dsapi.errors import DeadlineExceeded, TooLarge, UnreadableImage
+from dsapi.prediction.crops import cut_crop, find_seen, parse_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
+from dsapi.prediction.points import Point
 from tests.corpus.heif import box, encode_tile, find_box, full_box, write_tiles
 from tests.corpus.scene import draw
 
@@ -120,6 +122,53 @@ def test_tiles_are_turned_and_mirrored_as_the_container_says(
     picture, expected = read_picture(data, LIMITS), decode_whole(data)
     assert (picture.width, picture.height) == expected.size
     assert np.array_equal(np.asarray(show(picture)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize(("crop", "size"), [("40%", (32, 32)), ("9px", (9, 9)), ("80%", (7, 50))])
+def test_a_crop_is_the_same_where_only_its_tiles_are_decoded(
+    tiles: list[Tile], crop: str, size: tuple[int, int], quarters: int, axis: int | None
+) -> None:
+    properties = [turn(quarters), *([] if axis is None else [mirror(axis)])]
+    opened = open_picture(write_grid(tiles, properties=properties), LIMITS)
+    around = parse_crop(crop)
+    for x in range(0, opened.width, 37):
+        point = Point(x, x * (opened.height - 1) // opened.width)
+        seen = find_seen([(around, size)], [point], opened)
+        for factor in (1,) if crop == "9px" else (1, 2):
+            crops = [
+                cut_crop(around, point, picture, size=size, resize="stretch")
+                for picture in (
+                    opened.decode(factor, Deadline.far()),
+                    opened.decode(factor, Deadline.far(), seen=seen),
+                )
+            ]
+            np.testing.assert_array_equal(*crops)
+
+
+@pytest.mark.parametrize(
+    ("bad", "seen", "wider"),
+    [
+        (5, (0, 0, 256, 200), (0, 0, 257, 200)),
+        (5, (0, 0, 300, 128), (0, 0, 300, 129)),
+        (3, (128, 0, 300, 200), (127, 0, 300, 200)),
+        (1, (0, 128, 300, 200), (0, 127, 300, 200)),
+        (2, (-50, -50, 256, 500), (-50, -50, 500, 500)),
+    ],
+)
+def test_tiles_outside_of_what_is_seen_are_not_decoded(
+    tiles: list[Tile],
+    bad: int,
+    seen: tuple[int, int, int, int],
+    wider: tuple[int, int, int, int],
+) -> None:
+    gray = cut_tiles(photo(128, 128).convert("L"), (128, 128))[0]
+    opened = open_picture(write_grid([*tiles[:bad], gray, *tiles[bad + 1 :]]), LIMITS)
+    opened.decode(1, Deadline.far(), seen=seen)
+    for more in (wider, None):
+        with pytest.raises(UnreadableImage):
+            opened.decode(1, Deadline.far(), seen=more)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ class RawPixels:
         return Image.frombytes(self.mode, size, rows, "raw", self.mode, self.stride)
 
 
+# Left, top, right and bottom, in pixels of the full picture as it is stored.
+Area = tuple[float, float, float, float]
 # Takes the factor (a power of two) by which the picture may be reduced while it is decoded, and
 # the deadline; gives it whole, or reduced by that factor or less.
 Decode = Callable[[int, Deadline], Pixels]
@@ -76,9 +78,9 @@ class Header:
         height: likewise.
         decode: decodes it.
         coding: names the kind in error messages: ``progressive JPEG``.
-        read_top: reads the header of a picture of its first rows alone, at least as many as asked
-            for, which decodes to the same pixels; gives ``None`` where that is all of it. ``None``
-            if the rows cannot be had without those below.
+        read_part: takes an area, which may reach beyond the picture, and gives the header of as
+            little as can be decoded to have it: rows below may be missing, tiles around be black.
+            Gives ``None`` where that is all of the picture, and is ``None`` where it always is.
         orientation: EXIF 2.32, tag 274: 1 to 8.
         profile: the embedded ICC profile, empty if there is none.
         bytes_per_pixel: how much memory its decoder takes beside the reduced picture, measured.
@@ -100,7 +102,7 @@ class Header:
     height: int
     decode: Decode
     coding: str
-    read_top: "Callable[[int], Header | None] | None" = None
+    read_part: "Callable[[Area], Header | None] | None" = None
     orientation: int = 1
     profile: bytes = b""
     bytes_per_pixel: float = 4.0

@@ -4,6 +4,7 @@ Both turn the picture upright themselves, by the container's own properties; EXI
 these formats and is hidden from the decoders.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 
@@ -15,6 +16,7 @@ from dsapi.prediction.formats.boxes import Box, read_boxes, read_items
 from dsapi.prediction.formats.grids import Grid, find_grid, write_tile
 from dsapi.prediction.formats.header import (
     MAX_PROFILE_BYTES,
+    Area,
     Decode,
     Header,
     RawPixels,
@@ -107,24 +109,28 @@ def read_heic_header(data: bytes) -> Header:
     if grid is None or grid.upright_size != (width, height):
         return whole
 
-    def decode_tiles(_: int, deadline: Deadline) -> TiledPixels:
-        def decode_tile(item: int) -> RawPixels:
-            return _decode_heic(write_tile(reader, items, item), deadline)
-
-        return TiledPixels(grid, mode, decode_tile)
+    def decode_tiles(seen: Area | None) -> Decode:
+        return lambda _, deadline: TiledPixels(
+            grid,
+            mode,
+            lambda item: _decode_heic(write_tile(reader, items, item), deadline),
+            seen=seen,
+        )
 
     return _divide(whole, grid, work, decode=decode_tiles)
 
 
-def _divide(whole: Header, grid: Grid, work: Work, *, decode: Decode) -> Header:
-    """Say what a picture costs that is decoded tile by tile."""
+def _divide(
+    whole: Header, grid: Grid, work: Work, *, decode: Callable[[Area | None], Decode]
+) -> Header:
+    """Say what a picture costs that is decoded tile by tile, all of it or those of an area."""
     (width, height), tile_height = grid.size, grid.tile_size[1]
     tile_bytes = work.tile_pixels * whole.bytes_per_pixel + 3 * work.tile_bytes
-    return replace(
+    divided = replace(
         whole,
         width=width,
         height=height,
-        decode=decode,
+        decode=decode(None),
         orientation=grid.orientation,
         bytes_per_pixel=0.0,
         # One tile, and a row of them.
@@ -133,6 +139,7 @@ def _divide(whole: Header, grid: Grid, work: Work, *, decode: Decode) -> Header:
         step_pixels=work.tile_pixels,
         step_bytes=work.tile_bytes,
     )
+    return replace(divided, read_part=lambda area: replace(divided, decode=decode(area)))
 
 
 def _decode_heic(data: bytes, deadline: Deadline) -> RawPixels:

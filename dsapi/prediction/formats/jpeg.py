@@ -5,6 +5,7 @@ and built with arithmetic decoding, which Pillow's wheels lack. Pillow decodes t
 uncommon subsampling.
 """
 
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from dsapi.errors import TooLarge, UnreadableImage
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.formats.header import (
     MAX_PROFILE_BYTES,
+    Area,
     Header,
     Pixels,
     Reader,
@@ -118,7 +120,7 @@ def read_header(data: bytes) -> Header:
         frame.height,
         decode=lambda factor, deadline: _decode(data, segments, factor, deadline=deadline),
         coding=coding,
-        read_top=None if whole else partial(_read_top, data, segments, frame),
+        read_part=None if whole else partial(_read_top, data, segments, frame),
         orientation=read_orientation(segments.exif),
         profile=profile if len(profile) <= MAX_PROFILE_BYTES else b"",
         bytes_per_pixel=frame.coefficient_bytes if whole else 0,
@@ -126,14 +128,13 @@ def read_header(data: bytes) -> Header:
     )
 
 
-def _read_top(data: bytes, segments: _Segments, frame: _Frame, rows: int) -> Header | None:
-    """Read the header of the first rows: by the height that it states a decoder knows where to end.
+def _read_top(data: bytes, segments: _Segments, frame: _Frame, area: Area) -> Header | None:
+    """Read the header of the rows above an area's end: by the height a decoder knows where to end.
 
     In one scan rows are coded from top to bottom; what is left is skipped to the end marker.
     """
-    units = -(-rows // frame.unit_rows)
     # The last rows of colors are smoothed with those below.
-    kept = (units + 1) * frame.unit_rows
+    kept = (math.ceil(max(1, area[3]) / frame.unit_rows) + 1) * frame.unit_rows
     # Whether a picture is complete is seen by its last rows if it has no end marker.
     if kept >= frame.height or not _has_end(data, segments):
         return None

@@ -6,7 +6,7 @@ from PIL import Image
 
 from dsapi.errors import UnreadableImage
 from dsapi.prediction.formats.grids import Grid
-from dsapi.prediction.formats.header import RawPixels
+from dsapi.prediction.formats.header import Area, RawPixels
 
 
 class TiledPixels:
@@ -17,20 +17,24 @@ class TiledPixels:
         mode: Pillow's name of the kind of pixels.
     """
 
-    def __init__(self, grid: Grid, mode: str, decode: Callable[[int], RawPixels]) -> None:
+    def __init__(
+        self, grid: Grid, mode: str, decode: Callable[[int], RawPixels], *, seen: Area | None = None
+    ) -> None:
         """Decode nothing yet.
 
         Args:
             grid: where each tile belongs.
             mode: of the picture, and so of each tile.
             decode: decodes a tile by its number.
+            seen: tiles outside of this area stay black; ``None``: none does.
         """
         self.size = grid.size
         self.mode = mode
         self._grid = grid
         self._decode = decode
+        self._seen = seen or (0, 0, *grid.size)
         self._row = -1
-        self._tiles: list[RawPixels] = []
+        self._tiles: list[tuple[int, RawPixels]] = []
 
     def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
         """Copy a box of the pixels, which decodes the rows of tiles that it touches.
@@ -45,17 +49,27 @@ class TiledPixels:
         for row in range(top // height, -(-bottom // height)):
             start = row * height
             first, last = max(top, start), min(bottom, start + height)
-            for column, tile in enumerate(self._decode_row(row)):
+            for column, tile in self._decode_row(row):
                 piece = tile.crop((0, first - start, width, last - start))
                 image.paste(piece, (column * width - left, first - top))
         return image
 
-    def _decode_row(self, row: int) -> list[RawPixels]:
+    def _decode_row(self, row: int) -> list[tuple[int, RawPixels]]:
+        """Decode the tiles of a row that are seen; each with its column."""
         if row != self._row:
             self._tiles = []  # before the next take as much
-            self._tiles = [self._decode_tile(item) for item in self._grid.rows[row]]
+            self._tiles = [
+                (column, self._decode_tile(item))
+                for column, item in enumerate(self._grid.rows[row])
+                if self._is_seen(column, row)
+            ]
             self._row = row
         return self._tiles
+
+    def _is_seen(self, column: int, row: int) -> bool:
+        (width, height), (left, top, right, bottom) = self._grid.tile_size, self._seen
+        across = column * width < right and left < (column + 1) * width
+        return across and row * height < bottom and top < (row + 1) * height
 
     def _decode_tile(self, item: int) -> RawPixels:
         tile, (width, height) = self._decode(item), self._grid.tile_size
