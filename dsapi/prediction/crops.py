@@ -96,9 +96,7 @@ def locate_crop(crop: Crop, point: Point, picture: OpenPicture | Picture) -> Box
 
 
 def find_seen(
-    views: Sequence[tuple[Crop, tuple[int, int]]],
-    points: Sequence[Point],
-    picture: OpenPicture | Picture,
+    views: Sequence[tuple[Crop, tuple[int, int]]], points: Sequence[Point], picture: OpenPicture
 ) -> Box:
     """Find the box outside of which `cut_crop` looks at no pixel; it may reach over the edges.
 

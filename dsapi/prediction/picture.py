@@ -22,7 +22,7 @@ from dsapi.prediction.reduction import (
     find_spare_factor,
     find_working_factor,
     reduce_size,
-    surround_with_blocks,
+    to_blocks,
 )
 
 # A crop is averaged over blocks as long as this many times the pixels asked for are left.
@@ -111,9 +111,7 @@ class Picture:
         left, top, right, bottom = self._stored(box)
         across = find_spare_factor(right - left, size[0], detail=_AVERAGING_DETAIL)
         down = find_spare_factor(bottom - top, size[1], detail=_AVERAGING_DETAIL)
-        blocks = surround_with_blocks(
-            (left, top, right, bottom), (across, down), size=self.image.size
-        )
+        blocks = to_blocks((left, top, right, bottom), (across, down), size=self.image.size)
         piece = convert_to_srgb(self.image.reduce((across, down), blocks), self.conversion)
         edges = (
             (left - blocks[0]) / across,
@@ -177,8 +175,8 @@ class OpenPicture:
             UnreadableImage: truncated or corrupt.
             DeadlineExceeded: it took too long; some decoders cannot be stopped.
         """
-        header = self._find_header(seen)
         factor = max(factor, self.factor)
+        header = self.header if seen is None else self._find_part(seen, factor)
         if self.large:
             # What is kept of the bodies and pictures before would come on top.
             give_back()
@@ -205,13 +203,15 @@ class OpenPicture:
             conversion=read_conversion(header.profile, mode),
         )
 
-    def _find_header(self, seen: tuple[int, int, int, int] | None) -> Header:
-        """Find the header of as little of the picture as can be decoded for a box of it."""
-        if seen is None or self.header.read_part is None:
-            return self.header
-        orientation = self.header.orientation
-        box = find_stored_box(seen, size=(self.width, self.height), orientation=orientation)
-        return self.header.read_part(box) or self.header
+    def _find_part(self, seen: tuple[int, int, int, int], factor: int) -> Header:
+        """Find the header of as little as can be decoded to see a box of the upright picture."""
+        header, size = self.header, (self.width, self.height)
+        if header.read_part is None:
+            return header
+        left, top, right, bottom = find_stored_box(seen, size=size, orientation=header.orientation)
+        # Pixels are reduced in whole blocks, which begin at one edge and may reach over the other.
+        edge = 2 * factor
+        return header.read_part((left - edge, top - edge, right + edge, bottom + edge)) or header
 
 
 def open_picture(data: bytes, limits: Limits) -> OpenPicture:

@@ -31,7 +31,7 @@ def find_spare_factor(side: float, asked: int, *, detail: float) -> int:
     return factor
 
 
-def surround_with_blocks(
+def to_blocks(
     box: tuple[float, float, float, float], factors: tuple[int, int], *, size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     """Enlarge a box to whole blocks, or to the edge of the picture."""

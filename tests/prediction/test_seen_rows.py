@@ -45,7 +45,7 @@ def crops(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
-@pytest.mark.parametrize("factor", [1, 2, 8])
+@pytest.mark.parametrize("factor", [1, 2, 8, 32])
 def test_a_crop_is_the_same_as_from_the_whole_picture(
     orientation: int, subsampling: str, factor: int
 ) -> None:

@@ -9,7 +9,6 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -120,7 +119,7 @@ def read_header(data: bytes) -> Header:
         frame.height,
         decode=lambda factor, deadline: _decode(data, segments, factor, deadline=deadline),
         coding=coding,
-        read_part=None if whole else partial(_read_top, data, segments, frame),
+        read_part=None if whole else lambda area: _read_top(data, segments, frame, area),
         orientation=read_orientation(segments.exif),
         profile=profile if len(profile) <= MAX_PROFILE_BYTES else b"",
         bytes_per_pixel=frame.coefficient_bytes if whole else 0,
