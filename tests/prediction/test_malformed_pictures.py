@@ -88,6 +88,19 @@ def test_a_picture_that_takes_more_memory_than_permitted_is_refused_before_decod
         open_picture(data, small)
 
 
+def test_what_stands_in_an_extension_of_a_jpeg_is_not_read() -> None:
+    # Text that is longer than the file, as the value of a tag.
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIII", 8, 1, 274, 2, 1000, 5000, 0)
+    inner = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    extension = b"\xff\xc8" + struct.pack(">H", len(inner) + 2) + inner
+    jpeg = encode(draw(), "JPEG")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        picture = read_picture(jpeg[:2] + extension + jpeg[2:], LIMITS)
+    assert (picture.width, picture.height) == (64, 48)
+    assert not warned
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("warned", [False, True])
 def test_a_jpeg_without_pixels_does_not_show_what_was_in_memory(mode: str, warned: bool) -> None:

@@ -29,13 +29,12 @@ from dsapi.prediction.formats.header import (
 )
 from dsapi.prediction.reduction import reduce_size
 
-_START_OF_SCAN, _END = 0xDA, 0xD9
+_START_OF_SCAN, _END, _EXTENSION = 0xDA, 0xD9, 0xC8
 # T.81, table B.1; without DHT (C4), JPG (C8) and DAC (CC), which are no frames.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ARITHMETIC = {*range(0xC9, 0xD0)} - {0xCC}
-# The segments that say how the colors are coded.
-_COLOR_CODING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}
+_COLOR_CODING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}  # segments that say how colors are coded
 _END_MARKER = b"\xff\xd9"
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 # The next segment in entropy-coded data: neither a stuffed zero, a fill byte, nor one of the
@@ -186,6 +185,8 @@ def _take(segments: _Segments, marker: int, content: bytes, *, reader: Reader, o
     elif marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
         # ICC.1, annex B.4: 12 bytes of name, number and count of the piece.
         segments.profile.append(content[14:])
+    elif marker == _EXTENSION:
+        return  # in which Pillow would look for further segments
     elif not 0xE0 <= marker <= 0xFE or content.startswith(_COLOR_CODING.get(marker, b"-")):
         segments.kept.append(
             bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
