@@ -4,15 +4,24 @@ Finds the most that callers who wait for their answers get (8 at a time), then o
 it, at random times and whether or not answers come, and draws what was answered, how fast, and what
 was refused. These callers come with a new connection each, which costs more than a kept one, so
 each multiple is held against what they get at that peak itself, too. Server and callers share the
-machine: what callers take of it is measured and told. Run: python -m benchmarks.overload
+machine: what callers take of it is measured and told. And so is what the 8 callers get who wait
+while nginx, where it is installed, refuses as many others: hardly any server could refuse them for
+less. Run: python -m benchmarks.overload
 """
 
 import argparse
 import json
 import math
 import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,12 +29,27 @@ import numpy as np
 
 from benchmarks.arrivals import call_at
 from benchmarks.bench import make_picture
-from benchmarks.load import measure, raw_request
+from benchmarks.load import is_listened_on, measure, raw_request
 from benchmarks.processes import count_cores, read_process_cpu_s, serving
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PATIENCE_S = 30.0
 _PATH = "/v1/predictions?x=700&y=500"
+_NGINX = """
+daemon off;
+pid {folder}/pid;
+error_log stderr crit;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder};
+    proxy_temp_path {folder};
+    fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder};
+    scgi_temp_path {folder};
+    server {{ listen 127.0.0.1:{port}; location / {{ return 503; }} }}
+}}
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,8 @@ class Outcome:
         server_cpu: what the server took of all cores meanwhile, 0 to 1.
         callers_cpu: what the callers took: it is not the server's.
         once_per_s: answers a second to callers who do not wait and come at the peak rate, before.
+        beside_nginx_per_s: answers a second to 8 callers who wait while nginx refuses as many as
+            this server refused.
     """
 
     factor: float
@@ -54,6 +80,7 @@ class Outcome:
     server_cpu: float
     callers_cpu: float
     once_per_s: float = math.nan
+    beside_nginx_per_s: float = math.nan
 
 
 class Target:
@@ -68,6 +95,7 @@ class Target:
         self._pid = pid
         self._port = port
         self._request = raw_request(_PATH, make_picture(), port=port)
+        self._once = self._request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
     def measure_peak(self, seconds: float) -> tuple[float, float]:
         """Let 8 callers wait for their answers; answers a second, and the callers' share of CPU."""
@@ -75,15 +103,24 @@ class Target:
         found = measure(self._request, port=self._port, concurrency=8, seconds=seconds)
         return found.per_s, (time.process_time() - started_s) / seconds / count_cores()
 
+    def measure_beside(self, refusing_port: int, *, refused_per_s: float, seconds: float) -> float:
+        """Let 8 callers wait for answers while another server refuses others; answers a second."""
+        moments_s = _draw_moments(refused_per_s, seconds=seconds, seed=0)
+        others = threading.Thread(
+            target=call_at,
+            args=(moments_s, self._once),
+            kwargs={"port": refusing_port, "patience_s": PATIENCE_S},
+        )
+        others.start()
+        answered_per_s, _ = self.measure_peak(seconds)
+        others.join()
+        return answered_per_s
+
     def offer(self, *, peak: float, factor: float, seconds: float) -> Outcome:
         """Offer requests at random times (a Poisson process), and wait for what becomes of them."""
-        draw = random.Random(int(factor * 100))
-        moments_s = [0.0]
-        while moments_s[-1] < seconds:
-            moments_s.append(moments_s[-1] + draw.expovariate(peak * factor))
-        request = self._request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+        moments_s = _draw_moments(peak * factor, seconds=seconds, seed=int(factor * 100))
         before_s = (read_process_cpu_s(self._pid), time.process_time())
-        fates = call_at(moments_s, request, port=self._port, patience_s=PATIENCE_S)
+        fates = call_at(moments_s, self._once, port=self._port, patience_s=PATIENCE_S)
         after_s = (read_process_cpu_s(self._pid), time.process_time())
         took_s = max(fate.ended_s for fate in fates)
         server, callers = (
@@ -107,6 +144,37 @@ class Target:
         )
 
 
+@contextmanager
+def nginx_refusing() -> Iterator[int | None]:
+    """Let nginx refuse whatever comes to a port, and give the port; None without nginx."""
+    program = shutil.which("nginx")
+    if program is None:
+        print("nginx is not installed: no figures of what it refuses for")
+        yield None
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "nginx.conf")
+        config.write_text(_NGINX.format(folder=folder, port=port), encoding="utf-8")
+        with subprocess.Popen([program, "-c", str(config)]) as nginx:
+            while not is_listened_on(port):
+                if nginx.poll() is not None:
+                    raise SystemExit(f"nginx ended with {nginx.returncode}")
+                time.sleep(0.02)
+            yield port
+            nginx.terminate()
+
+
+def _draw_moments(per_s: float, *, seconds: float, seed: int) -> list[float]:
+    """Draw when callers come who do not know of each other (a Poisson process)."""
+    draw = random.Random(seed)
+    moments_s = [0.0]
+    while moments_s[-1] < seconds:
+        moments_s.append(moments_s[-1] + draw.expovariate(per_s))
+    return moments_s
+
+
 def draw_curve(outcomes: list[Outcome], *, path: Path) -> None:
     """Draw throughput and times over what was offered."""
     from matplotlib import pyplot as plt
@@ -126,7 +194,7 @@ def draw_curve(outcomes: list[Outcome], *, path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def run(target: Target, *, seconds: float) -> list[Outcome]:
+def run(target: Target, *, seconds: float, refusing_port: int | None) -> list[Outcome]:
     """Measure every factor of the peak, which is measured anew around it: the machine changes."""
     target.measure_peak(2.0)
     peak, callers_cpu = target.measure_peak(seconds)
@@ -137,6 +205,13 @@ def run(target: Target, *, seconds: float) -> list[Outcome]:
         outcome = target.offer(peak=peak, factor=factor, seconds=seconds)
         after, _ = target.measure_peak(seconds)
         outcome = replace(outcome, peak_per_s=(peak + after) / 2, once_per_s=once.answered_per_s)
+        refused_per_s = outcome.offered_per_s - outcome.answered_per_s
+        if refusing_port is not None and factor > 1:
+            beside = target.measure_beside(
+                refusing_port, refused_per_s=refused_per_s, seconds=seconds
+            )
+            outcome = replace(outcome, beside_nginx_per_s=beside)
+            after, _ = target.measure_peak(seconds)
         outcomes.append(outcome)
         print(outcomes[-1], flush=True)
         peak = after
@@ -150,8 +225,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("docs/overload.png"))
     parser.add_argument("--json", type=Path, default=Path("build/overload.json"))
     options = parser.parse_args()
-    with serving() as (pid, port):
-        outcomes = run(Target(pid, port), seconds=options.seconds)
+    with serving() as (pid, port), nginx_refusing() as refusing_port:
+        outcomes = run(Target(pid, port), seconds=options.seconds, refusing_port=refusing_port)
     draw_curve(outcomes, path=options.plot)
     figures = [asdict(outcome) for outcome in outcomes]
     options.json.parent.mkdir(parents=True, exist_ok=True)

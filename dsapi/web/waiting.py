@@ -29,7 +29,7 @@ _SCRAP_BYTES = 256 * 1024
 # Pause after a refusal. On a full server it delays nobody who is served, and the next callers are
 # refused together: every wake-up takes the interpreter's lock from the workers, and finds what a
 # refusal needs gone from the caches.
-_REFUSAL_PAUSE_S = 0.01
+_REFUSAL_PAUSE_S = 0.025
 # Time at a stop for a caller who has connected and whose request is on its way.
 _LAST_CALL_S = 0.25
 
