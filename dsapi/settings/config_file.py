@@ -38,7 +38,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read the file into one mapping: the keys of ``[global]``, and ``models``.
 
     Raises:
-        StartupError: it cannot be read, or has no sections of keys and values.
+        StartupError: it cannot be read, is malformed, or has other sections than these.
     """
     try:
         parser = Parser()
@@ -55,7 +55,11 @@ def read_config(path: Path) -> dict[str, Any]:
     except (configparser.Error, UnicodeError) as error:
         told = " ".join(str(error).split())
         raise StartupError(f"the configuration {path} is malformed: {told}") from error
-    values = dict(sections.pop("global", {}))
+    values = sections.pop("global", {})
+    if "models" in values:
+        raise StartupError(
+            f"{path}: models is no setting of [global]; each model has a section [models.NAME]"
+        )
     values["models"] = {}
     for section, keys in sections.items():
         kind, _, name = section.partition(".")

@@ -63,7 +63,8 @@ def explain_problems(
     """
     lines = []
     for problem in error.errors():
-        path = [str(part) for part in problem["loc"]]
+        # Without places in a list: whoever reads it looks for the setting.
+        path = [part for part in problem["loc"] if isinstance(part, str)]
         *parents, key = path
         of_model = parents[:1] == ["models"]
         where = f"[{'.'.join(parents[:2])}] {key}" if of_model else key
