@@ -71,7 +71,7 @@ def read_config(path: Path | None) -> ImageConfig:
 
     try:
         text = path.read_text("utf-8-sig")
-        values = yaml.safe_load(text) or {}
+        values = yaml.safe_load(text)
         top = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         # A parser's message has the place of the problem in lines of its own.
@@ -79,9 +79,11 @@ def read_config(path: Path | None) -> ImageConfig:
         reason = getattr(error, "problem", None) or first_line(error)
         where = f" on line {mark.line + 1}" if mark is not None else ""
         raise StartupError(f"cannot read the training settings {path}: {reason}{where}") from error
+    if values is None:
+        return ImageConfig()
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise StartupError(f"{path} must hold lines such as 'epochs: 12'")
-    _check_repeated(top.value if top else [], path)
+    _check_repeated(top.value, path)
     try:
         return ImageConfig(**values)
     except ValidationError as error:

@@ -454,6 +454,7 @@ def test_a_backbone_gets_pixels_scaled_as_its_weights_are_used_to(config: Path) 
     ("text", "told"),
     [
         ("1: 2\n", "must hold lines such as 'epochs: 12'"),
+        ("false\n", "must hold lines such as 'epochs: 12'"),
         ("epochs: [1\n", "cannot read the training settings .* on line 2$"),
         ("epochs: 3\nsize: 64\nepochs: 5\n", "epochs stands on lines 1 and 3; remove one"),
         ("seed: 4294967296\n", "seed: .*less than 4294967296"),
@@ -467,6 +468,12 @@ def test_wrong_settings_are_named_in_one_line(tmp_path: Path, text: str, told: s
     with pytest.raises(StartupError, match=told) as refused:
         read_config(path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "# as usual\n", "null\n", "{}\n"])
+def test_a_file_without_settings_leaves_all_at_their_defaults(tmp_path: Path, text: str) -> None:
+    (tmp_path / "training.yaml").write_text(text)
+    assert read_config(tmp_path / "training.yaml") == read_config(None)
 
 
 def test_a_name_that_no_section_can_have_is_refused() -> None:
