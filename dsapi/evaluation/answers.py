@@ -217,7 +217,7 @@ class _Asker:
                 limits=self._limits,
                 deadline=Deadline.far(),
             )
-        except (RequestError, OSError) as error:
+        except (RequestError, OSError, ValueError) as error:  # the last of a name with a null
             return Unreadable(index, str(error))
         if failed := [error for each in prediction.results for error in each.errors.values()]:
             return Unreadable(index, failed[0])

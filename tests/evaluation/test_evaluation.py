@@ -158,6 +158,16 @@ def test_a_photo_that_is_gone_is_named_and_the_others_are_measured(
     assert evaluation.figures[0].count == 11
 
 
+def test_a_name_that_no_file_can_have_is_that_of_an_unreadable_photo(
+    photos: Path, load_tiny: Loader
+) -> None:
+    model = load_tiny("colors")
+    found = [*read_photos(photos, model.labels), LabeledPhoto(photos / "red\0.png", (0,))]
+    evaluation = evaluate_model(model, found, Questions(random_points=0, seed=1), limits=LIMITS)
+    assert [each.entry for each in evaluation.unreadable] == [12]
+    assert evaluation.figures[0].count == 12
+
+
 def test_a_photo_at_whose_points_the_model_fails_in_part_counts_nowhere(
     tmp_path: Path, load_tiny: Loader
 ) -> None:
