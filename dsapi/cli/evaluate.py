@@ -17,12 +17,12 @@ from dsapi.photos.files import count_skipped
 from dsapi.photos.tables import Split
 from dsapi.prediction.labels import read_labels
 from dsapi.prediction.model import Model, load_model
+from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
 from dsapi.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import rich.table
-    from rich.console import Console
 
     from dsapi.evaluation.answers import Questions
     from dsapi.evaluation.evaluation import Evaluation
@@ -67,8 +67,6 @@ def evaluate(
 
     Example: dsapi evaluate themes --data photos/val --report report
     """
-    from rich.console import Console
-
     from dsapi.evaluation.answers import Questions
 
     settings = load_settings(config)
@@ -77,19 +75,16 @@ def evaluate(
     if report is not None:
         require_folder(report, option="--report")
     photos = _read_photos(data, specs[model], split=split)
-    models = _load_models(model, against, settings=settings)
-    console = Console(stderr=True, markup=False)
     evaluation = _ask(
-        *models,
+        *_load_models(model, against, settings=settings),
         photos=photos,
         questions=Questions(random_points=points, seed=seed),
-        settings=settings,
+        limits=settings.limits,
         threads=threads or count_cores(),
-        console=console,
     )
     _show(evaluation, as_json=as_json)
     if report is not None:
-        _write_report(evaluation, report, settings=settings, console=console)
+        _write_report(evaluation, report, limits=settings.limits)
 
 
 def _read_photos(data: Path, spec: ModelSpec, *, split: Split | None) -> tuple[LabeledPhoto, ...]:
@@ -103,23 +98,21 @@ def _read_photos(data: Path, spec: ModelSpec, *, split: Split | None) -> tuple[L
     return photos
 
 
-def _write_report(
-    evaluation: Evaluation, folder: Path, *, settings: Settings, console: Console
-) -> None:
+def _write_report(evaluation: Evaluation, folder: Path, *, limits: Limits) -> None:
     from dsapi.evaluation.report import write_report
 
     with naming_folder(folder, option="--report"):
-        page = write_report(evaluation, folder, limits=settings.limits)
-        console.print(f"report: {page}", soft_wrap=True)
+        page = write_report(evaluation, folder, limits=limits)
+    typer.echo(f"report: {page}", err=True)
 
 
 def _show(evaluation: Evaluation, *, as_json: bool) -> None:
-    from rich.console import Console
+    from dsapi.evaluation.summary import summarize
 
     if as_json:
-        typer.echo(_format_json(evaluation))
+        typer.echo(summarize(evaluation).model_dump_json(indent=2))
     else:
-        _print_tables(evaluation, Console(markup=False))
+        _print_tables(evaluation)
 
 
 def _ask(
@@ -128,15 +121,15 @@ def _ask(
     *,
     photos: Sequence[LabeledPhoto],
     questions: Questions,
-    settings: Settings,
+    limits: Limits,
     threads: int,
-    console: Console,
 ) -> Evaluation:
     """Evaluate with a progress bar.
 
     Raises:
         StartupError: Not one photo could be read.
     """
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -147,6 +140,7 @@ def _ask(
 
     from dsapi.evaluation.evaluation import evaluate_model
 
+    console = Console(stderr=True, markup=False)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -160,7 +154,7 @@ def _ask(
             model,
             photos,
             questions,
-            limits=settings.limits,
+            limits=limits,
             threads=threads,
             against=against,
             on_photo=lambda: progress.advance(task),
@@ -191,14 +185,11 @@ def _load_models(
     Raises:
         StartupError: one cannot be loaded, or they have other labels.
     """
-    spec = settings.models[name]
-    if against is None:
-        fetch_graphs({name: spec})
-        return _load(settings, name, spec), None
-    other, other_spec = _find_other(name, against, settings=settings)
-    fetch_graphs({name: spec})
-    fetch_graphs({other: other_spec})
-    first, second = _load(settings, name, spec), _load(settings, other, other_spec)
+    other = None if against is None else _find_other(name, against, settings=settings)
+    first = _load(settings, name, settings.models[name])
+    if other is None:
+        return first, None
+    second = _load(settings, *other)
     if second.labels != first.labels:
         raise StartupError(
             f"--against {against}: its labels ({second.spec.labels}) are others than those of "
@@ -226,16 +217,13 @@ def _find_other(name: str, against: str, *, settings: Settings) -> tuple[str, Mo
 
 
 def _load(settings: Settings, name: str, spec: ModelSpec) -> Model:
+    fetch_graphs({name: spec})
     return load_model(name, spec, engine=settings.engine, options=settings.engine_options)
 
 
-def _format_json(evaluation: Evaluation) -> str:
-    from dsapi.evaluation.summary import summarize
+def _print_tables(evaluation: Evaluation) -> None:
+    from rich.console import Console
 
-    return summarize(evaluation).model_dump_json(indent=2)
-
-
-def _print_tables(evaluation: Evaluation, console: Console) -> None:
     from dsapi.evaluation.tables import (
         count_photos,
         tabulate_comparison,
@@ -244,7 +232,7 @@ def _print_tables(evaluation: Evaluation, console: Console) -> None:
         tabulate_overview,
     )
 
-    model = evaluation.model
+    console, model = Console(markup=False), evaluation.model
     console.print(f"{model.name} {model.version}, {count_photos(evaluation)}")
     tables = [tabulate_overview(evaluation)]
     if evaluation.comparisons:

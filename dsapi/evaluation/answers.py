@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -28,6 +27,9 @@ from dsapi.prediction.predictor import PredictionRequest, predict
 #: Where a photo was asked about: its center, random points as users tap, or the CSV file's point.
 Place = Literal["center", "random", "given"]
 _ORDER: tuple[Place, ...] = ("center", "random", "given")
+# From which probability a multi-label model's label counts as answered, where its configuration
+# has no `min_probability`: likelier right than wrong.
+_EVEN_ODDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,6 @@ def ask_model(
     photos: Sequence[LabeledPhoto],
     questions: Questions,
     *,
-    threshold: float | None,
     limits: Limits,
     threads: int,
     on_photo: Callable[[], None],
@@ -107,7 +108,6 @@ def ask_model(
         model: asked without its minimum probability, so that every label has one.
         photos: what to ask about.
         questions: where.
-        threshold: labels from this probability on count as answered; ``None``: the top one does.
         limits: what a picture may cost.
         threads: each opens a session of its own.
         on_photo: called after every photo, from any thread.
@@ -127,9 +127,23 @@ def ask_model(
         answers = list(pool.map(ask, range(len(photos))))
     unreadable = tuple(each for each in answers if isinstance(each, Unreadable))
     read = {index: each for index, each in enumerate(answers) if not isinstance(each, Unreadable)}
-    gather = partial(_gather, read, photos, threshold=threshold)
+    threshold = find_threshold(model, photos)
     places = {place for each in read.values() for place in each.places}
-    return {place: gather(place) for place in _ORDER if place in places}, unreadable
+    return {
+        place: _gather(read, photos, place, threshold=threshold)
+        for place in _ORDER
+        if place in places
+    }, unreadable
+
+
+def find_threshold(model: Model, photos: Sequence[LabeledPhoto]) -> float | None:
+    """Find from which probability a label counts as answered; ``None``: the top one does.
+
+    Where photos have other than one label, it is the one from which callers are told it.
+    """
+    if all(len(photo.labels) == 1 for photo in photos):
+        return None
+    return model.spec.min_probability or _EVEN_ODDS
 
 
 def _gather(

@@ -6,6 +6,7 @@ Enters: a loaded model, or two, and labeled photos. Leaves: an `Evaluation`. Cal
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from dsapi.evaluation.answers import (
     Questions,
     Unreadable,
     ask_model,
+    find_threshold,
     leave_out,
 )
 from dsapi.evaluation.comparison import Comparison, compare_answers
@@ -22,10 +24,6 @@ from dsapi.evaluation.figures import AnyFigures, measure_multi_label, measure_si
 from dsapi.evaluation.photos import LabeledPhoto, number_photos
 from dsapi.prediction.model import Model
 from dsapi.prediction.picture import Limits
-
-#: From which probability a multi-label model's label counts as answered, where its configuration
-#: has no `min_probability`: likelier right than wrong.
-EVEN_ODDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,24 +82,13 @@ def evaluate_model(
     `on_photo` is called once per photo and model. Where every photo is unreadable, there are
     no figures. Where a photo has several labels or none, all are measured as multi-label.
     """
-    threshold = _find_threshold(model, photos)
+    threshold = find_threshold(model, photos)
     measure = measure_single_label if threshold is None else measure_multi_label
-
-    def ask(asked: Model) -> tuple[dict[Place, Answers], tuple[Unreadable, ...]]:
-        return ask_model(
-            asked,
-            photos,
-            questions,
-            threshold=_find_threshold(asked, photos),
-            limits=limits,
-            threads=threads,
-            on_photo=on_photo,
-        )
-
-    answers, unreadable = ask(model)
+    ask = partial(ask_model, limits=limits, threads=threads, on_photo=on_photo)
+    answers, unreadable = ask(model, photos, questions)
     other_answers: dict[Place, Answers] = {}
     if against is not None:
-        other_answers, unanswered = ask(against)
+        other_answers, unanswered = ask(against, photos, questions)
         # Both are measured on the same photos, or one could win by failing on the hard ones.
         missing = {each.entry: each for each in (*unanswered, *unreadable)}
         unreadable = tuple(missing[entry] for entry in sorted(missing))
@@ -121,10 +108,3 @@ def evaluate_model(
             for place, other in other_answers.items()
         ),
     )
-
-
-def _find_threshold(model: Model, photos: Sequence[LabeledPhoto]) -> float | None:
-    """From which probability a caller is told a label, if photos have other than one."""
-    if all(len(photo.labels) == 1 for photo in photos):
-        return None
-    return model.spec.min_probability or EVEN_ODDS

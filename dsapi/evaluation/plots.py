@@ -55,12 +55,12 @@ def plot_confusions(matrix: NDArray[np.int64], labels: Sequence[str]) -> Plot:
 
 
 def plot_reliability(figures: Figures) -> Plot:
-    """Accuracy over probability per bin, with the number of answers below."""
+    """Accuracy over mean probability per bin, with the number of answers below."""
     figure, axes = _start(4.6, 4.6, rows=2, ratios=(3, 1))
     upper, lower = axes
-    middles = [each.probability for each in figures.bins]
+    means = [each.probability for each in figures.bins]
     upper.plot([0, 1], [0, 1], linestyle="--", color="gray", label="as sure as right")
-    upper.plot(middles, [each.accuracy for each in figures.bins], marker="o", label="this model")
+    upper.plot(means, [each.accuracy for each in figures.bins], marker="o", label="this model")
     upper.set_ylabel("accuracy")
     upper.legend(loc="upper left")
     lower.bar(

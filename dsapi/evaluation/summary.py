@@ -1,4 +1,4 @@
-"""The JSON of an evaluation: its fields, named and rounded once.
+"""The JSON of an evaluation: its fields, named once.
 
 Enters: an `Evaluation`. Leaves: a pydantic model. Called by ``dsapi evaluate --json``.
 """
