@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from dsapi.cli.folders import require_folder
 from dsapi.cli.options import tell_skipped, warn
 from dsapi.settings.config_file import find_config
 from dsapi.settings.values import check_model_names
+
+if TYPE_CHECKING:
+    from dsapi.training.photos import Collection
 
 train = typer.Typer(help="Train a model; needs the extra `train`.", no_args_is_help=True)
 
@@ -63,14 +66,16 @@ def themes(
 
     Example: dsapi train themes --data ../shared/themes
     """
-    from dsapi.training.photos import count_skipped_files
     from dsapi.training.themes import command, efficientnet
+    from dsapi.training.themes.class_table import describe_gaps
 
     _require_folders(output, work_dir)
-    tell_skipped(count_skipped_files(data))
+    collection = _read_photos(data)
+    if gaps := describe_gaps(collection.labels):
+        warn(gaps)
     with telling_how_to_go_on():
         command.run(
-            data=data,
+            collection,
             weights=weights or efficientnet.find_weights(),
             output=output,
             work_dir=work_dir,
@@ -131,6 +136,18 @@ def _require_folders(output: Path, work_dir: Path) -> None:
     require_folder(work_dir, option="--work-dir")
 
 
+def _read_photos(data: Path, *, seed: int = 0) -> Collection:
+    """Read labeled photos, and tell what of them is not learned from or not measured."""
+    from dsapi.training import photos
+
+    collection = photos.read_photos(data, seed=seed)
+    tell_skipped(photos.count_skipped_files(data))
+    for describe in (photos.describe_unused_points, photos.describe_unmeasured):
+        if problem := describe(collection):
+            warn(problem)
+    return collection
+
+
 @train.command()
 def image(
     name: Annotated[
@@ -160,20 +177,10 @@ def image(
 
     from dsapi.training.images import card, training
     from dsapi.training.images.config import read_config
-    from dsapi.training.photos import (
-        count_skipped_files,
-        describe_unmeasured,
-        describe_unused_points,
-        read_photos,
-    )
 
     settings = read_config(config)
     _require_folders(output, work_dir)
-    collection = read_photos(data, seed=settings.seed)
-    tell_skipped(count_skipped_files(data))
-    for problem in (describe_unused_points(data), describe_unmeasured(collection)):
-        if problem:
-            warn(problem)
+    collection = _read_photos(data, seed=settings.seed)
     with telling_how_to_go_on():
         trained = training.train_images(
             collection,

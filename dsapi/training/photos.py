@@ -17,7 +17,7 @@ Files and folders whose names begin with a dot are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +50,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Collection:
-    """Label names in output order, photos to train on, photos to measure with."""
+    """Label names in output order, photos to train on, photos to measure with.
+
+    ``pointed`` names the first line of a table that gives one of them a point, "" where none does.
+    """
 
     labels: tuple[str, ...]
     train: tuple[Photo, ...]
     val: tuple[Photo, ...]
+    pointed: str = ""
 
     @property
     def unmeasured(self) -> tuple[str, ...]:
@@ -102,17 +106,14 @@ def _is_split(data: Path) -> bool:
     return (data / "train").is_dir() and bool(list_folders(data / "train"))
 
 
-def describe_unused_points(data: Path) -> str | None:
+def describe_unused_points(collection: Collection) -> str | None:
     """Tell that points of a table, which evaluation asks about, are not what is learned."""
-    if not data.is_file():
+    if not collection.pointed:
         return None
-    for row in read_rows(data, "file", "labels"):
-        if row.values.get("x") or row.values.get("y"):
-            return (
-                f"{row.where} has a point, which training leaves unused: it takes a photo's labels "
-                "for those of the whole photo; cut out what they are about"
-            )
-    return None
+    return (
+        f"{collection.pointed} has a point, which training leaves unused: it takes a photo's "
+        "labels for those of the whole photo; cut out what they are about"
+    )
 
 
 def describe_unmeasured(collection: Collection) -> str | None:
@@ -212,15 +213,16 @@ def _read_csv(path: Path, seed: int) -> Collection:
         indices = tuple(sorted(labels.index(name) for name in names))
         photos.append(Photo(file, indices, row.values.get("source", "")))
     splits = [row.split for row in rows]
+    pointed = (row.where for row in rows if row.values.get("x") or row.values.get("y"))
     if None in splits or not splits:
-        return _hold_out(labels, photos, seed)
+        return replace(_hold_out(labels, photos, seed), pointed=next(pointed, ""))
     if "val" not in splits:
         raise PhotosError(f"{path}: no row is split=val; mark some so, or leave the column out")
     train, val = (
         tuple(photo for photo, split in zip(photos, splits, strict=True) if split == name)
         for name in ("train", "val")
     )
-    return Collection(labels, train, val)
+    return Collection(labels, train, val, pointed=next(pointed, ""))
 
 
 def _hold_out(labels: tuple[str, ...], photos: Sequence[Photo], seed: int) -> Collection:

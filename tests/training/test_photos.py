@@ -193,14 +193,23 @@ def test_a_table_for_evaluation_is_understood(tmp_path: Path) -> None:
 
 
 def test_points_that_training_would_not_use_are_told(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / f"{name}.png")
     table = tmp_path / "photos.csv"
-    table.write_text("file,label,x,y\na.png,cat,,\nb.png,dog,3,4\n")
-    told = describe_unused_points(table)
-    assert told is not None
-    assert "photos.csv, line 3 has a point, which training leaves unused" in told
-    table.write_text("file,label,x,y\na.png,cat,,\n")
-    assert describe_unused_points(table) is None
-    assert describe_unused_points(tmp_path) is None
+
+    def tell(point: str) -> str | None:
+        rows = ("a.png,cat,train,,", f"b.png,dog,train,{point}", "c.png,dog,val,,")
+        table.write_text("\n".join(("file,label,split,x,y", *rows, "d.png,dog,test,3,4")))
+        return describe_unused_points(read_photos(table))
+
+    for point in ("3,4", "3,", ",4"):
+        told = tell(point)
+        assert told is not None
+        assert "photos.csv, line 3 has a point, which training leaves unused" in told
+    # What is kept for testing is asked about at its points.
+    assert tell(",") is None
+    table.write_text("file,label,y\na.png,cat,\nb.png,cat,\nc.png,dog,5\n")
+    assert "line 4 has a point" in str(describe_unused_points(read_photos(table)))
 
 
 def test_a_folder_to_measure_with_that_nothing_is_learned_for_is_named(tmp_path: Path) -> None:

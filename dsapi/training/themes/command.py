@@ -1,7 +1,7 @@
-"""Everything ``dsapi train themes`` does: read, train, write card, labels and figures.
+"""Everything ``dsapi train themes`` does with photos: train, write card, labels and figures.
 
-Enters: the command's options. Leaves: files below the output folder and a table on the
-terminal. Called by the command line only.
+Enters: the photos and the command's options. Leaves: files below the output folder and a table
+on the terminal. Called by the command line only.
 """
 
 from __future__ import annotations
@@ -15,26 +15,22 @@ from rich.table import Table as TextTable
 
 from dsapi.prediction.labels import format_labels
 from dsapi.training.freezing import write_atomically
-from dsapi.training.photos import describe_unmeasured, read_photos
+from dsapi.training.photos import Collection
 from dsapi.training.themes import card as cards
 from dsapi.training.themes import training
-from dsapi.training.themes.class_table import describe_gaps
 from dsapi.training.themes.fits import Plan
 from dsapi.training.themes.sources import mean_of_pairs
 
 
 def run(
-    *, data: Path, weights: Path, output: Path, work_dir: Path, only_measure: bool = False
+    collection: Collection, *, weights: Path, output: Path, work_dir: Path, only_measure: bool
 ) -> None:
-    """Train on ``data`` and write below ``output``; see `dsapi.training.themes.training`."""
+    """Train on ``collection`` and write below ``output``; see `dsapi.training.themes.training`."""
     started = time.monotonic()
     plan = Plan()
     if only_measure:
         plan = replace(plan, last_recipe=replace(plan.last_recipe, epochs=0))
-    collection = read_photos(data)
     console = Console(markup=False, soft_wrap=True)
-    for gap in filter(None, (describe_unmeasured(collection), describe_gaps(collection.labels))):
-        console.print(f"warning: {gap}")
     graph = (work_dir if only_measure else output / "models") / "themeClassifier.pb"
     trained = training.train_themes(
         collection, weights=weights, work_dir=work_dir, graph=graph, plan=plan

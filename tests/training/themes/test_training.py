@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from dsapi.cli import app
 from dsapi.training.photos import read_photos
 from dsapi.training.themes import card as cards
 from dsapi.training.themes import efficientnet
@@ -85,6 +87,20 @@ def test_the_graph_says_what_was_measured_on_val(trained: Trained, data: Path) -
     ]
     said = run_graph(trained.graph.path, np.stack(crops).astype(np.float32))
     np.testing.assert_allclose(said, trained.measured.val_probabilities, atol=0.02)
+
+
+def test_the_command_tells_before_it_begins_what_it_does_without(tmp_path: Path) -> None:
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    table = tmp_path / "photos.csv"
+    table.write_text("file,label,x,y\na.png,cat,,\nb.png,cat,,\nc.png,dog,3,4\n")
+    command = ["train", "themes", "--data", str(table), "--weights", str(tmp_path / "no.pth")]
+    folders = ["--output", str(tmp_path), "--work-dir", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, *folders])
+    assert "no.pth: No such file" in str(result.exception)
+    assert "line 4 has a point, which training leaves unused" in result.stderr
+    assert "warning: no held-out photo shows dog" in result.stderr
+    assert "warning: 2 of 2 labels are no theme" in result.stderr
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoints(
