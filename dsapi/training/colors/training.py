@@ -172,9 +172,9 @@ def _shuffle_batches(
 
 def _describe_run(training: ColorTraining) -> str:
     """What a checkpoint must agree on to be gone on with."""
-    parts = {key: str(value) for key, value in asdict(training).items()}
-    parts["survey"] = hashlib.sha256(training.survey.read_bytes()).hexdigest()
-    return json.dumps({key: parts[key] for key in sorted(parts) if key not in ("models", "labels")})
+    apart = ("survey", "models", "labels", "work", "per_label")
+    settings = {name: value for name, value in asdict(training).items() if name not in apart}
+    return json.dumps([hashlib.sha256(training.survey.read_bytes()).hexdigest(), settings])
 
 
 def _name_patches(graph: Path, patches: Any) -> Any:

@@ -56,8 +56,11 @@ def test_a_training_that_was_cut_ends_with_the_same_graph(
 ) -> None:
     with pytest.raises(CutError):
         train_colors(plan(tmp_path), console=CuttingConsole(file=io.StringIO()))
+    # Where the folder lies, and what is measured in the end, do not change what is trained.
+    (tmp_path / "work").rename(tmp_path / "moved")
+    moved = dataclasses.replace(plan(tmp_path), work=tmp_path / "moved", per_label=3)
     output = io.StringIO()
-    resumed = train_colors(plan(tmp_path), console=Console(file=output))
+    resumed = train_colors(moved, console=Console(file=output))
     assert "going on after epoch 2 of 3" in output.getvalue()
     assert resumed.graph.sha256 == whole[1].graph.sha256
 
