@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dsapi.cores import count_cores
 from dsapi.training.colors.figures import ColorFigures
 from dsapi.training.colors.settings import ColorTraining
 from dsapi.training.freezing import FrozenGraph, write_atomically
@@ -39,7 +40,7 @@ figures below.
 ## Training
     dsapi train colors --data DIR --patches {patches} --epochs {epochs} --seed {seed}
 
-took {minutes:.1f} minutes on two cores. `DIR` holds `c3_data.json`.
+took {minutes:.1f} minutes (cores: {cores}). `DIR` holds `c3_data.json`.
 
 ## Figures
 All measured on the frozen file through the server's engine, on colors kept out of training.
@@ -86,6 +87,7 @@ def write_card(
         epochs=settings.epochs,
         seed=settings.seed,
         minutes=minutes,
+        cores=count_cores(),
         bins=figures.plain_bins,
         top1=figures.plain_top1,
         top5=figures.plain_top5,

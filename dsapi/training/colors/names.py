@@ -221,36 +221,37 @@ def mark_held_out(lab: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(mixed % 5 == 0)
 
 
+# Bins that a color's name is taken from, and CIELAB units that the Gaussian over them is wide: less
+# than the bins' distance of 5, so a bin's own answers dominate.
+_NEIGHBORS = 8
+_WIDTH = 3.5
+
+
 class NameSurface:
     """Share of each label for any plain color: the survey, smoothed, with the eye of a camera.
 
     The survey showed colors on a white page, where only the page itself is white. In a photo a
     white wall in the shade is light gray by its numbers and a black coat dark gray, and both are
     called by their own color. So for colors without hue the answers are blended with a rule on
-    lightness: from L = 87 (sRGB 218) up rather white than gray, from L = 22 (sRGB 54) down rather
+    lightness: from L = 87 (sRGB 218) up rather white than gray, from L = 22 (sRGB 53) down rather
     black. Likewise light colors with a little yellow, for which the survey's answers scatter over
     gray, pink, yellow and white, lean to neutral: ivory, cream, linen, pale wood. All three are
     our reading of photos, not of the survey, and are mild enough to leave its clear majorities.
     """
 
-    def __init__(self, survey: ColorSurvey, *, neighbors: int = 8, width: float = 3.5) -> None:
-        """Smooth over `neighbors` bins with a Gaussian `width` CIELAB units wide.
-
-        3.5 is less than the bins' distance of 5, so a bin's own answers dominate.
-        """
+    def __init__(self, survey: ColorSurvey) -> None:
+        """Smooth the answers over the nearest bins."""
         from scipy.spatial import cKDTree
 
         self._tree = cKDTree(survey.lab)
         self._answers = survey.answers
-        self._neighbors = neighbors
-        self._width = width
 
     def find_shares(self, lab: FloatArray) -> FloatArray:
         """Shares for `lab`, float32 [n, 3], as float32 [n, 18]; rows sum to 1."""
-        distances, indices = self._tree.query(lab, k=self._neighbors)
+        distances, indices = self._tree.query(lab, k=_NEIGHBORS)
         # Relative to the nearest bin, so that colors far from every bin still get a name.
         excess = distances**2 - distances[:, :1] ** 2
-        weights = np.exp(-excess / (2 * self._width**2))
+        weights = np.exp(-excess / (2 * _WIDTH**2))
         answers = np.einsum("nk,nkl->nl", weights, self._answers[indices])
         shares = answers / answers.sum(axis=1, keepdims=True)
         chroma = np.hypot(lab[:, 1], lab[:, 2])

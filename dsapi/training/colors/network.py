@@ -22,12 +22,12 @@ _LAB_OF_ROOTS = np.array(
 _LAB_OFFSET = np.array([-16 / 50 - 1, 0.0, 0.0], np.float32)
 
 
-def build_color_network(*, pixel_units: int = 10, row_units: int = 64) -> Any:
+def build_color_network() -> Any:
     """A Keras model from RGB patches to the 18 probabilities.
 
-    Every pixel becomes CIELAB, in which equal steps look equal, then `pixel_units` soft color
-    categories; the rows are nine steps of a GRU. It is unrolled: as a loop in TensorFlow the
-    same network takes eight times as long.
+    Every pixel becomes CIELAB, in which equal steps look equal, then ten soft color categories; the
+    rows are nine steps of a GRU. It is unrolled: as a loop in TensorFlow the same network takes
+    eight times as long.
     """
     import keras
 
@@ -35,9 +35,9 @@ def build_color_network(*, pixel_units: int = 10, row_units: int = 64) -> Any:
     patch = keras.Input((PATCH_PX, PATCH_PX, 3), name="patch")
     lab = layers.Lambda(convert_to_lab, output_shape=(PATCH_PX, PATCH_PX, 3), name="lab")(patch)
     pixels = layers.Dense(24, activation="relu", name="pixel_hidden")(lab)
-    pixels = layers.Dense(pixel_units, activation="relu", name="pixel")(pixels)
-    rows = layers.Reshape((PATCH_PX, PATCH_PX * pixel_units), name="rows")(pixels)
-    state = layers.GRU(row_units, unroll=True, name="reader")(rows)
+    pixels = layers.Dense(10, activation="relu", name="pixel")(pixels)
+    rows = layers.Reshape((PATCH_PX, -1), name="rows")(pixels)
+    state = layers.GRU(64, unroll=True, name="reader")(rows)
     hidden = layers.Dense(48, activation="relu", name="hidden")(state)
     scores = layers.Dense(len(COLOR_LABELS), name="scores")(hidden)
     return keras.Model(patch, layers.Softmax(name="probabilities")(scores), name="colors")

@@ -1,7 +1,8 @@
 """Where base colors come from: the survey, the dull colors of photos, and metals.
 
 Enters: the folded survey. Leaves: linear-light colors, float32 [n, 3]. Called by the scenes of
-``dsapi train colors``. No color from a held-out region is ever drawn.
+``dsapi train colors``. No color is drawn from a held-out region; only clipping to what sRGB holds
+may move one into it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dsapi.training.colors.camera import CANVAS_PX
 from dsapi.training.colors.fields import (
     average_patch,
     draw_blotches,
@@ -180,8 +181,9 @@ def _draw_glint(rng: np.random.Generator, count: int) -> FloatArray:
 
 def _draw_streaks(rng: np.random.Generator, count: int) -> FloatArray:
     """Brush marks: noise that changes across one axis only."""
-    marks = rng.normal(size=(count, draw_directions(rng, 1).shape[1], 1)).astype(np.float32)
-    field = np.broadcast_to(marks, (count, marks.shape[1], marks.shape[1])).copy()
+    rng.random()  # for nothing; without it the same seed would give other patches
+    marks = rng.normal(size=(count, CANVAS_PX, 1)).astype(np.float32)
+    field = np.broadcast_to(marks, (count, CANVAS_PX, CANVAS_PX)).copy()
     turned = rng.random(count) < 0.5
     field[turned] = field[turned].swapaxes(1, 2)
     return field

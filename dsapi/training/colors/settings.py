@@ -20,19 +20,19 @@ class ColorTraining:
         work: folder of checkpoint and curves; a run that was cut goes on from there.
         patches: how many to generate, a sixteenth of them for validation.
         epochs: passes over them.
+        seed: of everything random.
         batch: patches per step.
         learning_rate: at the start; it falls to a hundredth along a cosine.
         per_label: patches per label for the recall figures.
-        seed: of everything random.
     """
 
     survey: Path
-    models: Path = Path("models")
-    labels: Path = Path("labels")
-    work: Path = Path("var/train-colors")
-    patches: int = 262_144
-    epochs: int = 12
+    models: Path
+    labels: Path
+    work: Path
+    patches: int
+    epochs: int
+    seed: int
     batch: int = 256
     learning_rate: float = 3e-3
     per_label: int = 500
-    seed: int = 2026

@@ -1,8 +1,8 @@
 """Train the color network and write graph, labels and card: ``dsapi train colors``.
 
-Enters: a folder with the color survey. Leaves: ``colorClassifier.pb``, its card and the labels;
-in the working folder the training curves and, while it runs, a checkpoint. Called by the command
-line.
+Enters: a `ColorTraining`, which names the file of the survey. Leaves: ``colorClassifier.pb``, its
+card and the labels; in the working folder the training curves and, while it runs, a checkpoint.
+Called by the command line.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from dsapi.cores import count_cores
+from dsapi.engines import Session, load_graph
 from dsapi.prediction.labels import format_labels
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.colors.card import write_card
@@ -28,6 +30,7 @@ from dsapi.training.colors.names import COLOR_LABELS, read_survey
 from dsapi.training.colors.network import build_color_network, unroll_network
 from dsapi.training.colors.palette import build_palette
 from dsapi.training.colors.patches import CHUNK, PatchSet, generate_patches, join_patches
+from dsapi.training.colors.science import FloatArray
 from dsapi.training.colors.settings import ColorTraining
 from dsapi.training.epochs import (
     EpochFigures,
@@ -78,16 +81,17 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
         training.models / "colorClassifier.pb",
         input_shape=(None, 9, 9, 3),
         input_name="patch",
-        output_name="probabilities",
     )
     write_atomically(training.labels / "colors.txt", format_labels(COLOR_LABELS))
-    figures = measure_figures(
-        partial(_name_patches, graph.path),
-        survey,
-        fresh=fresh,
-        per_label=training.per_label,
-        seed=training.seed + 1,
-    )
+    loaded = load_graph(graph.path, engine="tensorflow", input_tensor=None, output_tensor=None)
+    with closing(loaded.open_session()) as session:
+        figures = measure_figures(
+            partial(_name_patches, session),
+            survey,
+            fresh=fresh,
+            per_label=training.per_label,
+            seed=training.seed + 1,
+        )
     plot_curves(history, training.work / "curves.png", title="colors")
     report = ColorReport(graph, figures, minutes=(time.perf_counter() - started) / 60)
     write_card(
@@ -177,18 +181,9 @@ def _describe_run(training: ColorTraining) -> str:
     return json.dumps([hashlib.sha256(training.survey.read_bytes()).hexdigest(), settings])
 
 
-def _name_patches(graph: Path, patches: Any) -> Any:
+def _name_patches(session: Session, patches: NDArray[np.generic]) -> FloatArray:
     """Probabilities from the frozen file itself, through the server's engine."""
-    from dsapi.engines import load_graph
-
-    session = load_graph(
-        graph, engine="tensorflow", input_tensor=None, output_tensor=None
-    ).open_session()
-    try:
-        pieces = [
-            session.run(np.asarray(patches[start : start + 2048], np.float32))
-            for start in range(0, len(patches), 2048)
-        ]
-    finally:
-        session.close()
-    return np.concatenate(pieces)
+    starts = range(0, len(patches), 2048)
+    return np.concatenate(
+        [session.run(np.asarray(patches[at : at + 2048], np.float32)) for at in starts]
+    )

@@ -18,20 +18,6 @@ from dsapi.training.colors.names import COLOR_LABELS, ColorSurvey
 from dsapi.training.colors.science import FloatArray, decode_srgb, encode_srgb, render_lab
 
 _SIDE = 9
-_PLAIN = (
-    "black",
-    "blue",
-    "brown",
-    "gray",
-    "green",
-    "neutral",
-    "orange",
-    "pink",
-    "purple",
-    "red",
-    "white",
-    "yellow",
-)
 # Encoded sRGB samples as swatch books and product pages print them.
 _METAL_SWATCHES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "silver": ((192, 192, 192), (170, 169, 173), (208, 208, 206), (196, 202, 206)),
