@@ -45,7 +45,7 @@ def _span(length: int, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def crop_at_random_point(
-    image: Image.Image, rng: np.random.Generator, *, side_px: int = 224
+    image: Image.Image, rng: np.random.Generator, *, side_px: int
 ) -> NDArray[np.uint8]:
     """Cut the server's box for a random point and stretch it to ``[side_px, side_px, 3]``.
 
@@ -65,7 +65,7 @@ def augment(
     image: Image.Image,
     rng: np.random.Generator,
     *,
-    side_px: int = 224,
+    side_px: int,
     backgrounds: Sequence[Image.Image] = (),
 ) -> NDArray[np.uint8]:
     """Change ``image`` at random and give uint8 ``[side_px, side_px, 3]``.

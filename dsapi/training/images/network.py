@@ -127,12 +127,11 @@ def find_backbone(name: str) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
     """
     import keras
 
-    applications = keras.applications
-    known = {key: make for key, make in inspect.getmembers(applications, callable)}
+    known = dict(inspect.getmembers(keras.applications, callable))
     if name not in known:
         raise StartupError(f"no backbone {name!r}; there are {', '.join(sorted(known))}")
     module = known[name].__module__.rpartition(".")[2]
-    return known[name], getattr(applications, module).preprocess_input
+    return known[name], getattr(keras.applications, module).preprocess_input
 
 
 def load_weights(backbone: Any, path: Path) -> None:

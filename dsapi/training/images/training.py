@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,9 @@ def train_images(
     shape = (None, config.size, config.size, 3)
     # Not every backbone can be frozen: better seen now than after hours.
     check_freezable(_with_activation(classifier, activation, 1.0), input_shape=shape)
-    try:
+    with _naming_unreadable(collection, console):
         fit = Fit(classifier, collection, config, activation=activation)
         history = fit.run(checkpoint, console=console)
-    except PhotosError as error:
-        # To learn of the next one only at the next try may take an epoch each time.
-        console.print("a photo cannot be read: looking for others")
-        raise PhotosError(describe_unreadable(collection)) from error
     logits, targets = fit.score_val()
     temperature = fit_temperature(*cards.list_questions(logits, targets, activation))
     graph = freeze_network(
@@ -99,6 +96,16 @@ def train_images(
     )
     checkpoint.remove()
     return trained
+
+
+@contextmanager
+def _naming_unreadable(collection: Collection, console: Console) -> Iterator[None]:
+    """Name all photos that cannot be read: to learn of one a try may take an epoch each time."""
+    try:
+        yield
+    except PhotosError as error:
+        console.print("a photo cannot be read: looking for others")
+        raise PhotosError(describe_unreadable(collection)) from error
 
 
 def _settle(config: ImageConfig, weights: str) -> ImageConfig:
@@ -139,8 +146,7 @@ def _describe_run(collection: Collection, config: ImageConfig, weights: str) -> 
     """Write down what a checkpoint must agree on to be gone on with."""
     file = Path(weights)
     start = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
-    parts = [start, collection.labels, collection.identity, config.model_dump()]
-    return json.dumps(parts, default=str)
+    return json.dumps([start, collection.labels, collection.identity, config.model_dump()])
 
 
 def choose_activation(collection: Collection, config: ImageConfig) -> Activation:

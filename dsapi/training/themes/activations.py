@@ -33,9 +33,10 @@ BACKGROUNDS = 200
 
 @dataclass(frozen=True)
 class Activations:
-    """One variant of every photo: float16 ``[n, h, w, c]`` and ImageNet scores ``[n, 1000]``.
+    """One variant of every photo: ``blocks`` float16 ``[n, h, w, c]``.
 
-    Augmented variants have no scores: what the network sees in the plain photo is the teacher.
+    Only the first plain variant of the training photos has ``class_scores``, the float16
+    ``[n, 1000]`` logits of ImageNet's classes: what the network sees there is the teacher.
     """
 
     blocks: NDArray[np.float16]

@@ -35,15 +35,15 @@ def summarize(measured: Measured) -> Figures:
     )
 
 
-def worst_confusions(measured: Measured, count: int = 10) -> list[tuple[tuple[int, int], int]]:
-    """Give the commonest pairs (true label, answered label) on val and how often, worst first."""
+def worst_confusions(measured: Measured) -> list[tuple[tuple[int, int], int]]:
+    """Give the ten commonest pairs (true label, answered label) on val and how often."""
     answered = measured.val_probabilities.argmax(axis=1)
     wrong = Counter(
         (int(true), int(said))
         for true, said in zip(measured.val_labels, answered, strict=True)
         if true != said
     )
-    return sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:count]
+    return sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:10]
 
 
 def write_card(trained: Trained, collection: Collection, *, plan: Plan, weights: str) -> str:

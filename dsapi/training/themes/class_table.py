@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.training.calibration import softmax
+from dsapi.training.themes.efficientnet import CLASSES
 
 TABLE = Path(__file__).with_name("imagenet_themes.yaml")
-CLASSES = 1000
 
 PRIOR = 300.0
 """Photos of a group that the table written by hand counts as."""
@@ -28,15 +28,15 @@ LEAST_SHARE = 1e-3
 """Added before the logarithm, so that no theme is ever ruled out by its classes alone."""
 
 
-def read_class_table(labels: Sequence[str], path: Path = TABLE) -> NDArray[np.float32]:
+def read_class_table(labels: Sequence[str]) -> NDArray[np.float32]:
     """Read which theme each ImageNet class speaks for, float32 ``[1000, labels]`` of 0 and 1.
 
-    Themes of the file that are not in ``labels`` are skipped, labels it lacks stay empty.
+    Themes of the table that are not in ``labels`` are skipped, labels it lacks stay empty.
     """
     import yaml
 
     table = np.zeros((CLASSES, len(labels)), np.float32)
-    for theme, entries in yaml.safe_load(path.read_text("utf-8")).items():
+    for theme, entries in yaml.safe_load(TABLE.read_text("utf-8")).items():
         if theme not in labels:
             continue
         for entry in entries:
@@ -45,14 +45,14 @@ def read_class_table(labels: Sequence[str], path: Path = TABLE) -> NDArray[np.fl
     return table
 
 
-def describe_gaps(labels: Sequence[str], path: Path = TABLE) -> str | None:
+def describe_gaps(labels: Sequence[str]) -> str | None:
     """Tell if the table knows too few of the labels to be of use; each is a theme by its name."""
-    known = read_class_table(labels, path).sum(axis=0).tolist()
+    known = read_class_table(labels).sum(axis=0).tolist()
     missing = [label for label, found in zip(labels, known, strict=True) if not found]
     if len(missing) <= len(labels) / 2:
         return None
     return (
-        f"{len(missing)} of {len(labels)} labels are no theme of {path.name}, such as "
+        f"{len(missing)} of {len(labels)} labels are no theme of {TABLE.name}, such as "
         f"{missing[0]!r}: ImageNet's classes say nothing of them; name labels as there, or use "
         "`dsapi train image`"
     )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +175,12 @@ def _fit(
     start: Fitted | None,
     progress: Progress,
     name: str,
+    checkpoint: Checkpoint,
 ) -> Fitted:
+    """Fit a network to the photos ``kept``, or give what was fitted before."""
+    saved = checkpoint.restore(())
+    if saved is not None:
+        return Fitted.unpack(saved)
     plan = material.plan
     table = Table(
         material.variants.take(*counts),
@@ -193,16 +197,7 @@ def _fit(
         inner_px=plan.inner_px,
         start=start,
     )
-    report = progress.start_steps(name, fitting.count_steps(table))
-    return fitting.run(table, report)
-
-
-def _fit_once(fit: Callable[[], Fitted], checkpoint: Checkpoint) -> Fitted:
-    """Fit, or give what was fitted before."""
-    saved = checkpoint.restore(())
-    if saved is not None:
-        return Fitted.unpack(saved)
-    fitted = fit()
+    fitted = fitting.run(table, progress.start_steps(name, fitting.count_steps(table)))
     checkpoint.save((), **fitted.pack())
     return fitted
 
@@ -217,8 +212,7 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
         seen = np.flatnonzero(fold_of != number)
         chosen = np.random.default_rng(plan.seed + number).random(len(seen)) < plan.held_out
         kept, known = seen[~chosen], seen[chosen]
-        fit = partial(
-            _fit,
+        fitted = _fit(
             material,
             kept,
             recipe=replace(plan.recipe, seed=plan.seed + number),
@@ -226,8 +220,8 @@ def fit_folds(material: Material, *, progress: Progress, checkpoints: Path) -> l
             start=None,
             progress=progress,
             name=f"fold {number + 1} of {plan.folds}",
+            checkpoint=Checkpoint(checkpoints / name / f"{number}.npz", run=name),
         )
-        fitted = _fit_once(fit, Checkpoint(checkpoints / name / f"{number}.npz", run=name))
         folds.append(Fold(fitted, kept, np.flatnonzero(fold_of == number), known))
     return folds
 
@@ -274,8 +268,7 @@ def fit_last(
     name = f"last-{_digest_fits(plan, without=('last_fits',))}"
     fits = []
     for number in range(plan.last_fits):
-        fit = partial(
-            _fit,
+        fitted = _fit(
             material,
             np.arange(len(material.labels)),
             recipe=replace(plan.last_recipe, seed=plan.seed + 99 + number),
@@ -283,8 +276,9 @@ def fit_last(
             start=start,
             progress=progress,
             name=f"all sources, {number + 1} of {plan.last_fits}",
+            checkpoint=Checkpoint(checkpoints / name / f"{number}.npz", run=name),
         )
-        fits.append(_fit_once(fit, Checkpoint(checkpoints / name / f"{number}.npz", run=name)))
+        fits.append(fitted)
     return average(fits)
 
 

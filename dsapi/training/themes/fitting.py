@@ -117,7 +117,7 @@ class Fitting:
         head: NDArray[np.float32],
         groups: efficientnet.Layer,
         inner_px: int,
-        start: Fitted | None = None,
+        start: Fitted | None,
     ) -> None:
         """Build blocks from ``first_block`` up.
 
@@ -149,8 +149,8 @@ class Fitting:
         drawn = int(np.count_nonzero(table.weights))
         return max(1, self.recipe.epochs * drawn // self.recipe.batch_size)
 
-    def run(self, table: Table, report: Report | None = None) -> Fitted:
-        """Fit to ``table`` and give the averaged weights."""
+    def run(self, table: Table, report: Report) -> Fitted:
+        """Fit to ``table``, call ``report`` after each step, and give the averaged weights."""
         import tensorflow as tf
 
         recipe = self.recipe
@@ -169,8 +169,7 @@ class Fitting:
             keep = 0.0 if step == 0 else 0.95
             loss = keep * loss + (1 - keep) * float(values[0])
             accuracy = keep * accuracy + (1 - keep) * float(values[1])
-            if report is not None:
-                report(step, loss, accuracy)
+            report(step, loss, accuracy)
         return self._fitted()
 
     def _fitted(self) -> Fitted:

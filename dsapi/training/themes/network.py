@@ -37,19 +37,15 @@ class Fusion:
 def average(fits: Sequence[Fitted]) -> Fitted:
     """Give the network whose every weight is the mean over ``fits``."""
 
-    def mean(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.asarray(np.mean(np.stack(arrays), axis=0), np.float32)
-
-    blocks = {
-        name: (
-            mean([fit.blocks[name][0] for fit in fits]),
-            mean([fit.blocks[name][1] for fit in fits]),
+    def mean(layers: list[efficientnet.Layer]) -> efficientnet.Layer:
+        kernel, bias = (
+            np.asarray(np.mean(np.stack(arrays), axis=0), np.float32)
+            for arrays in zip(*layers, strict=True)
         )
-        for name in fits[0].blocks
-    }
-    head = mean([fit.head[0] for fit in fits]), mean([fit.head[1] for fit in fits])
-    groups = mean([fit.groups[0] for fit in fits]), mean([fit.groups[1] for fit in fits])
-    return Fitted(blocks, head, groups)
+        return kernel, bias
+
+    blocks = {name: mean([fit.blocks[name] for fit in fits]) for name in fits[0].blocks}
+    return Fitted(blocks, mean([fit.head for fit in fits]), mean([fit.groups for fit in fits]))
 
 
 def mix_layers(

@@ -80,8 +80,8 @@ def score_pairs(
 ) -> tuple[Pair, ...]:
     """Score every theme-source pair from probabilities given while that source was left out.
 
-    ``probabilities`` is float32 ``[n, labels]``, row by row what a network said that had not
-    seen the row's source. Worst pair first.
+    ``probabilities`` is float32 ``[n, labels]``, or logits, row by row what a network said that had
+    not seen the row's source. Worst pair first.
     """
     first, five = find_hits(probabilities, labels)
     totals = Counter(labels.tolist())
