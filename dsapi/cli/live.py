@@ -6,7 +6,7 @@ import http.client
 import operator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -68,12 +68,11 @@ class Numbers:
         wanted, lower_s, below = quantile * total, 0.0, 0.0
         for upper_s, count in buckets:
             if count >= wanted:
-                if upper_s == float("inf"):
-                    return lower_s * 1000
-                share = (wanted - below) / (count - below) if count > below else 1.0
-                return (lower_s + share * (upper_s - lower_s)) * 1000
+                break
             lower_s, below = upper_s, count
-        return lower_s * 1000
+        if upper_s == float("inf"):
+            return lower_s * 1000
+        return (lower_s + (wanted - below) / (count - below) * (upper_s - lower_s)) * 1000
 
 
 def read_numbers(settings: Settings) -> Numbers:
@@ -124,13 +123,13 @@ def build_table(now: Numbers, before: Numbers | None = None, *, period_s: float 
     return table
 
 
-def _rows(now: Numbers, counted: Numbers, period_s: float) -> list[tuple[str, Any]]:
+def _rows(now: Numbers, counted: Numbers, period_s: float) -> list[tuple[str, str]]:
     """Say each thing in a row."""
     statuses = counted.by("dsapi_requests_total", "status")
     total = sum(statuses.values())
     requests = f"{total / period_s:.1f}/s" if period_s else f"{total:.0f}"
     replaced = now.by("dsapi_workers_replaced_total", "reason")
-    rows = [
+    return [
         (
             "models",
             ", ".join(
@@ -150,18 +149,13 @@ def _rows(now: Numbers, counted: Numbers, period_s: float) -> list[tuple[str, An
         ),
         ("requests", requests + _told(": ", statuses)),
         ("errors", _told("", counted.by("dsapi_errors_total", "code")) or "none"),
-    ]
-    rows += [(stage, told) for stage, told in _stages(counted)]
-    reloads = now.by("dsapi_reloads_total", "result")
-    started_s = now.get("process_start_time_seconds")
-    rows += [
+        *_stages(counted),
         ("connections", f"{now.get('dsapi_connections_waiting'):.0f} waiting"),
         ("memory", f"{now.get('process_resident_memory_bytes') / 1e6:.0f} MB"),
         ("processor", _processor(counted, period_s)),
-        ("reloads", _told("", reloads) or "none"),
-        ("started", _when(started_s)),
+        ("reloads", _told("", now.by("dsapi_reloads_total", "result")) or "none"),
+        ("started", _when(now.get("process_start_time_seconds"))),
     ]
-    return rows
 
 
 def _stages(counted: Numbers) -> list[tuple[str, str]]:

@@ -38,9 +38,10 @@ _CONFUSIONS = 20
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer with its picture: a thumbnail as a data URL, point and crop in percent.
+    """A wrong answer with its picture: a thumbnail as a data URL, "" where the file is gone.
 
-    Labels stand with their probabilities.
+    The point (x, y) and the crop (left, top, width, height) are in percent of the picture. Labels
+    stand with their probabilities.
     """
 
     file: str

@@ -167,10 +167,6 @@ class _JsonLines(JsonFormatter):
 
 def count_lost_lines() -> int:
     """Count the lines that no handler could write, since the start."""
-    handlers = {handler for name in ("", *_OWN_FILES) for handler in _handlers(name)}
-    return sum(handler.lost for handler in handlers)
-
-
-def _handlers(name: str) -> list[_Lenient]:
-    found = logging.getLogger(name).handlers
-    return [handler for handler in found if isinstance(handler, _Lenient)]
+    loggers = [logging.getLogger(name) for name in ("", *_OWN_FILES)]
+    handlers = {handler for logger in loggers for handler in logger.handlers}
+    return sum(handler.lost for handler in handlers if isinstance(handler, _Lenient))

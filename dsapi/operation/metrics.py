@@ -150,11 +150,11 @@ class _Live(Collector):
             ("dsapi_work_seconds", "Smoothed seconds of work a request", status.work_s),
         ):
             yield GaugeMetricFamily(name, meaning, value=value)
-        for name, meaning, label, counts in (
-            ("dsapi_dropped", "Requests dropped before work began", "reason", status.dropped),
-            ("dsapi_workers_replaced", "Workers replaced", "reason", status.replaced),
+        for name, meaning, counts in (
+            ("dsapi_dropped", "Requests dropped before work began", status.dropped),
+            ("dsapi_workers_replaced", "Workers replaced", status.replaced),
         ):
-            family = CounterMetricFamily(name, meaning, labels=[label])
+            family = CounterMetricFamily(name, meaning, labels=["reason"])
             for reason, count in counts.items():
                 family.add_metric([reason], count)
             yield family

@@ -74,7 +74,7 @@ def check_model_names(models: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that networks are addresses with a length.
+    """Check that networks are addresses, alone or with the length of a prefix.
 
     Raises:
         ValueError: one is not.

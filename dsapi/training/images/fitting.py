@@ -44,7 +44,11 @@ class Fit:
         *,
         activation: Activation,
     ) -> None:
-        """Prepare targets, weights of photos and an optimizer each for new layer and backbone."""
+        """Read the held-out photos; prepare targets, weights of photos and two optimizers.
+
+        Raises:
+            PhotosError: a held-out photo cannot be read.
+        """
         import keras
         import tensorflow as tf
 
