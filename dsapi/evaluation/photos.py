@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.photos.files import PhotosError, list_folders, list_photos
+from dsapi.photos.files import PhotosError, list_folders, list_photos, naming_unreadable
 from dsapi.photos.label_names import LabelNames, split_names
 from dsapi.photos.tables import Row, Split, read_rows
 
@@ -36,6 +36,7 @@ class LabeledPhoto:
     name: str = ""
 
 
+@naming_unreadable()
 def read_photos(
     data: Path, labels: Sequence[str], *, split: Split | None = None
 ) -> tuple[LabeledPhoto, ...]:
@@ -48,7 +49,8 @@ def read_photos(
     taken; without one ``val`` and ``test``, but not ``train``.
 
     Raises:
-        PhotosError: nothing there, a label that the model does not have, or a malformed line.
+        PhotosError: nothing there, or what may not be read; a label that the model does not have,
+            or a malformed line.
     """
     names = LabelNames(labels)
     if data.is_dir():

@@ -3,7 +3,9 @@
 Called by `dsapi.evaluation` and `dsapi.training`.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -26,9 +28,24 @@ class PhotosError(StartupError):
     """Labeled photos cannot be used; the message names the file or folder and what to do."""
 
 
+@contextmanager
+def naming_unreadable() -> Iterator[None]:
+    """Say which folder or table it was that may not be read.
+
+    Raises:
+        PhotosError: instead of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PhotosError(
+            f"cannot read {error.filename}: {error.strerror}; let this user read it"
+        ) from error
+
+
 def list_folders(parent: Path) -> list[str]:
     """List the folders in a folder by name, without hidden ones."""
-    return sorted(each.name for each in parent.iterdir() if each.is_dir() and _is_shown(each))
+    return sorted(each.name for each in parent.iterdir() if each.is_dir() and _is_shown(each.name))
 
 
 def list_photos(folder: Path) -> Iterable[Path]:
@@ -50,11 +67,16 @@ def count_skipped(parent: Path) -> int:
     )
 
 
-def _list_shown(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder).parts
-        if not any(part.startswith(".") for part in inner):
-            yield path
+def _list_shown(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    # Not rglob, which leaves out the folders that may not be read.
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = filter(_is_shown, folders)
+        found += (Path(parent, name) for name in filter(_is_shown, files))
+    return sorted(found)
 
 
 def is_file(path: Path) -> bool:
@@ -87,5 +109,5 @@ def read_upright(path: Path) -> Image.Image:
     return picture.cut((0, 0, *picture.reduced_size)).convert("RGB")
 
 
-def _is_shown(path: Path) -> bool:
-    return not path.name.startswith(".")
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".")

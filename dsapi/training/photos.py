@@ -29,6 +29,7 @@ from dsapi.photos.files import (
     is_file,
     list_folders,
     list_photos,
+    naming_unreadable,
     open_photo,
 )
 from dsapi.photos.label_names import LabelNames, split_names
@@ -75,11 +76,12 @@ class Collection:
         ]
 
 
+@naming_unreadable()
 def read_photos(data: Path, *, seed: int = 0) -> Collection:
     """Find the photos of a folder or CSV file and hold some out where no split is given.
 
     Raises:
-        PhotosError: Nothing usable is there.
+        PhotosError: Nothing usable is there, or what may not be read.
     """
     if data.is_file():
         collection = _read_csv(data, seed)

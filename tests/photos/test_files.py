@@ -1,15 +1,24 @@
 """Photos are seen in training and evaluation as the server sees them."""
 
 import math
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dsapi.evaluation import photos as evaluation
 from dsapi.photos.files import PhotosError, count_skipped, list_photos, open_photo, read_upright
 from dsapi.settings import load_settings
 from dsapi.settings.config_file import default_config
+from dsapi.training import photos as training
+from tests.another_user import ask_as_another_user
+
+
+def read_to_evaluate(data: Path) -> object:
+    return evaluation.read_photos(data, ("cat", "dog"))
 
 
 def test_a_photo_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -58,6 +67,26 @@ def test_files_that_are_skipped_are_counted_but_not_hidden_ones_nor_those_beside
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert count_skipped(tmp_path) == 2
+
+
+@pytest.mark.parametrize("read", [read_to_evaluate, training.read_photos])
+@pytest.mark.parametrize("closed", ["photos.csv", "photos", "photos/cat", "photos/cat/more"])
+def test_what_may_not_be_read_is_named_and_not_left_out(
+    read: Callable[[Path], object], closed: str
+) -> None:
+    with tempfile.TemporaryDirectory() as name:  # unlike pytest's own, it can be entered by others
+        folder = Path(name)
+        folder.chmod(0o755)
+        for label in ("cat", "cat/more", "dog"):
+            (folder / "photos" / label).mkdir(parents=True, exist_ok=True)
+            for photo in ("a.png", "b.png"):
+                (folder / "photos" / label / photo).touch()
+        (folder / "photos.csv").write_text("file,labels\nphotos/cat/a.png,cat\n")
+        (folder / closed).chmod(0)
+        told = ask_as_another_user(read, folder / closed.split("/")[0])
+        (folder / closed).chmod(0o755)
+    assert told.startswith(f"cannot read {folder / closed}")
+    assert told.endswith(": Permission denied; let this user read it")
 
 
 def test_photos_are_decoded_within_the_limits_of_a_server(tmp_path: Path) -> None:
