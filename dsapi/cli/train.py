@@ -42,7 +42,8 @@ def telling_how_to_go_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         typer.echo(
-            "\ninterrupted: the same command goes on from what --work-dir holds (whole epochs)",
+            "\ninterrupted: the same command goes on from what --work-dir holds "
+            "(whole epochs; for themes, whole fits)",
             err=True,
         )
         raise

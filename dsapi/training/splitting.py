@@ -16,6 +16,8 @@ def split_photos(
 ) -> tuple[list[int], list[int]]:
     """Hold out a part of the photos of every label, at least one where there are two.
 
+    With several labels a photo, it may be none: each label keeps a photo to learn from.
+
     Args:
         label_sets: the labels of each photo.
         seed: of the choice.

@@ -94,9 +94,9 @@ def _explain_temperature(measured: Measured) -> str:
         )
     return (
         f"The temperature, folded\ninto the weights, is {used:.2f}. Left-out sources ask for "
-        f"{abroad:.2f}, it was lowered until the error\non val came to {CALIBRATION_GOAL} or "
-        "less: that error is not an independent figure, and photos\nunlike the training photos "
-        "are answered too surely."
+        f"{abroad:.2f}, it was lowered for an error\non val of {CALIBRATION_GOAL} or less: that "
+        "error is not an independent figure, and photos\nunlike the training photos are answered "
+        "too surely."
     )
 
 

@@ -231,7 +231,8 @@ def _limit_temperature(
     """Take the left-out sources' temperature, lowered until val is calibrated well enough.
 
     Photos of known sources are answered better than of unknown ones, so no temperature is
-    right for both; this one is as modest as the goal on val permits.
+    right for both; this one is as modest as the goal on val permits. Where none reaches the goal,
+    it is the one that val asks for.
     """
     candidates = [abroad * 0.97**step for step in range(60)]
     for temperature in candidates:
