@@ -33,7 +33,7 @@ class Patience:
     """How long a download is tried.
 
     Attributes:
-        attempts: connections in a row that may bring nothing new.
+        attempts: connections in a row, counted from the last that brought something new.
         timeout_s: silence after which a connection counts as cut.
         pause_s: before the second attempt; doubled before each further one.
         max_bytes: of a file; one that never ends would fill the disk. Protobuf reads no more.
@@ -169,7 +169,7 @@ def _complete_and_hash(
 
 
 def _complete(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: OnBytes) -> None:
-    """Connect until the file is whole; give up after `attempts` that brought nothing new."""
+    """Connect until the file is whole; give up after `attempts` (see `Patience`)."""
     failures, pause_s = 0, patience.pause_s
     while True:
         before = stream.seek(0, os.SEEK_END)
