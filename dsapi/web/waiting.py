@@ -125,16 +125,19 @@ class WaitingConnections:
 
     def _round(self, timeout_s: float) -> bool:
         """Wait for callers once, and serve those that are there; whether none was refused."""
-        served = True
+        served, new = True, False
         for fd, _ in self._epoll.poll(timeout_s):
             if fd == self._listening:
-                served &= self._accept()
+                new = True
             elif (connection := self._waiting.get(fd)) is None:
                 continue  # the alarm, or closed since
             elif fd in self._lingering:
                 self._throw_away(connection)
             elif self._take(connection):
                 served &= self._process(connection)
+        # Last: it may close one of these to make room, and give its number to a new one.
+        if new:
+            served &= self._accept()
         return served
 
     def _accept(self) -> bool:
@@ -156,8 +159,8 @@ class WaitingConnections:
             # On a busy server the request has come meanwhile: no need to wait for it.
             if connection.peek(1):
                 served &= self._process(connection)
-                continue
-            self._wait(connection)
+            else:
+                self._wait(connection)
         return served
 
     def _wait(self, connection: Connection) -> None:

@@ -223,6 +223,35 @@ def test_who_comes_after_a_refused_caller_is_not_taken_for_it(listener: socket.s
                 assert served.get(timeout=_PATIENCE_S) == b"ask"
 
 
+def test_who_asks_in_the_moment_that_others_come_is_neither_hung_up_on_nor_mistaken_for_them(
+    listener: socket.socket,
+) -> None:
+    """The system gives a new connection the number of one that was closed for it."""
+    served: queue.Queue[bytes] = queue.Queue()
+    go_on = threading.Event()
+
+    def process(connection: Connection) -> bool:
+        sent = connection.peek(10)
+        connection.close()
+        served.put(sent)
+        return sent != b"long" or go_on.wait(_PATIENCE_S)
+
+    waiting = wait_on(listener, process, limit=2)
+    with running(waiting), connect(listener) as asking, connect(listener) as busy:
+        assert eventually(lambda: len(waiting) == 2)
+        busy.sendall(b"long")
+        assert served.get(timeout=_PATIENCE_S) == b"long"
+        # While the one thread is busy as many come as make the longest silent one go, and it asks.
+        others = [connect(listener) for _ in range(3)]
+        asking.sendall(b"ask")
+        go_on.set()
+        assert served.get(timeout=_PATIENCE_S) == b"ask"
+        others[2].sendall(b"more")
+        assert served.get(timeout=_PATIENCE_S) == b"more"
+        for other in others:
+            other.close()
+
+
 def test_a_stop_serves_who_has_asked_before_and_hangs_up_on_the_others(
     listener: socket.socket,
 ) -> None:
