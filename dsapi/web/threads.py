@@ -93,8 +93,8 @@ class RequestThreads:
             Whether all finished in time.
         """
         end_s = time.monotonic() + timeout_s
-        for thread in self._serving:
-            (self._fast if thread.name.startswith("http-fast") else self._main).put(None)
+        for lane in (self._main, self._fast):
+            lane.put(None)
         for thread in self._serving:
             thread.join(max(0.0, end_s - time.monotonic()))
         late = [thread for thread in self._serving if thread.is_alive()]
@@ -119,6 +119,7 @@ class RequestThreads:
             except Exception:  # whatever one caller did, the thread is there for the next
                 _LOGGER.exception("a connection from %s failed", connection.remote_addr)
                 connection.close()
+        lane.put(None)  # each passes it on to the next
 
     def _serve_one(self, thread: threading.Thread, connection: Connection) -> bool:
         """Serve one request; whether the connection is kept."""
