@@ -1,7 +1,7 @@
 """Connections: one caller's socket, on which every wait has an end.
 
 cheroot's timeout is per read, so that a caller who sends a byte now and then holds a thread for
-good. Here each read gets no more time than its request has left. Made by `dsapi.web.waiting`,
+good. Here each read gets no more time than its request has left. Made by `dsapi.web.http_server`,
 served by `dsapi.web.threads`.
 """
 

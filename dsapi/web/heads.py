@@ -1,7 +1,7 @@
 """Heads: the lines of a request before its body, in; header names and values, out.
 
 cheroot's own reader takes what two servers may understand differently, such as two lengths of one
-body. Used by `dsapi.web.http_server`.
+body. Used by `dsapi.web.protocol`, and by `dsapi.web.http_server` for what it refuses.
 """
 
 import re

@@ -50,6 +50,7 @@ class HTTPServer(wsgi.Server):
             requests that were let in and not answered.
         origin_headers: gives the headers that let a page of an origin read an answer.
         journal: where requests are written down that no handler sees.
+        reuse_port: whether other processes may listen on the same port.
     """
 
     ConnectionClass = ApiConnection
@@ -67,7 +68,7 @@ class HTTPServer(wsgi.Server):
         refusal: Callable[[Callable[[], int]], RequestError | None],
         origin_headers: Callable[[str], Mapping[str, str]],
         journal: Journal,
-        reuse_port: bool = False,
+        reuse_port: bool,
     ) -> None:
         super().__init__(
             bind_addr,

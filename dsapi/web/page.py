@@ -42,6 +42,7 @@ STATIC_HEADERS = {
 }
 PAGE_HEADERS = {
     **STATIC_HEADERS,
+    "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -154,9 +155,7 @@ class Page:
         failure: Failure | None = None,
     ) -> bytes:
         settings = self._in_force.settings
-        headers = cherrypy.serving.response.headers
-        headers.update(PAGE_HEADERS)
-        headers["Content-Type"] = "text/html; charset=utf-8"
+        cherrypy.serving.response.headers.update(PAGE_HEADERS)
         return self._template.render(
             version=__version__,
             models=list(self._workers.models.values()),

@@ -72,7 +72,7 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
         super().send_headers()
 
     def simple_response(self, status: str | int, msg: str = "") -> None:
-        """Answer and close; called by cheroot before any handler is."""
+        """Answer and close; called by cheroot too, as long as no answer has begun."""
         error = _transport_error(
             int(str(status)[:3]),
             msg or str(status)[4:],
@@ -131,7 +131,7 @@ class Gateway(wsgi.Gateway_10):
         return environ
 
     def write(self, chunk: bytes) -> None:
-        """Write a part of the answer; send it before the journal is written if it is the last."""
+        """Write a part of the answer; send it before the journal is written if it is all of it."""
         super().write(chunk)
         if len(chunk) == self.remaining_bytes_out:
             self.req.conn.wfile.flush()
