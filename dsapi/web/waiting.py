@@ -63,7 +63,6 @@ class WaitingConnections:
         self._epoll = select.epoll()
         # In the order in which they began to wait: the first is the longest silent one.
         self._waiting: dict[int, Connection] = {}
-        self._lingering: dict[int, float] = {}
         self._lock = threading.Lock()
         self._scrap = bytearray(_SCRAP_BYTES)
         self._stopping = False
@@ -96,7 +95,7 @@ class WaitingConnections:
             connection.close()
             return
         connection.last_used_s = time.monotonic()
-        self._lingering[sock.fileno()] = connection.last_used_s + _LINGER_S
+        connection.lingers = True
         self._wait(connection)
 
     def run(self) -> None:
@@ -131,7 +130,7 @@ class WaitingConnections:
                 new = True
             elif (connection := self._waiting.get(fd)) is None:
                 continue  # the alarm, or closed since
-            elif fd in self._lingering:
+            elif connection.lingers:
                 self._throw_away(connection)
             elif self._take(connection):
                 served &= self._process(connection)
@@ -175,7 +174,6 @@ class WaitingConnections:
                 self._epoll.register(fd, select.EPOLLIN)
             except OSError as error:  # epoll_ctl(2): no memory, or too many watches
                 _LOGGER.error("cannot wait for a connection: %s", error.strerror)
-                self._lingering.pop(fd, None)
                 connection.close()
                 return
             self._waiting[fd] = connection
@@ -187,7 +185,6 @@ class WaitingConnections:
             if self._waiting.get(fd) is not connection:
                 return False
             del self._waiting[fd]
-            self._lingering.pop(fd, None)
             self._epoll.unregister(fd)
             return True
 
@@ -206,12 +203,12 @@ class WaitingConnections:
     def _expire(self, now_s: float) -> None:
         """Close what was silent, or lingered, for too long."""
         with self._lock:
-            waiting = list(self._waiting.items())
-        for fd, connection in waiting:
-            end_s = self._lingering.get(fd, connection.last_used_s + self._silence_s)
-            if now_s < end_s:
+            waiting = list(self._waiting.values())
+        for connection in waiting:
+            patience_s = _LINGER_S if connection.lingers else self._silence_s
+            if now_s < connection.last_used_s + patience_s:
                 continue
-            if fd in self._lingering:
+            if connection.lingers:
                 # To close before all that has come is read would be a reset.
                 self._throw_away(connection)
             if self._take(connection):
