@@ -21,11 +21,10 @@ from dsapi.web.problems import raw_problem
 from dsapi.web.protocol import ApiConnection, Gateway
 from dsapi.web.request_ids import choose_request_id
 from dsapi.web.threads import RequestThreads
-from dsapi.web.waiting import WaitingConnections
+from dsapi.web.waiting import BACKLOG, WaitingConnections
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_HEAD_BYTES = 32 * 1024
-_BACKLOG = 1024
 # Connections that may wait for a thread, per thread.
 _QUEUE_PER_THREAD = 4
 _PEEK_BYTES = 2048
@@ -75,7 +74,7 @@ class HTTPServer(wsgi.Server):
             wsgi_app,
             reuse_port=reuse_port,
             server_name="dsapi",
-            request_queue_size=_BACKLOG,
+            request_queue_size=BACKLOG,
             timeout=timeout_s,  # type: ignore[arg-type] # fractions are fine
             shutdown_timeout=shutdown_timeout_s,  # type: ignore[arg-type]
         )

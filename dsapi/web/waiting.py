@@ -17,6 +17,8 @@ from dsapi.web.connections import Connection
 
 _LOGGER = logging.getLogger(__name__)
 _TICK_S = 0.5
+# So many callers the kernel lets wait until they are accepted.
+BACKLOG = 1024
 _ACCEPTS_A_ROUND = 64
 # The kernel or the process has no more of them; accepting again at once would fail again.
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -136,13 +138,13 @@ class WaitingConnections:
                 served &= self._process(connection)
         # Last: it may close one of these to make room, and give its number to a new one.
         if new:
-            served &= self._accept()
+            served &= self._accept(_ACCEPTS_A_ROUND)
         return served
 
-    def _accept(self) -> bool:
+    def _accept(self, most: int) -> bool:
         """Take new callers in; whether none was refused."""
         served = True
-        for _ in range(_ACCEPTS_A_ROUND):
+        for _ in range(most):
             try:
                 sock, address = self._listener.accept()
             except BlockingIOError:
@@ -222,7 +224,7 @@ class WaitingConnections:
 
     def _finish(self) -> None:
         """Serve what has arrived, and close everything."""
-        self._accept()
+        self._accept(BACKLOG)
         for own in (self._listener, self._alarm):
             self._epoll.unregister(own.fileno())
             own.close()

@@ -279,3 +279,29 @@ def test_a_stop_serves_who_has_asked_before_and_hangs_up_on_the_others(
             assert idle.recv(1) == b""
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address, timeout=_PATIENCE_S)
+
+
+def test_a_stop_serves_all_who_have_asked_before_however_many(listener: socket.socket) -> None:
+    served: queue.Queue[bytes] = queue.Queue()
+    go_on = threading.Event()
+
+    def process(connection: Connection) -> bool:
+        sent = connection.socket.recv(10)
+        connection.close()
+        served.put(sent)
+        return sent != b"long" or go_on.wait(_PATIENCE_S)
+
+    listener.listen(200)
+    waiting = wait_on(listener, process, limit=10)
+    with ExitStack() as stack:
+        stack.enter_context(running(waiting))
+        stack.enter_context(connect(listener)).sendall(b"long")
+        assert served.get(timeout=_PATIENCE_S) == b"long"
+        for _ in range(150):
+            stack.enter_context(connect(listener)).sendall(b"ask")
+        stop = threading.Thread(target=waiting.stop)
+        stop.start()
+        assert eventually(lambda: waiting._stopping)
+        go_on.set()
+        stop.join(_PATIENCE_S)
+        assert served.qsize() == 150
