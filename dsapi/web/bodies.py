@@ -20,12 +20,12 @@ from dsapi.web.fields import (
     MAX_FIELDS,
     MAX_JSON_MARKS,
     PICTURE_FIELDS,
+    came_twice,
     check_name,
     decode_text,
     gather_unique,
     load_json,
     parse_pairs,
-    tell_twice,
 )
 from dsapi.web.framing import ChunkedBody, LengthBody
 
@@ -134,7 +134,7 @@ def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[
         if value is None:
             continue
         if name in parameters:
-            raise tell_twice(name, ", in the query and in the body")
+            raise came_twice(name, ", in the query and in the body")
         parameters[name] = value
     return gather_form(parameters, known=known, kind=kind)
 

@@ -84,7 +84,7 @@ class HTTPServer(wsgi.Server):
             threads,
             queue_size=threads * _QUEUE_PER_THREAD,
             stay=self._stay,
-            keep=self.put_conn,
+            keep=self._keep,
             hang_up=self._hang_up,
         )
         self.max_connections = max_connections
@@ -137,13 +137,6 @@ class HTTPServer(wsgi.Server):
     def can_add_keepalive_connection(self) -> bool:
         """Whether a caller may keep its connection after this answer."""
         return bool(self.ready)
-
-    def put_conn(self, conn: Connection) -> None:
-        """Let a connection wait for its next request, unless the server stops."""
-        if self.ready:
-            self._waiting.put(conn)
-        else:
-            conn.close()
 
     def admit(self, conn: Connection) -> bool:
         """Give a connection that has sent something to a thread, or refuse it here and now.
@@ -229,6 +222,13 @@ class HTTPServer(wsgi.Server):
 
     def _make_connection(self, sock: socket.socket, address: tuple[object, ...]) -> Connection:
         return ApiConnection(self, sock, address=address, silence_s=self.timeout)
+
+    def _keep(self, conn: Connection) -> None:
+        """Let a connection wait for its next request, unless the server stops."""
+        if self.ready:
+            self._waiting.put(conn)
+        else:
+            conn.close()
 
     def _hang_up(self, conn: Connection) -> None:
         if conn.unread:

@@ -113,7 +113,7 @@ class RequestThreads:
         while (connection := lane.get()) is not None:
             try:
                 while keep := self._serve_one(thread, connection):
-                    if lane is self._fast or not self._is_staying(thread, connection):
+                    if lane is self._fast or not self._wait_for_next(thread, connection):
                         break
                 (self._keep if keep else self._hang_up)(connection)
             except Exception:  # whatever one caller did, the thread is there for the next
@@ -129,8 +129,8 @@ class RequestThreads:
         finally:
             self._serving[thread] = None
 
-    def _is_staying(self, thread: threading.Thread, connection: Connection) -> bool:
-        """Wait for the next request, in which time nothing is in flight."""
+    def _wait_for_next(self, thread: threading.Thread, connection: Connection) -> bool:
+        """Wait for the next request, as nothing in flight; whether this thread is to serve it."""
         self._staying.add(thread)
         try:
             return self._stay(connection)
