@@ -205,6 +205,14 @@ def test_a_first_line_has_no_line_break_in_it(caller: Caller, line: bytes) -> No
     )
 
 
+@pytest.mark.parametrize("version", ["1.-1", "1.+1", "+1.1", " 1.1", "\t1.1", "01.1", "1.01"])
+def test_a_protocol_that_only_counts_as_one_gets_400(caller: Caller, version: str) -> None:
+    caller.send(f"GET /health/live HTTP/{version}\r\nHost: t\r\n\r\n".encode())
+    told = f"its protocol must be HTTP/1.0 or HTTP/1.1, got {f'HTTP/{version}'!r}"
+    expected = (400, "bad_request", f"the request's head is malformed: {told}")
+    assert caller.problem() == expected
+
+
 def test_a_first_line_in_two_packets_is_one_line(caller: Caller) -> None:
     caller.send(b"GET ")
     time.sleep(0.1)
