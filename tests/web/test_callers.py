@@ -276,11 +276,34 @@ def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Call
         assert stream.read().count(b"HTTP/1.1 ") == 1
 
 
-def test_who_asks_before_it_sends_a_picture_is_told_to_go_on(caller: Caller) -> None:
-    caller.send(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(PICTURE))
+@pytest.mark.parametrize("expected", [b"100-continue", b"100-Continue"])
+def test_who_asks_before_it_sends_a_picture_is_told_to_go_on(
+    caller: Caller, expected: bytes
+) -> None:
+    head = HEAD + b"Content-Length: %d\r\nExpect: %b\r\n\r\n"
+    caller.send(head % (len(PICTURE), expected))
     assert caller.socket.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
     caller.send(PICTURE)
     assert caller.answer()[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "answered"),
+    [
+        (b"1.1", b"Close", "close"),
+        (b"1.1", b"TE, close", "close"),
+        (b"1.1", b"keep-alive", None),
+        (b"1.0", b"keep-alive", "Keep-Alive"),
+        (b"1.0", b"Keep-Alive, close", None),
+    ],
+)
+def test_a_caller_says_in_any_spelling_whether_its_connection_is_kept(
+    caller: Caller, version: bytes, options: bytes, answered: str | None
+) -> None:
+    request = b"GET /health/live HTTP/%b\r\nHost: t\r\nConnection: %b\r\n\r\n"
+    caller.send(request % (version, options))
+    status, headers, _ = caller.answer()
+    assert (status, headers["Connection"]) == (200, answered)
 
 
 def test_each_request_of_a_connection_has_its_own_time(
