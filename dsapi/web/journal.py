@@ -1,6 +1,6 @@
 """The journal: every request and every prediction, when its answer is out, in logs and metrics.
 
-Written by `dsapi.web.exchange` for requests that reached a handler, and by
+Written by `dsapi.web.exchange` for requests that reached the application, and by
 `dsapi.web.http_server` for those that were refused before.
 """
 
