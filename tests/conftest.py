@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from dsapi.process.pidfile import running_pid
 from dsapi.process.service import build_service, load_models
 from dsapi.settings import Settings, load_settings
 from dsapi.workers.pool import PredictionWorkers
 from tests.graphs import freeze_brightest_channel, write_labels
+from tests.installation import Installation
 
 TINY_CONFIG = """
 [global]
@@ -129,3 +133,12 @@ def start_server() -> Iterator[StartServer]:
 def server(tiny_config: Path, start_server: StartServer) -> RunningServer:
     """A server with the tiny graphs."""
     return start_server(load_settings(tiny_config))
+
+
+@pytest.fixture
+def installation(tmp_path: Path, tiny_config: Path) -> Iterator[Installation]:
+    """A configuration whose daemon, if a test starts one, is gone at the end."""
+    installed = Installation(tmp_path, tiny_config)
+    yield installed
+    if pid := running_pid(installed.pid_file):
+        os.kill(pid, signal.SIGKILL)

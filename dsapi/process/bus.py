@@ -15,7 +15,9 @@ from functools import partial
 from cherrypy.process import plugins
 from cherrypy.process.wspbus import Bus
 
+from dsapi.operation.logs import SERVICE_LOG
 from dsapi.process.pidfile import PidFile
+from dsapi.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
 # Priority of what is called when all else has been.
@@ -30,6 +32,12 @@ class ServiceBus(Bus):  # type: ignore[misc]
         self.subscribe("log", _log)
         self.subscribe("stop", self._log_stop, _LAST)
         self._leaving_since_s: float | None = None
+
+    def daemonize(self, settings: Settings) -> None:
+        """Have the start fork into the background, and take the PID file there."""
+        output = str(settings.log_dir / SERVICE_LOG)
+        Daemonizer(self, stdout=output, stderr=output).subscribe()
+        OnlyProcess(self, PidFile(settings.pid_file)).subscribe()
 
     def handle_signals(self, reload: Callable[[], None]) -> None:
         """Leave on SIGTERM and SIGINT, reload on SIGHUP, one that was held back included."""

@@ -79,11 +79,7 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
 
     try:
         configure_logs(settings, to_files=True)
-        serve(
-            settings,
-            on_ready=announce,
-            daemonize_to=str(settings.log_dir / SERVICE_LOG),
-        )
+        serve(settings, on_ready=announce, daemonize=True)
     except StartupError as error:
         tell_failure(writer, str(error))
         code = 2

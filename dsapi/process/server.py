@@ -21,9 +21,8 @@ from dsapi import __version__
 from dsapi.errors import WorkersLost
 from dsapi.memory import limit_arenas, map_large_blocks, settle, uncollected
 from dsapi.operation.siblings import Render
-from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.process.bus import Plugin, ServiceBus
 from dsapi.process.notify import notify
-from dsapi.process.pidfile import PidFile
 from dsapi.process.ports import cannot_listen, check_port
 from dsapi.process.service import Service, build_service, load_models
 from dsapi.process.supervisor import supervise
@@ -39,25 +38,22 @@ _OTHER_FILES = 256
 _WORKERS_GRACE_S = 0.5
 
 
-def serve(
-    settings: Settings, *, on_ready: Callable[[str], None], daemonize_to: str | None = None
-) -> None:
+def serve(settings: Settings, *, on_ready: Callable[[str], None], daemonize: bool = False) -> None:
     """Serve until a signal (SIGTERM, SIGINT) ends it.
 
     Args:
         settings: everything.
         on_ready: called with the URL once the server answers.
-        daemonize_to: where the standard output and error of a daemon go; ``None``: stay in the
-            foreground.
+        daemonize: whether to leave the foreground, with the log as standard output and error.
 
     Raises:
         StartupError: it cannot start; what had started is stopped.
         WorkersLost: it cannot go on.
     """
     if settings.processes > 1:
-        supervise(settings, serve_one, on_ready=on_ready, daemonize_to=daemonize_to)
+        supervise(settings, serve_one, on_ready=on_ready, daemonize=daemonize)
     else:
-        _serve(settings, build_service(settings), on_ready=on_ready, daemonize_to=daemonize_to)
+        _serve(settings, build_service(settings), on_ready=on_ready, daemonize=daemonize)
 
 
 def serve_one(
@@ -89,12 +85,11 @@ def _serve(
     service: Service,
     *,
     on_ready: Callable[[str], None],
-    daemonize_to: str | None = None,
+    daemonize: bool = False,
 ) -> None:
     bus = ServiceBus()
-    if daemonize_to is not None:
-        Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
-        OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
+    if daemonize:
+        bus.daemonize(settings)
     predictions = _Predictions(bus, settings, service)
     predictions.subscribe()
     _Listener(bus, service.http_server).subscribe()

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dsapi.errors import StartupError
@@ -103,23 +104,12 @@ def build_service(
     in_force = InForce(settings)
     access = Access(settings)
 
-    def prepare(changed: Settings) -> Callable[[], None]:
-        take_rules = access.prepare(changed)
-
-        def apply() -> None:
-            in_force.settings = changed
-            take_rules()
-            _warn_of_roots(changed)
-            logging.getLogger().setLevel(changed.log_level)
-            on_reload(False)
-
-        return apply
-
     def reload() -> ReloadReport:
         report = reloader.reload()
         on_reload(True)
         return report
 
+    prepare = partial(_prepare, in_force=in_force, access=access, on_reload=on_reload)
     reloader = Reloader(settings, workers, load=load_models, prepare=prepare)
     # The metrics ask for the server when they are read, and it is told of them when it is made.
     metrics = Metrics(workers, reloader, gauges=_gauges(lambda: http_server))
@@ -137,6 +127,22 @@ def build_service(
         settings, application, workers=workers, in_force=in_force, access=access, journal=journal
     )
     return Service(workers, http_server, reloader)
+
+
+def _prepare(
+    changed: Settings, *, in_force: InForce, access: Access, on_reload: Callable[[bool], None]
+) -> Callable[[], None]:
+    """Make what changed settings need; what is returned puts them into force."""
+    take_rules = access.prepare(changed)
+
+    def take() -> None:
+        in_force.settings = changed
+        take_rules()
+        _warn_of_roots(changed)
+        logging.getLogger().setLevel(changed.log_level)
+        on_reload(False)
+
+    return take
 
 
 def _build_http_server(

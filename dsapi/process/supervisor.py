@@ -24,10 +24,9 @@ from cherrypy.process.wspbus import Bus
 from dsapi.errors import StartupError, WorkersLost
 from dsapi.operation.reload import reread
 from dsapi.operation.siblings import Render, Siblings
-from dsapi.process.bus import Daemonizer, OnlyProcess, Plugin, ServiceBus
+from dsapi.process.bus import Plugin, ServiceBus
 from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
 from dsapi.process.notify import leave_to_parent, notify
-from dsapi.process.pidfile import PidFile
 from dsapi.process.ports import reserve_port
 from dsapi.settings import Settings
 
@@ -61,7 +60,7 @@ def supervise(
     serve_one: ServeOne,
     *,
     on_ready: Callable[[str], None],
-    daemonize_to: str | None,
+    daemonize: bool,
 ) -> None:
     """Keep ``settings.processes`` processes serving until a signal ends this one.
 
@@ -73,9 +72,8 @@ def supervise(
     """
     bus = ServiceBus()
     children = _Children(bus, settings, serve_one, on_ready)
-    if daemonize_to is not None:
-        Daemonizer(bus, stdout=daemonize_to, stderr=daemonize_to).subscribe()
-        OnlyProcess(bus, PidFile(settings.pid_file)).subscribe()
+    if daemonize:
+        bus.daemonize(settings)
     children.subscribe()
     bus.handle_signals(children.reload)
     bus.run()
@@ -114,8 +112,6 @@ class _Children(Plugin):
         self._serve_one = serve_one
         self._on_ready = on_ready
         self._children: list[_Child] = []
-        self._lifeline = (-1, -1)
-        self._reloaded = (-1, -1)
         # Since when those that there were have been reloading, and none has told that it has.
         self._reloading_since_s = math.inf
 
@@ -212,19 +208,18 @@ class _Children(Plugin):
     def _start_child(self, place: int) -> _Child:
         """Fork while signals are held: one would find the supervisor's handlers in the child."""
         reader, writer = os.pipe()
-        pid = -1
         try:
             pid = os.fork()
-        finally:
-            if pid:
-                os.close(writer)
-            if pid < 0:
-                os.close(reader)
-        if pid:
-            return _Child(pid, time.monotonic(), reader)
-        os.close(reader)
-        os.close(self._lifeline[1])
-        self._run_child(place, writer)
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
+        if pid == 0:
+            os.close(reader)
+            os.close(self._lifeline[1])
+            self._run_child(place, writer)
+        os.close(writer)
+        return _Child(pid, time.monotonic(), reader)
 
     def _run_child(self, place: int, writer: int) -> NoReturn:
         """Serve in the forked process, and never return."""
@@ -257,10 +252,7 @@ class _Children(Plugin):
 
     def _tell_reload(self, asked: bool) -> None:
         """Tell the supervisor that this process has reloaded, and whether for a caller."""
-        try:
-            os.write(self._reloaded[1], f"{os.getpid()} {asked:d}\n".encode())
-        except BrokenPipeError:
-            _LOGGER.debug("the supervisor has gone")
+        os.write(self._reloaded[1], f"{os.getpid()} {asked:d}\n".encode())
 
 
 @contextmanager

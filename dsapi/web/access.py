@@ -1,4 +1,4 @@
-"""Access: who may ask, how often, and from which pages. Off by default, key by key by setting.
+"""Access: who may ask, how often, and from which pages. Each is off until its setting is there.
 
 Called by `dsapi.web.exchange` when a request's head is there, before its body is read.
 """

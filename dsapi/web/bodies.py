@@ -14,24 +14,18 @@ from typing import Any
 import cherrypy
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from dsapi.errors import (
-    BadParameter,
-    BadRequest,
-    LengthRequired,
-    MissingImage,
-    TooLarge,
-)
+from dsapi.errors import BadParameter, BadRequest, LengthRequired, MissingImage, TooLarge
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.fields import (
     MAX_FIELDS,
     MAX_JSON_MARKS,
     PICTURE_FIELDS,
+    came_twice,
     check_name,
     decode_text,
     gather_unique,
     load_json,
     parse_pairs,
-    tell_twice,
 )
 from dsapi.web.framing import ChunkedBody, LengthBody
 
@@ -60,7 +54,7 @@ def read_body(*, max_bytes: int, deadline: Deadline) -> bytes:
     """Read the body of the current request, whether its length is announced or not.
 
     After an error the connection is closed, as what is left of the body would be taken for the
-    next request; `dsapi.web.http_server` sees to it.
+    next request; `dsapi.web.protocol` sees to it.
 
     Raises:
         LengthRequired: the body has neither a length nor chunks.
@@ -69,23 +63,8 @@ def read_body(*, max_bytes: int, deadline: Deadline) -> bytes:
         DeadlineExceeded: it came too slowly.
     """
     environ = cherrypy.serving.request.wsgi_environ
+    stream: LengthBody | ChunkedBody = environ["wsgi.input"]
     length = _announced_length(environ)
-    return _read_all(environ["wsgi.input"], length=length, max_bytes=max_bytes, deadline=deadline)
-
-
-def _announced_length(environ: dict[str, Any]) -> int | None:
-    """Find the body's length; ``None`` if it comes in chunks."""
-    if environ.get("wsgi.input_terminated"):
-        return None
-    announced = environ.get("CONTENT_LENGTH", "")
-    if not announced:
-        raise LengthRequired("the request needs a Content-Length, or a chunked body")
-    return int(announced)
-
-
-def _read_all(
-    stream: LengthBody | ChunkedBody, *, length: int | None, max_bytes: int, deadline: Deadline
-) -> bytes:
     if length is not None and length > max_bytes:
         raise TooLarge(f"the body has {length} bytes, max_bytes is {max_bytes}")
     pieces = []
@@ -105,6 +84,16 @@ def _read_all(
     if length is not None and count < length:
         raise BadRequest(f"the body ends after {count} of {length} bytes")
     return b"".join(pieces)
+
+
+def _announced_length(environ: dict[str, Any]) -> int | None:
+    """Find the body's length; ``None`` if it comes in chunks."""
+    if environ.get("wsgi.input_terminated"):
+        return None
+    announced = environ.get("CONTENT_LENGTH", "")
+    if not announced:
+        raise LengthRequired("the request needs a Content-Length, or a chunked body")
+    return int(announced)
 
 
 def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[str]) -> Form:
@@ -145,7 +134,7 @@ def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[
         if value is None:
             continue
         if name in parameters:
-            raise tell_twice(name, ", in the query and in the body")
+            raise came_twice(name, ", in the query and in the body")
         parameters[name] = value
     return gather_form(parameters, known=known, kind=kind)
 

@@ -1,7 +1,7 @@
 """Connections: one caller's socket, on which every wait has an end.
 
 cheroot's timeout is per read, so that a caller who sends a byte now and then holds a thread for
-good. Here each read gets no more time than its request has left. Made by `dsapi.web.waiting`,
+good. Here each read gets no more time than its request has left. Made by `dsapi.web.http_server`,
 served by `dsapi.web.threads`.
 """
 
@@ -96,7 +96,8 @@ class Connection(cheroot.HTTPConnection):
     """A caller's connection, for one request after the other.
 
     Attributes:
-        last_used_s: when it began to wait for a request, on `time.monotonic`'s clock.
+        last_used_s: when it began to wait for a request, or to linger, on `time.monotonic`'s clock.
+        lingers: whether it has had its last answer, and is about to be closed.
         fresh: whether it has not brought a request yet.
         unread: whether something of the last request may be left in the socket. Closing then
             would reset the connection and take the answer away from the caller.
@@ -115,6 +116,7 @@ class Connection(cheroot.HTTPConnection):
         self._incoming = _Incoming(sock, self.wfile, silence_s)
         self.rfile = io.BufferedReader(self._incoming, _BUFFER_BYTES)
         self.last_used_s = time.monotonic()
+        self.lingers = False
         self.fresh = True
         self.unread = False
         self._closing = threading.Lock()

@@ -74,12 +74,12 @@ def gather_unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         if _SURROGATE.search(name):
             raise BadParameter(f"the name {quote(name)} is no text")
         if name in mapping:
-            raise tell_twice(name)
+            raise came_twice(name)
         mapping[name] = value
     return mapping
 
 
-def tell_twice(name: str, where: str = "") -> BadRequest:
+def came_twice(name: str, where: str = "") -> BadRequest:
     """Make the error of a name that came twice."""
     kind = MissingImage if name in PICTURE_FIELDS else BadParameter
     return kind(f"{quote(name)} came twice{where}")

@@ -2,7 +2,7 @@
 
 Reads are short: they give what is there, so that `dsapi.web.bodies` can count bytes and time.
 cheroot's own reads wait for all that was asked, and read whole chunks whatever their size.
-Made by `dsapi.web.http_server`.
+Made by `dsapi.web.protocol`.
 """
 
 import re

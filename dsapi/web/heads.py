@@ -1,7 +1,7 @@
 """Heads: the lines of a request before its body, in; header names and values, out.
 
 cheroot's own reader takes what two servers may understand differently, such as two lengths of one
-body. Used by `dsapi.web.http_server`.
+body. Used by `dsapi.web.protocol`, and by `dsapi.web.http_server` for what it refuses.
 """
 
 import re
@@ -50,7 +50,20 @@ def read_head(rfile: Any, hdict: dict[bytes, bytes]) -> dict[bytes, bytes]:
     if coding is not None and coding.lower() != b"chunked":
         shown = quote(coding.decode("latin-1"))
         raise ValueError(f"Transfer-Encoding must be chunked, got {shown}")
+    _spell_options(hdict)
     return hdict
+
+
+def _spell_options(headers: dict[bytes, bytes]) -> None:
+    """Write in the one spelling that cheroot knows what RFC 9110 permits in any (7.6.1, 10.1.1)."""
+    if connection := headers.get(b"Connection"):
+        options = {option.strip().lower() for option in connection.split(b",")}
+        if b"close" in options:
+            headers[b"Connection"] = b"close"
+        elif b"keep-alive" in options:
+            headers[b"Connection"] = b"Keep-Alive"
+    if expected := headers.get(b"Expect"):
+        headers[b"Expect"] = expected.lower()
 
 
 def find_header(head: bytes, name: bytes) -> str:

@@ -21,11 +21,10 @@ from dsapi.web.problems import raw_problem
 from dsapi.web.protocol import ApiConnection, Gateway
 from dsapi.web.request_ids import choose_request_id
 from dsapi.web.threads import RequestThreads
-from dsapi.web.waiting import WaitingConnections
+from dsapi.web.waiting import BACKLOG, WaitingConnections
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_HEAD_BYTES = 32 * 1024
-_BACKLOG = 1024
 # Connections that may wait for a thread, per thread.
 _QUEUE_PER_THREAD = 4
 _PEEK_BYTES = 2048
@@ -50,6 +49,7 @@ class HTTPServer(wsgi.Server):
             requests that were let in and not answered.
         origin_headers: gives the headers that let a page of an origin read an answer.
         journal: where requests are written down that no handler sees.
+        reuse_port: whether other processes may listen on the same port.
     """
 
     ConnectionClass = ApiConnection
@@ -67,14 +67,14 @@ class HTTPServer(wsgi.Server):
         refusal: Callable[[Callable[[], int]], RequestError | None],
         origin_headers: Callable[[str], Mapping[str, str]],
         journal: Journal,
-        reuse_port: bool = False,
+        reuse_port: bool,
     ) -> None:
         super().__init__(
             bind_addr,
             wsgi_app,
             reuse_port=reuse_port,
             server_name="dsapi",
-            request_queue_size=_BACKLOG,
+            request_queue_size=BACKLOG,
             timeout=timeout_s,  # type: ignore[arg-type] # fractions are fine
             shutdown_timeout=shutdown_timeout_s,  # type: ignore[arg-type]
         )
@@ -84,7 +84,7 @@ class HTTPServer(wsgi.Server):
             threads,
             queue_size=threads * _QUEUE_PER_THREAD,
             stay=self._stay,
-            keep=self.put_conn,
+            keep=self._keep,
             hang_up=self._hang_up,
         )
         self.max_connections = max_connections
@@ -137,13 +137,6 @@ class HTTPServer(wsgi.Server):
     def can_add_keepalive_connection(self) -> bool:
         """Whether a caller may keep its connection after this answer."""
         return bool(self.ready)
-
-    def put_conn(self, conn: Connection) -> None:
-        """Let a connection wait for its next request, unless the server stops."""
-        if self.ready:
-            self._waiting.put(conn)
-        else:
-            conn.close()
 
     def admit(self, conn: Connection) -> bool:
         """Give a connection that has sent something to a thread, or refuse it here and now.
@@ -229,6 +222,13 @@ class HTTPServer(wsgi.Server):
 
     def _make_connection(self, sock: socket.socket, address: tuple[object, ...]) -> Connection:
         return ApiConnection(self, sock, address=address, silence_s=self.timeout)
+
+    def _keep(self, conn: Connection) -> None:
+        """Let a connection wait for its next request, unless the server stops."""
+        if self.ready:
+            self._waiting.put(conn)
+        else:
+            conn.close()
 
     def _hang_up(self, conn: Connection) -> None:
         if conn.unread:

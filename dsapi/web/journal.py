@@ -1,6 +1,6 @@
 """The journal: every request and every prediction, when its answer is out, in logs and metrics.
 
-Written by `dsapi.web.exchange` for requests that reached a handler, and by
+Written by `dsapi.web.exchange` for requests that reached the application, and by
 `dsapi.web.http_server` for those that were refused before.
 """
 
@@ -110,13 +110,13 @@ class Journal:
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        self.metrics = metrics
+        self._metrics = metrics
         self.endpoints: frozenset[str] = frozenset()
 
     def write(self, record: RequestRecord) -> None:
         """Log and count a request."""
         _LOGGER.info(record)
-        self.metrics.count_request(
+        self._metrics.count_request(
             endpoint=self._find_endpoint(record.request),
             form=record.form,
             status=record.status,
@@ -127,7 +127,7 @@ class Journal:
     def write_prediction(self, record: PredictionRecord) -> None:
         """Log a prediction and observe its steps."""
         _PREDICTIONS_LOGGER.info(record)
-        self.metrics.observe_stages(record.prediction.timing_ms)
+        self._metrics.observe_stages(record.prediction.timing_ms)
 
     def _find_endpoint(self, request: str) -> str:
         """Find the endpoint of a request line; callers must not make up new ones."""

@@ -14,7 +14,7 @@ from dsapi.web.problems import CONTENT_TYPE, ProblemAnswer, status_in_words
 
 Schema = dict[str, Any]
 
-RETRIED = {http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE}
+_RETRIED = {http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE}
 HEADERS: Schema = {
     "X-Request-ID": {
         "description": "The caller's own value if it was sane, else a new one",
@@ -25,8 +25,8 @@ HEADERS: Schema = {
         "schema": {"type": "integer", "minimum": 1},
     },
 }
-REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
-RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+_REQUEST_ID = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+_RETRY_AFTER = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 
 
 def describe_page(media_type: str, description: str) -> Schema:
@@ -35,7 +35,7 @@ def describe_page(media_type: str, description: str) -> Schema:
     return {
         "200": {
             "description": description,
-            "headers": REQUEST_ID,
+            "headers": _REQUEST_ID,
             "content": {media_type: {"schema": schema}},
         }
     }
@@ -50,7 +50,7 @@ def describe_answer(answer: type[BaseModel]) -> Schema:
     return {
         "200": {
             "description": (answer.__doc__ or "").strip(),
-            "headers": REQUEST_ID,
+            "headers": _REQUEST_ID,
             "content": {"application/json": content},
         }
     }
@@ -77,7 +77,7 @@ def _problem(status: int, kinds: list[type[RequestError]]) -> Schema:
     lines = [f"- `{kind.code}`: {(kind.__doc__ or '').splitlines()[0]}" for kind in kinds]
     return {
         "description": "\n".join(lines),
-        "headers": REQUEST_ID | (RETRY_AFTER if status in RETRIED else {}),
+        "headers": _REQUEST_ID | (_RETRY_AFTER if status in _RETRIED else {}),
         "content": {
             CONTENT_TYPE: {
                 "schema": {

@@ -20,7 +20,7 @@ from dsapi.errors import BadParameter, BadRequest, RequestError, Unauthorized
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.answers import PredictionAnswer, answer_prediction
 from dsapi.web.bodies import gather_form, read_body, split_multipart
-from dsapi.web.fields import tell_twice
+from dsapi.web.fields import came_twice
 from dsapi.web.parameters import PointParameters, read_parameters
 from dsapi.web.predictions import InForce, predict_form
 from dsapi.web.problems import begin_response
@@ -42,6 +42,7 @@ STATIC_HEADERS = {
 }
 PAGE_HEADERS = {
     **STATIC_HEADERS,
+    "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -154,9 +155,7 @@ class Page:
         failure: Failure | None = None,
     ) -> bytes:
         settings = self._in_force.settings
-        headers = cherrypy.serving.response.headers
-        headers.update(PAGE_HEADERS)
-        headers["Content-Type"] = "text/html; charset=utf-8"
+        cherrypy.serving.response.headers.update(PAGE_HEADERS)
         return self._template.render(
             version=__version__,
             models=list(self._workers.models.values()),
@@ -198,7 +197,7 @@ def _read_fields(body: bytes) -> dict[str, Any]:
         elif value in ("", b""):
             continue
         elif name in fields:
-            raise tell_twice(name)
+            raise came_twice(name)
         else:
             # Keyboards of many languages have the decimal comma only.
             fields[name] = value.replace(",", ".") if name in ("x", "y") else value

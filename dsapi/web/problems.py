@@ -49,14 +49,14 @@ def status_in_words(status: int) -> str:
     return _NAMES.get(status) or http.HTTPStatus(status).phrase
 
 
-def problem_body(*, status: int, code: str, detail: str, request_id: str) -> bytes:
+def _body(error: RequestError, request_id: str) -> bytes:
     """Write the contract's error body."""
     problem = ProblemAnswer(
-        title=status_in_words(status),
-        status=status,
-        code=code,
+        title=status_in_words(error.status),
+        status=error.status,
+        code=error.code,
         # Half a character of JSON, quoted by an error, must not be the end of the error.
-        detail=detail.encode(errors="backslashreplace").decode(),
+        detail=error.detail.encode(errors="backslashreplace").decode(),
         request_id=request_id,
     )
     return problem.model_dump_json().encode()
@@ -73,9 +73,7 @@ def raw_problem(
         headers: further ones.
         to_head: whether it was a HEAD request, whose answer ends with its head.
     """
-    body = problem_body(
-        status=error.status, code=error.code, detail=error.detail, request_id=request_id
-    )
+    body = _body(error, request_id)
     head = [
         f"HTTP/1.1 {error.status} {status_in_words(error.status)}",
         f"Content-Type: {CONTENT_TYPE}",
@@ -146,9 +144,4 @@ def _respond(error: RequestError) -> None:
     response = cherrypy.serving.response
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers.pop("Content-Length", None)
-    response.body = problem_body(
-        status=error.status,
-        code=error.code,
-        detail=error.detail,
-        request_id=str(cherrypy.serving.request.unique_id),
-    )
+    response.body = _body(error, str(cherrypy.serving.request.unique_id))

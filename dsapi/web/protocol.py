@@ -25,6 +25,7 @@ from dsapi.web.heads import find_header, read_head
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_UNREAD_BYTES = 8192
+_PROTOCOLS = (b"HTTP/1.0", b"HTTP/1.1")
 _METHODS = "GET, HEAD, OPTIONS, POST"
 
 
@@ -43,11 +44,18 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
             understood = bool(super().read_request_line())  # type: ignore[no-untyped-call]
         finally:
             self.rfile = reader
+        if not understood:
+            return False
         # Another server may take it for a space or for the line's end (RFC 9112, section 2.2).
-        if understood and b"\r" in self.line:
+        if b"\r" in self.line:
             self.simple_response(400, "its first line has a line break in it")
             return False
-        return understood
+        # cheroot takes any numbers that int() does, such as with a sign; CherryPy fails on them.
+        if self.request_protocol not in _PROTOCOLS:
+            came = quote(self.request_protocol.decode("latin-1"))
+            self.simple_response(400, f"its protocol must be HTTP/1.0 or HTTP/1.1, got {came}")
+            return False
+        return True
 
     def respond(self) -> None:
         """Call the application and send its answer."""
@@ -72,7 +80,7 @@ class ApiHTTPRequest(cheroot.HTTPRequest):
         super().send_headers()
 
     def simple_response(self, status: str | int, msg: str = "") -> None:
-        """Answer and close; called by cheroot before any handler is."""
+        """Answer and close; called by cheroot too, as long as no answer has begun."""
         error = _transport_error(
             int(str(status)[:3]),
             msg or str(status)[4:],
@@ -131,7 +139,7 @@ class Gateway(wsgi.Gateway_10):
         return environ
 
     def write(self, chunk: bytes) -> None:
-        """Write a part of the answer; send it before the journal is written if it is the last."""
+        """Write a part of the answer; send it before the journal is written if it is all of it."""
         super().write(chunk)
         if len(chunk) == self.remaining_bytes_out:
             self.req.conn.wfile.flush()

@@ -42,9 +42,7 @@ class Docs:
 
     def GET(self) -> bytes:
         """Send the page."""
-        headers = cherrypy.serving.response.headers
-        headers.update(PAGE_HEADERS)
-        headers["Content-Type"] = "text/html; charset=utf-8"
+        cherrypy.serving.response.headers.update(PAGE_HEADERS)
         return self._page
 
 

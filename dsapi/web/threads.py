@@ -93,8 +93,8 @@ class RequestThreads:
             Whether all finished in time.
         """
         end_s = time.monotonic() + timeout_s
-        for thread in self._serving:
-            (self._fast if thread.name.startswith("http-fast") else self._main).put(None)
+        for lane in (self._main, self._fast):
+            lane.put(None)
         for thread in self._serving:
             thread.join(max(0.0, end_s - time.monotonic()))
         late = [thread for thread in self._serving if thread.is_alive()]
@@ -113,12 +113,13 @@ class RequestThreads:
         while (connection := lane.get()) is not None:
             try:
                 while keep := self._serve_one(thread, connection):
-                    if lane is self._fast or not self._is_staying(thread, connection):
+                    if lane is self._fast or not self._wait_for_next(thread, connection):
                         break
                 (self._keep if keep else self._hang_up)(connection)
             except Exception:  # whatever one caller did, the thread is there for the next
                 _LOGGER.exception("a connection from %s failed", connection.remote_addr)
                 connection.close()
+        lane.put(None)  # each passes it on to the next
 
     def _serve_one(self, thread: threading.Thread, connection: Connection) -> bool:
         """Serve one request; whether the connection is kept."""
@@ -128,8 +129,8 @@ class RequestThreads:
         finally:
             self._serving[thread] = None
 
-    def _is_staying(self, thread: threading.Thread, connection: Connection) -> bool:
-        """Wait for the next request, in which time nothing is in flight."""
+    def _wait_for_next(self, thread: threading.Thread, connection: Connection) -> bool:
+        """Wait for the next request, as nothing in flight; whether this thread is to serve it."""
         self._staying.add(thread)
         try:
             return self._stay(connection)

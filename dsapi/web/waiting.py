@@ -17,6 +17,8 @@ from dsapi.web.connections import Connection
 
 _LOGGER = logging.getLogger(__name__)
 _TICK_S = 0.5
+# So many callers the kernel lets wait until they are accepted.
+BACKLOG = 1024
 _ACCEPTS_A_ROUND = 64
 # The kernel or the process has no more of them; accepting again at once would fail again.
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -63,7 +65,6 @@ class WaitingConnections:
         self._epoll = select.epoll()
         # In the order in which they began to wait: the first is the longest silent one.
         self._waiting: dict[int, Connection] = {}
-        self._lingering: dict[int, float] = {}
         self._lock = threading.Lock()
         self._scrap = bytearray(_SCRAP_BYTES)
         self._stopping = False
@@ -96,7 +97,7 @@ class WaitingConnections:
             connection.close()
             return
         connection.last_used_s = time.monotonic()
-        self._lingering[sock.fileno()] = connection.last_used_s + _LINGER_S
+        connection.lingers = True
         self._wait(connection)
 
     def run(self) -> None:
@@ -125,22 +126,25 @@ class WaitingConnections:
 
     def _round(self, timeout_s: float) -> bool:
         """Wait for callers once, and serve those that are there; whether none was refused."""
-        served = True
+        served, new = True, False
         for fd, _ in self._epoll.poll(timeout_s):
             if fd == self._listening:
-                served &= self._accept()
+                new = True
             elif (connection := self._waiting.get(fd)) is None:
                 continue  # the alarm, or closed since
-            elif fd in self._lingering:
+            elif connection.lingers:
                 self._throw_away(connection)
             elif self._take(connection):
                 served &= self._process(connection)
+        # Last: it may close one of these to make room, and give its number to a new one.
+        if new:
+            served &= self._accept(_ACCEPTS_A_ROUND)
         return served
 
-    def _accept(self) -> bool:
+    def _accept(self, most: int) -> bool:
         """Take new callers in; whether none was refused."""
         served = True
-        for _ in range(_ACCEPTS_A_ROUND):
+        for _ in range(most):
             try:
                 sock, address = self._listener.accept()
             except BlockingIOError:
@@ -156,8 +160,8 @@ class WaitingConnections:
             # On a busy server the request has come meanwhile: no need to wait for it.
             if connection.peek(1):
                 served &= self._process(connection)
-                continue
-            self._wait(connection)
+            else:
+                self._wait(connection)
         return served
 
     def _wait(self, connection: Connection) -> None:
@@ -172,7 +176,6 @@ class WaitingConnections:
                 self._epoll.register(fd, select.EPOLLIN)
             except OSError as error:  # epoll_ctl(2): no memory, or too many watches
                 _LOGGER.error("cannot wait for a connection: %s", error.strerror)
-                self._lingering.pop(fd, None)
                 connection.close()
                 return
             self._waiting[fd] = connection
@@ -184,7 +187,6 @@ class WaitingConnections:
             if self._waiting.get(fd) is not connection:
                 return False
             del self._waiting[fd]
-            self._lingering.pop(fd, None)
             self._epoll.unregister(fd)
             return True
 
@@ -203,12 +205,12 @@ class WaitingConnections:
     def _expire(self, now_s: float) -> None:
         """Close what was silent, or lingered, for too long."""
         with self._lock:
-            waiting = list(self._waiting.items())
-        for fd, connection in waiting:
-            end_s = self._lingering.get(fd, connection.last_used_s + self._silence_s)
-            if now_s < end_s:
+            waiting = list(self._waiting.values())
+        for connection in waiting:
+            patience_s = _LINGER_S if connection.lingers else self._silence_s
+            if now_s < connection.last_used_s + patience_s:
                 continue
-            if fd in self._lingering:
+            if connection.lingers:
                 # To close before all that has come is read would be a reset.
                 self._throw_away(connection)
             if self._take(connection):
@@ -222,7 +224,7 @@ class WaitingConnections:
 
     def _finish(self) -> None:
         """Serve what has arrived, and close everything."""
-        self._accept()
+        self._accept(BACKLOG)
         for own in (self._listener, self._alarm):
             self._epoll.unregister(own.fileno())
             own.close()

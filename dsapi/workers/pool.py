@@ -1,9 +1,9 @@
-"""Prediction workers: as many threads as cores, behind one bounded queue.
+"""Prediction workers: about as many threads as cores, behind one bounded queue.
 
-Request threads wait for sockets: many and cheap. Decoding and inference wait for nobody: about
-as many workers as cores, each with sessions of its own. Between the two, a queue that refuses
-work at once when it is full, or when its answer would come too late. Called by `dsapi.web` and
-`dsapi.operation.reload`; calls `dsapi.prediction`.
+Request threads wait for sockets: many and cheap. Decoding and inference wait for nobody: few
+workers, each with sessions of its own. Between the two, a queue that refuses work at once when it
+is full, or when its answer would come too late. Started by `dsapi.process.server`, called by
+`dsapi.web` and `dsapi.operation.reload`; calls `dsapi.prediction`.
 """
 
 import logging
@@ -41,11 +41,6 @@ _WATCH_S = 0.5
 _MARGIN = 1.5
 # A stalled thread cannot be ended, only left behind, and it keeps its memory.
 _MAX_LEFT_BEHIND = 16
-
-
-def _present() -> bool:
-    """Tell that a caller is still there; for callers without a connection."""
-    return False
 
 
 class PredictionWorkers:
@@ -138,8 +133,8 @@ class PredictionWorkers:
         """
         old = self._generation
         self._generation = self._prepare(models, limits, at_once=False)
-        while old.sessions:  # of workers that were replaced, or busy since the reload before
-            close_sessions(old.sessions.popitem()[1])
+        for number in range(self.count):  # of workers replaced, or busy since the reload before
+            close_sessions(old.sessions.pop(number, {}))
         self._replaced = weakref.ref(old)
 
     def stop(self, timeout_s: float = math.inf) -> int:
@@ -201,7 +196,7 @@ class PredictionWorkers:
         request: PredictionRequest,
         deadline: Deadline,
         *,
-        caller_gone: Callable[[], bool] = _present,
+        caller_gone: Callable[[], bool] = lambda: False,
     ) -> Prediction:
         """Queue a request and wait for its answer.
 

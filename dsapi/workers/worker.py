@@ -177,7 +177,8 @@ class Worker(threading.Thread):
         current = self._current()
         if current is not self._generation and not self.retired:
             old = self._sessions
-            self._sessions = take_sessions(current, self.number)
+            opened = current.sessions.pop(self.number, None)
+            self._sessions = opened or open_sessions(current.models)
             self._generation = current
             close_sessions(old)
 
@@ -251,11 +252,6 @@ def open_sessions(models: Mapping[str, Model]) -> Sessions:
         close_sessions(opened)
         raise
     return opened
-
-
-def take_sessions(generation: Generation, number: int) -> Sessions:
-    """Take the sessions that were opened for a worker, or open some."""
-    return generation.sessions.pop(number, None) or open_sessions(generation.models)
 
 
 def close_sessions(sessions: Sessions) -> None:

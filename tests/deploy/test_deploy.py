@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from dsapi.settings import load_settings
+from tests.installation import Installation
 from tests.pictures import GREEN, encode, plain
 from tests.ports import free_port
-from tests.process.test_daemon import Installation
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent

@@ -23,11 +23,10 @@ from dsapi.settings import Settings, load_settings
 from dsapi.workers.pool import PredictionWorkers
 from tests.conftest import RunningServer, StartServer
 from tests.graphs import freeze_brightest_channel, freeze_constant
+from tests.installation import Installation
 from tests.pictures import GREEN, encode, plain
-from tests.process.test_daemon import Installation, installation
 from tests.waiting import eventually
 
-__all__ = ["installation"]
 PICTURE = encode(plain(GREEN))
 
 

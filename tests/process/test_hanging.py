@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dsapi.process.ports import check_port
 from tests.graphs import freeze_hanging
+from tests.installation import Installation
 from tests.pictures import GREEN, RED, encode, plain
-from tests.process.test_daemon import Installation
 from tests.waiting import eventually
 
 

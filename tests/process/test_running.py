@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 from dsapi.process.pidfile import read_pid, running_pid
+from tests.installation import Installation
 from tests.ports import free_port
-from tests.process.test_daemon import Installation, installation
 from tests.waiting import eventually
-
-__all__ = ["installation"]
 
 
 def test_a_daemon_is_found_where_it_answers_not_where_the_file_says_now(

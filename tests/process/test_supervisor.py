@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dsapi.process.pidfile import running_pid
-from tests.process.test_daemon import PICTURE, Installation
+from tests.installation import PICTURE, Installation
 from tests.waiting import eventually
 
 PATIENCE_S = 60.0

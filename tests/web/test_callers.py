@@ -205,6 +205,14 @@ def test_a_first_line_has_no_line_break_in_it(caller: Caller, line: bytes) -> No
     )
 
 
+@pytest.mark.parametrize("version", ["1.-1", "1.+1", "+1.1", " 1.1", "\t1.1", "01.1", "1.01"])
+def test_a_protocol_that_only_counts_as_one_gets_400(caller: Caller, version: str) -> None:
+    caller.send(f"GET /health/live HTTP/{version}\r\nHost: t\r\n\r\n".encode())
+    told = f"its protocol must be HTTP/1.0 or HTTP/1.1, got {f'HTTP/{version}'!r}"
+    expected = (400, "bad_request", f"the request's head is malformed: {told}")
+    assert caller.problem() == expected
+
+
 def test_a_first_line_in_two_packets_is_one_line(caller: Caller) -> None:
     caller.send(b"GET ")
     time.sleep(0.1)
@@ -268,11 +276,34 @@ def test_what_follows_chunks_of_http_1_0_is_not_taken_for_a_request(caller: Call
         assert stream.read().count(b"HTTP/1.1 ") == 1
 
 
-def test_who_asks_before_it_sends_a_picture_is_told_to_go_on(caller: Caller) -> None:
-    caller.send(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(PICTURE))
+@pytest.mark.parametrize("expected", [b"100-continue", b"100-Continue"])
+def test_who_asks_before_it_sends_a_picture_is_told_to_go_on(
+    caller: Caller, expected: bytes
+) -> None:
+    head = HEAD + b"Content-Length: %d\r\nExpect: %b\r\n\r\n"
+    caller.send(head % (len(PICTURE), expected))
     assert caller.socket.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
     caller.send(PICTURE)
     assert caller.answer()[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "answered"),
+    [
+        (b"1.1", b"Close", "close"),
+        (b"1.1", b"TE, close", "close"),
+        (b"1.1", b"keep-alive", None),
+        (b"1.0", b"keep-alive", "Keep-Alive"),
+        (b"1.0", b"Keep-Alive, close", None),
+    ],
+)
+def test_a_caller_says_in_any_spelling_whether_its_connection_is_kept(
+    caller: Caller, version: bytes, options: bytes, answered: str | None
+) -> None:
+    request = b"GET /health/live HTTP/%b\r\nHost: t\r\nConnection: %b\r\n\r\n"
+    caller.send(request % (version, options))
+    status, headers, _ = caller.answer()
+    assert (status, headers["Connection"]) == (200, answered)
 
 
 def test_each_request_of_a_connection_has_its_own_time(

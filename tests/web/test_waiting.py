@@ -7,7 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -50,6 +50,7 @@ def running(waiting: WaitingConnections) -> Iterator[None]:
     finally:
         waiting.stop()
         thread.join(_PATIENCE_S)
+        assert not thread.is_alive()
 
 
 def connect(listener: socket.socket) -> socket.socket:
@@ -70,23 +71,16 @@ def test_callers_who_were_served_at_once_count_among_those_who_wait(
         return True
 
     waiting = wait_on(listener, process, limit=3)
-    callers = [socket.create_connection(listener.getsockname()) for _ in range(8)]
-    for caller in callers:
-        caller.sendall(b"ask")
-    thread = threading.Thread(target=waiting.run)
-    thread.start()
-    try:
+    with ExitStack() as stack:
+        callers = [stack.enter_context(connect(listener)) for _ in range(8)]
+        for caller in callers:
+            caller.sendall(b"ask")
+        stack.enter_context(running(waiting))
         for _ in callers:
             served.get(timeout=_PATIENCE_S)
         assert len(waiting) == 3
         for caller in callers[:5]:
-            caller.settimeout(_PATIENCE_S)
             assert caller.recv(1) == b"", "the longest silent was not hung up on"
-    finally:
-        waiting.stop()
-        thread.join(_PATIENCE_S)
-        for caller in callers:
-            caller.close()
 
 
 def test_what_goes_wrong_with_one_caller_does_not_end_the_accepting_of_others(
@@ -103,17 +97,11 @@ def test_what_goes_wrong_with_one_caller_does_not_end_the_accepting_of_others(
         return True
 
     waiting = wait_on(listener, process, limit=10)
-    thread = threading.Thread(target=waiting.run)
-    thread.start()
-    address = listener.getsockname()
-    with socket.create_connection(address) as bad, socket.create_connection(address) as good:
+    with running(waiting), connect(listener) as bad, connect(listener) as good:
         bad.sendall(b"bad")
         assert bad.recv(1) == b"", "nobody hung up on the bad caller"
         good.sendall(b"good")
         assert served.get(timeout=_PATIENCE_S) == b"good"
-    waiting.stop()
-    thread.join(_PATIENCE_S)
-    assert not thread.is_alive()
 
 
 def serve_once(served: "queue.Queue[bytes]") -> Callable[[Connection], bool]:
@@ -223,6 +211,33 @@ def test_who_comes_after_a_refused_caller_is_not_taken_for_it(listener: socket.s
                 assert served.get(timeout=_PATIENCE_S) == b"ask"
 
 
+def test_who_asks_in_the_moment_that_others_come_is_neither_hung_up_on_nor_mistaken_for_them(
+    listener: socket.socket,
+) -> None:
+    """The system gives a new connection the number of one that was closed for it."""
+    served: queue.Queue[bytes] = queue.Queue()
+    go_on = threading.Event()
+
+    def process(connection: Connection) -> bool:
+        sent = connection.peek(10)
+        connection.close()
+        served.put(sent)
+        return sent != b"long" or go_on.wait(_PATIENCE_S)
+
+    waiting = wait_on(listener, process, limit=2)
+    with running(waiting), connect(listener) as asking, connect(listener) as busy:
+        assert eventually(lambda: len(waiting) == 2)
+        busy.sendall(b"long")
+        assert served.get(timeout=_PATIENCE_S) == b"long"
+        # While the one thread is busy so many come that the longest silent must go, and it asks.
+        with connect(listener), connect(listener), connect(listener) as last:
+            asking.sendall(b"ask")
+            go_on.set()
+            assert served.get(timeout=_PATIENCE_S) == b"ask"
+            last.sendall(b"more")
+            assert served.get(timeout=_PATIENCE_S) == b"more"
+
+
 def test_a_stop_serves_who_has_asked_before_and_hangs_up_on_the_others(
     listener: socket.socket,
 ) -> None:
@@ -264,3 +279,29 @@ def test_a_stop_serves_who_has_asked_before_and_hangs_up_on_the_others(
             assert idle.recv(1) == b""
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address, timeout=_PATIENCE_S)
+
+
+def test_a_stop_serves_all_who_have_asked_before_however_many(listener: socket.socket) -> None:
+    served: queue.Queue[bytes] = queue.Queue()
+    go_on = threading.Event()
+
+    def process(connection: Connection) -> bool:
+        sent = connection.socket.recv(10)
+        connection.close()
+        served.put(sent)
+        return sent != b"long" or go_on.wait(_PATIENCE_S)
+
+    listener.listen(200)
+    waiting = wait_on(listener, process, limit=10)
+    with ExitStack() as stack:
+        stack.enter_context(running(waiting))
+        stack.enter_context(connect(listener)).sendall(b"long")
+        assert served.get(timeout=_PATIENCE_S) == b"long"
+        for _ in range(150):
+            stack.enter_context(connect(listener)).sendall(b"ask")
+        stop = threading.Thread(target=waiting.stop)
+        stop.start()
+        assert eventually(lambda: waiting._stopping)
+        go_on.set()
+        stop.join(_PATIENCE_S)
+        assert served.qsize() == 150
