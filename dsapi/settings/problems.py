@@ -21,6 +21,8 @@ _RESEMBLANCE = 0.75
 _SECRET = frozenset({"api_keys", "admin_keys"})
 # For keys of the file, which are all ours; a looser match would mislead.
 _LIKENESS = 0.6
+# As Python writes them; in JSON, YAML and TOML they begin with a small letter.
+_CONSTANTS = frozenset({"True", "False", "None"})
 # How people write a scale, which is no literal.
 _QUOTIENT = re.compile(r"\s*(-?[\d.]+)\s*/\s*([\d.]+)\s*")
 
@@ -97,6 +99,8 @@ def _suggest(key: str, names: Collection[str]) -> str:
 
 
 def _explain_literal(key: str, text: str) -> str:
+    if text.capitalize() in _CONSTANTS:
+        return f"write {key} = {text.capitalize()}"
     match = _QUOTIENT.fullmatch(text)
     try:
         value = float(match[1]) / float(match[2]) if match else None
