@@ -149,6 +149,18 @@ def test_without_a_daemon_stop_and_status_say_so(installation: Installation) -> 
         assert (found.returncode, found.stdout) == (3, f"dsapi is not running{told}")
 
 
+def test_a_reload_that_may_not_be_asked_for_names_the_signal_that_may(
+    installation: Installation,
+) -> None:
+    installation.change("[global]", "[global]\nadmin_loopback = False")
+    assert installation.run("start").returncode == 0
+    done = installation.run("reload")
+    assert done.returncode == 1
+    assert "this needs one of admin_keys, and none are set" in done.stderr
+    pid = running_pid(installation.pid_file)
+    assert done.stderr.endswith(f"; instead: kill -HUP {pid}\n")
+
+
 def test_a_restart_is_another_process(installation: Installation) -> None:
     installation.run("start")
     before = running_pid(installation.pid_file)

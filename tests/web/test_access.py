@@ -103,6 +103,18 @@ def test_only_an_administrators_key_reloads(locked: RunningServer) -> None:
     assert [reload(headers) for headers in ({}, bearer(KEY), bearer(ADMIN))] == [401, 401, 200]
 
 
+def test_a_key_that_is_right_elsewhere_is_not_called_wrong(locked: RunningServer) -> None:
+    details = [
+        locked.ask("POST", "/v1/models/reload", b"", headers).json["detail"]
+        for headers in ({}, bearer(KEY), bearer("wrong"))
+    ]
+    assert details == [
+        "send one of admin_keys: Authorization: Bearer KEY",
+        "this needs one of admin_keys, and the key is none of them",
+        "this needs one of admin_keys, and the key is none of them",
+    ]
+
+
 @pytest.mark.parametrize(
     "headers",
     [
