@@ -161,6 +161,8 @@ def _rows(now: Numbers, counted: Numbers, period_s: float) -> list[tuple[str, An
         ("reloads", _told("", reloads) or "none"),
         ("started", _when(started_s)),
     ]
+    if lost := now.get("dsapi_log_lines_lost"):
+        rows.append(("log", f"{lost:.0f} lines lost"))
     return rows
 
 
