@@ -171,9 +171,10 @@ class _Limiter:
                 return
             self._away = False
             if not permitted:
+                retry_after_s = max(1, math.ceil(reset_s - time.time()))
                 raise RateLimited(
-                    f"more than {limit} for {who}",
-                    retry_after_s=max(1, math.ceil(reset_s - time.time())),
+                    f"{who} has asked more often than {limit}; ask again in {retry_after_s} s",
+                    retry_after_s=retry_after_s,
                 )
 
     def _leave_alone(self, error: Exception) -> None:
