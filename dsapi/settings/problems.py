@@ -87,7 +87,10 @@ def explain_problems(
             lines.append(f"{source}: {where} = {shown}: is no Python literal; {advice}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: {where} = {shown}: {message}")
+            # Of a whole section the message names the settings; its values need no repetition.
+            whole = of_model and len(path) == 2 and isinstance(problem["input"], dict)
+            subject = f"[{'.'.join(path)}] " if whole else f"{where} = {shown}: "
+            lines.append(f"{source}: {subject}{message}")
     return [hide_passwords(line) for line in lines]
 
 

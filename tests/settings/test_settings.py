@@ -216,6 +216,7 @@ def test_an_origin_that_no_browser_sends_is_refused(tmp_path: Path, origin: str)
         (MODEL + "scale = [0.1, 0.2, 0.3]\n", "put per-channel normalization into the graph"),
         (MODEL + 'dtype = "uint8"\nscale = 0.004\n', "[models.themes] scale = 0.004: leaves"),
         (MODEL + 'sha256 = "abc"\n', "[models.themes] sha256 = 'abc'"),
+        (MODEL + 'url = "http://h/g.pb"\n', "dsapi.conf: [models.themes] url needs sha256: a"),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_and_where(tmp_path: Path, text: str, told: str) -> None:
