@@ -11,14 +11,15 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from dsapi.process.checks import check_restart
 from dsapi.process.daemon import stop
 from dsapi.process.pidfile import running_pid
-from dsapi.settings import load_settings
+from dsapi.settings import Settings, load_settings
 from tests.another_user import ask_as_another_user
 from tests.pictures import GREEN, encode, plain
 from tests.ports import free_port
@@ -207,15 +208,18 @@ def test_a_stop_that_finds_only_what_a_killed_daemon_has_left_says_so(
     assert "Traceback" not in stopped.stderr
 
 
-def test_a_daemon_of_another_user_is_said_to_be_one(tiny_config: Path) -> None:
+@pytest.mark.parametrize(("command", "named"), [(stop, "stop"), (check_restart, "restart")])
+def test_a_daemon_of_another_user_is_said_to_be_one(
+    tiny_config: Path, command: Callable[[Settings], object], named: str
+) -> None:
     with tempfile.TemporaryDirectory() as folder, Path(folder, "dsapi.pid").open("w") as held:
         Path(folder).chmod(0o755)
         held.write("1\n")
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
         settings = load_settings(tiny_config).model_copy(update={"pid_file": Path(held.name)})
-        told = ask_as_another_user(stop, settings)
-    assert told == "dsapi (PID 1) is another user's; stop it as that user"
+        told = ask_as_another_user(command, settings)
+    assert told == f"dsapi (PID 1) is another user's; {named} it as that user"
 
 
 # A fault of ours, that is: no file of settings has such a number of threads.
@@ -224,7 +228,7 @@ import sys
 from pathlib import Path
 from dsapi.errors import StartupError
 from dsapi.process.daemon import start
-from dsapi.settings import load_settings
+from dsapi.settings import Settings, load_settings
 try:
     start(load_settings(Path(sys.argv[1])).model_copy(update={"http_threads": None}))
 except StartupError as error:
