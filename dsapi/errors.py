@@ -217,6 +217,12 @@ def quote(value: object, *, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def tell_cause(error: Exception) -> str:
+    """Give the system's words for why a file cannot be used, else the error's own."""
+    # An OSError's own repeat the path, after a number that tells a reader nothing.
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def first_line(error: BaseException) -> str:
     """Give the first line of a library's message; the name of its kind where there is none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -160,9 +160,10 @@ def _ask(
             on_photo=lambda: progress.advance(task),
         )
     if not evaluation.figures:
+        first = evaluation.unreadable[0]
         raise StartupError(
-            f"none of the {evaluation.photo_count} photos could be read; the first: "
-            f"{evaluation.unreadable[0].reason}"
+            f"none of the {evaluation.photo_count} photos could be read; the first, "
+            f"{evaluation.photos[first.entry].path}: {first.reason}"
         )
     return evaluation
 

@@ -155,6 +155,7 @@ def _rows(now: Numbers, counted: Numbers, period_s: float) -> list[tuple[str, st
         ("processor", _processor(counted, period_s)),
         ("reloads", _told("", now.by("dsapi_reloads_total", "result")) or "none"),
         ("started", _when(now.get("process_start_time_seconds"))),
+        *([("log", f"{lost:.0f} lines lost")] if (lost := now.get("dsapi_log_lines_lost")) else []),
     ]
 
 

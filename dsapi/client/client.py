@@ -36,7 +36,8 @@ class Client:
         max_connections: connections kept open.
 
     Raises:
-        ValueError: the key is no visible ASCII text, which a header cannot carry.
+        ValueError: `url` has another scheme than http or https or names no host, or the key is no
+            visible ASCII text, which a header cannot carry.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Client:
         pause_s: float = 5.0,
         max_connections: int = 8,
     ) -> None:
+        if not _is_url(url):
+            raise ValueError(f"url must be like http://127.0.0.1:9000, got {url!r}")
         self._url = f"{url.rstrip('/')}/v1/predictions"
         self._timeout_s = timeout_s
         self._headers = {"User-Agent": "dsapi-client", "Accept": "application/json"}
@@ -198,6 +201,14 @@ class Client:
         retry_after = response.headers.get("Retry-After", "")
         wait_s = float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else 0.05
         return response.status, wait_s, answer
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urllib3.util.parse_url(text)
+    except urllib3.exceptions.LocationParseError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def _encode_picture(image: bytes | Path | str) -> tuple[str, bytes]:

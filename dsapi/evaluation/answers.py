@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.errors import RequestError
+from dsapi.errors import RequestError, tell_cause
 from dsapi.evaluation.photos import LabeledPhoto, number_photos
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
@@ -232,7 +232,7 @@ class _Asker:
                 deadline=Deadline.far(),
             )
         except (RequestError, OSError, ValueError) as error:  # the last of a name with a null
-            return Unreadable(index, str(error))
+            return Unreadable(index, tell_cause(error))
         if failed := [error for each in prediction.results for error in each.errors.values()]:
             return Unreadable(index, failed[0])
         rows = np.zeros((len(points), len(self._columns)), np.float32)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dsapi.errors import RequestError, StartupError
+from dsapi.errors import RequestError, StartupError, tell_cause
 from dsapi.prediction.picture import Limits, Picture, read_picture
 
 #: How files are named that are evaluated and trained on.
@@ -96,7 +96,9 @@ def open_photo(path: Path) -> Picture:
     try:
         return read_picture(path.read_bytes(), _LIMITS)
     except (RequestError, OSError, ValueError) as error:
-        raise PhotosError(f"{path} cannot be read ({error}); remove or replace it") from error
+        raise PhotosError(
+            f"{path} cannot be read ({tell_cause(error)}); remove or replace it"
+        ) from error
 
 
 def read_upright(path: Path) -> Image.Image:

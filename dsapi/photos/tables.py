@@ -4,6 +4,7 @@ Called by `dsapi.evaluation` and `dsapi.training`.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ def read_rows(path: Path, *columns: str) -> list[Row]:
             takes one label a photo and training any number.
 
     Raises:
-        PhotosError: the file is no table in UTF-8, lacks a column or, in a line, a value's place.
+        PhotosError: the file is no table in UTF-8, lacks a column or has it twice, or lacks a
+            value's place in a line.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
@@ -79,6 +81,9 @@ def _check_columns(found: Sequence[str], columns: Sequence[str], path: Path) -> 
         raise PhotosError(
             f"{path}: the first line must name the columns {named}, it lacks {', '.join(missing)}"
         )
+    # Spreadsheets leave columns without a name at the end.
+    if twice := [each for each, times in Counter(found).items() if each and times > 1]:
+        raise PhotosError(f"{path}: the first line names the column {twice[0]} twice")
 
 
 def _rename_labels(found: Sequence[str], asked: Sequence[str]) -> list[str]:

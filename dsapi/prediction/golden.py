@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from dsapi.errors import ModelError, RequestError, StartupError
+from dsapi.errors import ModelError, RequestError, StartupError, tell_cause
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import OpenModel, warm_up_crops
 from dsapi.prediction.picture import Limits
@@ -80,7 +80,7 @@ def _read_samples(path: Path) -> list[GoldenSample]:
     try:
         return _Samples.validate_json(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(f"cannot read {path}: {error}") from error
+        raise StartupError(f"cannot read {path}: {tell_cause(error)}") from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = [f"sample {part + 1}" if isinstance(part, int) else part for part in problem["loc"]]
@@ -95,7 +95,9 @@ def _check_sample(model: OpenModel, sample: GoldenSample, *, folder: Path, limit
     try:
         data = (folder / sample.image).read_bytes()
     except (OSError, ValueError) as error:
-        raise StartupError(f"cannot read the image {str(sample.image)!r}: {error}") from error
+        raise StartupError(
+            f"cannot read the image {str(sample.image)!r}: {tell_cause(error)}"
+        ) from error
     point = None if sample.x is None or sample.y is None else (sample.x, sample.y)
     request = PredictionRequest(data, points=(point,), models=(name,), unit=sample.unit, top=1)
     prediction = predict(request, models={name: model}, limits=limits, deadline=Deadline.far())

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsapi.errors import StartupError
+from dsapi.errors import StartupError, tell_cause
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -21,7 +21,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(
-            f"cannot read the labels {path}: {error}; check `labels` in the model's section"
+            f"cannot read the labels {path}: {tell_cause(error)}; "
+            "check `labels` in the model's section"
         ) from error
     labels = tuple(line.strip() for line in lines)
     for number, label in enumerate(labels, start=1):

@@ -12,7 +12,7 @@ from dsapi.operation.files import check_writable
 from dsapi.operation.logs import check_log_files
 from dsapi.prediction.golden import check_golden
 from dsapi.prediction.model import Model
-from dsapi.process.pidfile import cannot_write, read_address
+from dsapi.process.pidfile import another_users, cannot_write, read_address, running_pid
 from dsapi.process.ports import check_port
 from dsapi.process.service import load_models
 from dsapi.settings import Settings
@@ -41,7 +41,7 @@ def check_start(settings: Settings) -> list[Model]:
 
 
 def check_restart(settings: Settings) -> None:
-    """Check as `check_start` does, and the address, while the service runs that is to be replaced.
+    """Check as `check_start` does, and who runs the service that is to be replaced, and where.
 
     Models are loaded in a process of their own: this one is to fork a daemon, and TensorFlow, once
     imported, does not survive that.
@@ -49,6 +49,7 @@ def check_restart(settings: Settings) -> None:
     Raises:
         StartupError: a start would be refused.
     """
+    _check_owner(settings)
     _check_address(settings)
     forking = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(1, mp_context=forking, initializer=_silence) as pool:
@@ -66,6 +67,19 @@ def _silence() -> None:
 def _check_only(settings: Settings) -> None:
     """Keep the models in the child: they cannot be sent through a pipe."""
     check_start(settings)
+
+
+def _check_owner(settings: Settings) -> None:
+    """See that the service can be stopped: else whose files cannot be written would be told."""
+    pid = running_pid(settings.pid_file)
+    if pid is None:
+        return
+    try:
+        os.kill(pid, 0)
+    except PermissionError as error:
+        raise another_users(pid, command="restart") from error
+    except ProcessLookupError:
+        return  # it has been killed, and a start finds out what it has left
 
 
 def _check_address(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dsapi.errors import StartupError, WorkersLost
 from dsapi.operation.logs import SERVICE_LOG, configure_logs
 from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
-from dsapi.process.pidfile import running_pid, write_address
+from dsapi.process.pidfile import another_users, running_pid, write_address
 from dsapi.process.server import serve
 from dsapi.settings import Settings
 
@@ -56,7 +56,7 @@ def stop(settings: Settings) -> bool:
     try:
         os.kill(pid, signal.SIGTERM)
     except PermissionError as error:
-        raise StartupError(f"dsapi (PID {pid}) is another user's; stop it as that user") from error
+        raise another_users(pid, command="stop") from error
     except ProcessLookupError:
         # Killed, and processes that it had started have yet to notice.
         hint = f"end what it has left with fuser -k {settings.pid_file}"

@@ -6,6 +6,7 @@ forked process writes into its other end, once.
 
 import logging
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -49,6 +50,22 @@ def wait_ready(reader: int, *, died: str) -> str:
     if message.startswith(_READY):
         return message.removeprefix(_READY)
     raise StartupError(message or died)
+
+
+def describe_end(pid: int) -> str:
+    """Say how a child has ended that is still to be waited for: ``SIGKILL``, ``exit code 1``."""
+    try:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        ended = None
+    if ended is None:
+        return "nobody knows how"
+    if ended.si_code == os.CLD_EXITED:
+        return f"exit code {ended.si_status}"
+    try:
+        return signal.Signals(ended.si_status).name
+    except ValueError:  # Python names only some of the real-time signals
+        return f"signal {ended.si_status}"
 
 
 def leave(code: int) -> NoReturn:

@@ -100,6 +100,11 @@ def cannot_write(path: Path, error: OSError) -> StartupError:
     return StartupError(f"cannot write the PID file {path}: {error.strerror}; change pid_file")
 
 
+def another_users(pid: int, *, command: str) -> StartupError:
+    """Make the error of who may not signal the process that is to be stopped or restarted."""
+    return StartupError(f"dsapi (PID {pid}) is another user's; {command} it as that user")
+
+
 def read_pid(path: Path) -> int | None:
     """Read the number in a PID file, ``None`` if there is no such file or number."""
     try:

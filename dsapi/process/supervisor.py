@@ -25,7 +25,7 @@ from dsapi.errors import StartupError, WorkersLost
 from dsapi.operation.reload import reread
 from dsapi.operation.siblings import Render, Siblings
 from dsapi.process.bus import Plugin, ServiceBus
-from dsapi.process.forks import leave, tell_failure, tell_ready, wait_ready
+from dsapi.process.forks import describe_end, leave, tell_failure, tell_ready, wait_ready
 from dsapi.process.notify import leave_to_parent, notify
 from dsapi.process.ports import reserve_port
 from dsapi.settings import Settings
@@ -200,7 +200,11 @@ class _Children(Plugin):
                 )
                 child.started_s = time.monotonic()
             else:
-                _LOGGER.error("process %d ended by itself; another takes its place", child.pid)
+                _LOGGER.error(
+                    "process %d ended by itself (%s); another takes its place",
+                    child.pid,
+                    describe_end(child.pid),
+                )
                 os.close(child.told)
                 with suppress(ChildProcessError):
                     os.waitpid(child.pid, 0)

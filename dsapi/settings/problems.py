@@ -21,6 +21,8 @@ _RESEMBLANCE = 0.75
 _SECRET = frozenset({"api_keys", "admin_keys"})
 # For keys of the file, which are all ours; a looser match would mislead.
 _LIKENESS = 0.6
+# As Python writes them; in JSON, YAML and TOML they begin with a small letter.
+_CONSTANTS = frozenset({"True", "False", "None"})
 # How people write a scale, which is no literal.
 _QUOTIENT = re.compile(r"\s*(-?[\d.]+)\s*/\s*([\d.]+)\s*")
 
@@ -86,7 +88,10 @@ def explain_problems(
             lines.append(f"{source}: {where} = {shown}: is no Python literal; {advice}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: {where} = {shown}: {message}")
+            # Of a whole section the message names the settings; its values need no repetition.
+            whole = of_model and len(path) == 2 and isinstance(problem["input"], dict)
+            subject = f"[{'.'.join(path)}] " if whole else f"{where} = {shown}: "
+            lines.append(f"{source}: {subject}{message}")
     return [hide_passwords(line) for line in lines]
 
 
@@ -98,6 +103,8 @@ def _suggest(key: str, names: Collection[str]) -> str:
 
 
 def _explain_literal(key: str, text: str) -> str:
+    if text.capitalize() in _CONSTANTS:
+        return f"write {key} = {text.capitalize()}"
     match = _QUOTIENT.fullmatch(text)
     try:
         value = float(match[1]) / float(match[2]) if match else None

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 # Of a model or a key.
@@ -116,6 +117,8 @@ def check_rate_limit_storage(storage: str) -> str:
         try:
             storage_from_string(storage)
         except (ConfigurationError, ValueError) as error:
+            if storage.startswith("redis") and find_spec("redis") is None:
+                raise ValueError("needs the extra redis: pip install -e '.[redis]'") from error
             raise ValueError(f"{error}; write memory:// or redis://HOST:PORT") from error
     return storage
 

@@ -122,7 +122,13 @@ class Access:
                 if rules.admin_loopback
                 else "this needs one of admin_keys, and none are set (admin_loopback = False)"
             )
-        _find_key(environ, rules.admin_keys)
+        _find_key(
+            environ,
+            rules.admin_keys,
+            none="send one of admin_keys",
+            # Of an application's key, too, which is right everywhere else.
+            wrong="this needs one of admin_keys, and the key is none of them",
+        )
 
 
 class _Limiter:
@@ -165,9 +171,10 @@ class _Limiter:
                 return
             self._away = False
             if not permitted:
+                retry_after_s = max(1, math.ceil(reset_s - time.time()))
                 raise RateLimited(
-                    f"more than {limit} for {who}",
-                    retry_after_s=max(1, math.ceil(reset_s - time.time())),
+                    f"{who} has asked more often than {limit}; ask again in {retry_after_s} s",
+                    retry_after_s=retry_after_s,
                 )
 
     def _leave_alone(self, error: Exception) -> None:
@@ -209,15 +216,27 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _find_key(environ: dict[str, Any], keys: tuple[str, ...]) -> str:
+def _find_key(
+    environ: dict[str, Any],
+    keys: tuple[str, ...],
+    *,
+    none: str = "send a key",
+    wrong: str = "the key is wrong, or has been taken back",
+) -> str:
     """Find the name of the key that came, in the same time whichever it is or is not.
+
+    Args:
+        environ: the request's WSGI environment.
+        keys: those that are permitted, each as ``NAME=HASH``.
+        none: what the caller is told where none came.
+        wrong: what the caller is told where it is none of `keys`.
 
     Raises:
         Unauthorized: none came, or a wrong one.
     """
     scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
-        raise Unauthorized("send a key: Authorization: Bearer KEY")
+        raise Unauthorized(f"{none}: Authorization: Bearer KEY")
     came = hash_key(key.strip())
     found = None
     for configured in keys:
@@ -225,7 +244,7 @@ def _find_key(environ: dict[str, Any], keys: tuple[str, ...]) -> str:
         if hmac.compare_digest(came, digest):
             found = name
     if found is None:
-        raise Unauthorized("the key is wrong, or has been taken back")
+        raise Unauthorized(wrong)
     return found
 
 

@@ -50,7 +50,7 @@ class Reload:
             },
             settings=list(report.settings),
             needs_restart=list(report.needs_restart),
-            took_ms=report.took_ms,
+            took_ms=round(report.took_ms, 1),
         )
         return respond(answer)
 

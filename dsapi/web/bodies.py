@@ -18,7 +18,6 @@ from dsapi.errors import BadParameter, BadRequest, LengthRequired, MissingImage,
 from dsapi.prediction.deadline import Deadline
 from dsapi.web.fields import (
     MAX_FIELDS,
-    MAX_JSON_MARKS,
     PICTURE_FIELDS,
     came_twice,
     check_name,
@@ -202,10 +201,8 @@ def _parse_json(body: bytes) -> dict[str, Any]:
         raise MissingImage("the body is empty: send JSON with image or path")
     try:
         fields = load_json(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(
-            f"the body is no valid JSON, or has over {MAX_JSON_MARKS} commas and brackets"
-        ) from error
+    except ValueError as error:
+        raise BadRequest(f"the body cannot be read as JSON: {error}") from error
     if not isinstance(fields, dict):
         raise BadRequest("the body must be a JSON object")
     return fields

@@ -40,13 +40,15 @@ def load_json(text: str | bytes) -> Any:
     """Read JSON whose names come once each.
 
     Raises:
-        ValueError: it is malformed, or has more values than any request needs.
-        RecursionError: it is nested too deeply.
+        ValueError: it is malformed, nested too deeply, or has more values than any request needs.
         BadParameter: a name came twice, or is no text; `MissingImage` if it is a picture's.
     """
     if _count_marks(text) > MAX_JSON_MARKS:
-        raise ValueError("too many values")
-    return json.loads(text, object_pairs_hook=gather_unique, parse_int=_parse_integer)
+        raise ValueError(f"it has over {MAX_JSON_MARKS} commas and opening brackets")
+    try:
+        return json.loads(text, object_pairs_hook=gather_unique, parse_int=_parse_integer)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _count_marks(text: str | bytes) -> int:

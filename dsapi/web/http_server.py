@@ -18,13 +18,12 @@ from dsapi.web.connections import Connection
 from dsapi.web.heads import find_header
 from dsapi.web.journal import Journal, RequestRecord
 from dsapi.web.problems import raw_problem
-from dsapi.web.protocol import ApiConnection, Gateway
+from dsapi.web.protocol import MAX_HEAD_BYTES, ApiConnection, Gateway
 from dsapi.web.request_ids import choose_request_id
 from dsapi.web.threads import RequestThreads
 from dsapi.web.waiting import BACKLOG, WaitingConnections
 
 _LOGGER = logging.getLogger(__name__)
-_MAX_HEAD_BYTES = 32 * 1024
 # Connections that may wait for a thread, per thread.
 _QUEUE_PER_THREAD = 4
 _PEEK_BYTES = 2048
@@ -79,7 +78,7 @@ class HTTPServer(wsgi.Server):
             shutdown_timeout=shutdown_timeout_s,  # type: ignore[arg-type]
         )
         self.gateway = Gateway
-        self.max_request_header_size = _MAX_HEAD_BYTES
+        self.max_request_header_size = MAX_HEAD_BYTES
         self._threads = self.requests = RequestThreads(
             threads,
             queue_size=threads * _QUEUE_PER_THREAD,
@@ -239,7 +238,7 @@ class HTTPServer(wsgi.Server):
     def _refuse(self, conn: Connection, head: bytes, error: RequestError) -> None:
         if b"\r\n\r\n" not in head:
             # The caller's id may stand behind more than it takes to see what is asked.
-            head = conn.peek(_MAX_HEAD_BYTES) or head
+            head = conn.peek(MAX_HEAD_BYTES) or head
         answer = self.write_refusal(
             conn,
             error,

@@ -49,12 +49,7 @@ def _names(value: Any) -> Any:
 
 def _json_list(value: Any) -> Any:
     """Take the text of a JSON list, as forms and query strings carry it."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return load_json(value)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    return load_json(value) if isinstance(value, str) else value
 
 
 # That it is not negative is told to the schema's readers; the core checks it, by the picture.
@@ -133,18 +128,21 @@ def read_parameters(kind: type[AnyParameters], values: Mapping[str, Any]) -> Any
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise _explain(kind, error) from error
+        raise _explain(error) from error
 
 
-def _explain(kind: type[Parameters], error: ValidationError) -> BadRequest:
+def _explain(error: ValidationError) -> BadRequest:
     """Name the first parameter that is wrong, its value and what is permitted."""
     problem = error.errors(include_url=False)[0]
     name, *inside = (str(part) for part in problem["loc"])
     if problem["type"] == "missing":
         if not inside:
-            return BadPoint(f"{name} is missing: {kind.model_fields[name].description}")
+            return BadPoint(f"{name} is missing: it must be {_PERMITTED[name][0]}")
         inside.pop()  # it is the pair that is wrong, not the number that it lacks
     permitted = _PERMITTED[name][len(inside)]
     what = ".".join((name, *inside))
-    detail = f"{what} must be {permitted}, got {quote(problem['input'])}"
+    got = quote(problem["input"])
+    if name == "points" and problem["type"] == "too_long" and not inside:
+        got = f"{problem['ctx']['actual_length']} points"  # the list itself is cut before its end
+    detail = f"{what} must be {permitted}, got {got}"
     return BadPoint(detail) if name in POINT_FIELDS else BadParameter(detail)

@@ -24,7 +24,11 @@ from dsapi.web.framing import ChunkedBody, LengthBody
 from dsapi.web.heads import find_header, read_head
 
 _LOGGER = logging.getLogger(__name__)
+#: Of a request's first line and headers together.
+MAX_HEAD_BYTES = 32 * 1024
 _MAX_UNREAD_BYTES = 8192
+# Both mean the head: what a body may have is none of cheroot's business here.
+_TOO_LONG = (http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, http.HTTPStatus.REQUEST_URI_TOO_LONG)
 _PROTOCOLS = (b"HTTP/1.0", b"HTTP/1.1")
 _METHODS = "GET, HEAD, OPTIONS, POST"
 
@@ -153,6 +157,8 @@ def _transport_error(status: int, detail: str, *, line: str, deadline: Deadline)
         return BadRequest("the request stalled: nothing came for socket_timeout seconds")
     if status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InternalError("the service failed on this request")
+    if status in _TOO_LONG:
+        return BadRequest(f"the request's head has over {MAX_HEAD_BYTES} bytes")
     method, target, protocol = line.split(" ") if line.count(" ") == 2 else (line, "", "")
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
         return MethodNotAllowed(

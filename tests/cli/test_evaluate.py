@@ -143,7 +143,7 @@ def test_an_unknown_model_is_told_the_known_ones(photos: Path, tiny_config: Path
 def test_photos_of_which_none_can_be_read_are_an_error(tmp_path: Path, tiny_config: Path) -> None:
     (tmp_path / "red").mkdir()
     (tmp_path / "red" / "a.png").write_bytes(b"nothing")
-    with pytest.raises(DsapiError, match="none of the 1 photos"):
+    with pytest.raises(DsapiError, match=r"none of the 1 photos .* the first, .*/red/a\.png: "):
         run("evaluate", "themes", "--data", tmp_path, "--config", tiny_config)
 
 
@@ -153,14 +153,21 @@ def test_a_photo_that_cannot_be_asked_about_is_listed_and_counts_nowhere(
     (photos / "00-red" / "b.png").write_bytes(b"nothing")
     table = photos / "photos.csv"
     table.write_text("file,label,x,y\n00-red/a.png,red,1,1\n02-blue/a.png,blue,900,1\n")
-    for data, asked, reason in ((photos, 4, "b.png: "), (table, 2, "x must be")):
+    gone = photos / "gone.csv"
+    gone.write_text("file,label\n00-red/a.png,red\n00-red/gone.png,red\n")
+    for data, asked, name, reason in (
+        (photos, 4, "00-red/b.png", "the bytes are no picture"),
+        (table, 2, "02-blue/a.png", "x must be"),
+        (gone, 2, "00-red/gone.png", "No such file or directory"),
+    ):
         command = ("evaluate", "colors", "--data", data, "--config", tiny_config)
         output = run(*command, "--report", tmp_path / "report")
         assert f", {asked} photos, 1 of them unreadable\n" in output
         assert "These count nowhere:" in output
-        assert reason in output
+        assert f"/{name}: {reason}" in output
         page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
         assert f"<p>{asked} photos, 1 of them unreadable;" in page
+        assert f"<li>{name}: {reason}" in page
         summary = json.loads(run(*command, "--json"))
         assert (summary["photos"], summary["unreadable_photos"]) == (asked, 1)
 

@@ -119,6 +119,14 @@ def test_totals_are_since_the_start_and_rates_since_the_last_look() -> None:
     assert rates["total"] == "p50 50.0 ms, p99 99.0 ms"
 
 
+def test_lost_log_lines_are_told_where_there_are_any() -> None:
+    now = numbers_of(requests=1, refused=0, cpu_s=1.0, fast=0)
+    assert "log" not in show(now)
+    lost = Numbers({**now.values, ("dsapi_log_lines_lost", frozenset()): 42})
+    assert show(lost)["log"] == "42 lines lost"
+    assert show(lost, lost, period_s=2.0)["log"] == "42 lines lost"
+
+
 def test_a_service_that_does_not_answer_is_named(busy: RunningServer) -> None:
     nobody = busy.settings.model_copy(update={"port": 1})
     with pytest.raises(StartupError, match=r"does not answer on 127\.0\.0\.1:1"):

@@ -250,6 +250,27 @@ def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
         Client("http://127.0.0.1:1", key)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:9000",
+        "localhost:9000",
+        "http//127.0.0.1:9000",
+        "http:///v1",
+        "ftp://127.0.0.1:9000",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+    ],
+)
+def test_a_url_that_leads_nowhere_is_refused_before_the_first_request(url: str) -> None:
+    # Else every answer is empty, which looks like a service that has nothing to suggest.
+    with pytest.raises(ValueError, match=r"url must be like http://127\.0\.0\.1:9000") as caught:
+        Client(url)
+    assert str(caught.value).endswith(f"got {url!r}")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_server_at_fault_never_breaks_its_caller(start: Start, fault: str) -> None:
     behavior, error, words = FAULTS[fault]

@@ -25,6 +25,11 @@ def test_blank_lines_count_in_the_number_of_a_line(tmp_path: Path) -> None:
     assert [row.where.rsplit(" ", 1)[1] for row in rows] == ["2", "4"]
 
 
+def test_columns_without_a_name_may_be_many(tmp_path: Path) -> None:
+    table = write(tmp_path, "file,label,,\na.png,cat,,\n")
+    assert read_rows(table, "file", "label")[0].values["label"] == "cat"
+
+
 def test_of_both_columns_of_labels_the_one_asked_for_is_taken(tmp_path: Path) -> None:
     table = write(tmp_path, "file,label,labels\na.png,cat,cat|dog\n")
     assert read_rows(table, "file", "label")[0].values["label"] == "cat"
@@ -38,6 +43,8 @@ def test_of_both_columns_of_labels_the_one_asked_for_is_taken(tmp_path: Path) ->
         ("", "is empty; its first line must name the columns file and label"),
         ("file;label\na.png;cat\n", "the first line is 'file;label'; separate columns by commas"),
         ("file,label\na.png\n", "line 2: the column label is missing"),
+        ("file,label,label\na.png,cat,dog\n", "the first line names the column label twice"),
+        ("file,label,x,y,x\na.png,cat,1,2,3\n", "the first line names the column x twice"),
         ("file,labels\na.png,beach,sunset\n", "line 2: more values than columns"),
         ("file,label\n" + "x" * 200_000 + ",cat\n", "is no table"),
     ],

@@ -57,6 +57,10 @@ def test_the_sample_that_is_wrong_is_named(tmp_path: Path) -> None:
     for wrong, told in (
         ({"label": "zebra"}, r"golden\.json sample 1: 'zebra' is no label of .*labels\.txt"),
         ({"label": "red", "x": 900, "y": 5}, r"golden\.json sample 1: x must be between 0 and 63"),
+        (
+            {"label": "red", "image": "none.png"},
+            r"cannot read the image 'none\.png': No such file or directory$",
+        ),
         ({"label": "red", "image": "no\0.png"}, r"sample 1: cannot read the image 'no\\x00\.png'"),
     ):
         with pytest.raises(StartupError, match=told):

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dsapi.process.checks import check_restart
 from dsapi.process.daemon import stop
 from dsapi.process.pidfile import running_pid
-from dsapi.settings import load_settings
+from dsapi.settings import Settings, load_settings
 from tests.another_user import ask_as_another_user
 from tests.installation import PICTURE, Installation
 from tests.ports import free_port
@@ -84,6 +86,18 @@ def test_without_a_daemon_stop_and_status_say_so(installation: Installation) -> 
         assert (found.returncode, found.stdout) == (3, f"dsapi is not running{told}")
 
 
+def test_a_reload_that_may_not_be_asked_for_names_the_signal_that_may(
+    installation: Installation,
+) -> None:
+    installation.change("[global]", "[global]\nadmin_loopback = False")
+    assert installation.run("start").returncode == 0
+    done = installation.run("reload")
+    assert done.returncode == 1
+    assert "this needs one of admin_keys, and none are set" in done.stderr
+    pid = running_pid(installation.pid_file)
+    assert done.stderr.endswith(f"; instead: kill -HUP {pid}\n")
+
+
 def test_a_restart_is_another_process(installation: Installation) -> None:
     installation.run("start")
     before = running_pid(installation.pid_file)
@@ -130,15 +144,18 @@ def test_a_stop_that_finds_only_what_a_killed_daemon_has_left_says_so(
     assert "Traceback" not in stopped.stderr
 
 
-def test_a_daemon_of_another_user_is_said_to_be_one(tiny_config: Path) -> None:
+@pytest.mark.parametrize(("command", "named"), [(stop, "stop"), (check_restart, "restart")])
+def test_a_daemon_of_another_user_is_said_to_be_one(
+    tiny_config: Path, command: Callable[[Settings], object], named: str
+) -> None:
     with tempfile.TemporaryDirectory() as folder, Path(folder, "dsapi.pid").open("w") as held:
         Path(folder).chmod(0o755)
         held.write("1\n")
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
         settings = load_settings(tiny_config).model_copy(update={"pid_file": Path(held.name)})
-        told = ask_as_another_user(stop, settings)
-    assert told == "dsapi (PID 1) is another user's; stop it as that user"
+        told = ask_as_another_user(command, settings)
+    assert told == f"dsapi (PID 1) is another user's; {named} it as that user"
 
 
 # A fault of ours, that is: no file of settings has such a number of threads.
@@ -147,7 +164,7 @@ import sys
 from pathlib import Path
 from dsapi.errors import StartupError
 from dsapi.process.daemon import start
-from dsapi.settings import load_settings
+from dsapi.settings import Settings, load_settings
 try:
     start(load_settings(Path(sys.argv[1])).model_copy(update={"http_threads": None}))
 except StartupError as error:

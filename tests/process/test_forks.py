@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dsapi.errors import StartupError
-from dsapi.process.forks import tell_failure, tell_ready, wait_ready
+from dsapi.process.forks import describe_end, tell_failure, tell_ready, wait_ready
 
 
 def test_a_long_reason_arrives_whole_although_others_hold_the_pipe() -> None:
@@ -35,6 +35,18 @@ def test_a_process_that_answers_tells_where() -> None:
     tell_ready(writer, "http://127.0.0.1:9000")
     assert wait_ready(reader, died="it died") == "http://127.0.0.1:9000"
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [("exit 3", "exit code 3"), ("kill -KILL $$", "SIGKILL"), ("kill -RTMIN+1 $$", "signal 35")],
+)
+def test_how_a_process_ended_is_told_until_it_is_waited_for(ending: str, told: str) -> None:
+    process = subprocess.Popen(["bash", "-c", ending])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert describe_end(process.pid) == describe_end(process.pid) == told
+    process.wait()
+    assert describe_end(process.pid) == "nobody knows how"
 
 
 def test_a_process_leaves_with_its_code_and_all_that_it_has_written(

@@ -100,6 +100,7 @@ def test_a_killed_process_is_replaced_and_all_leave_together(
     log = (several.folder / "log/dsapi.log").read_text()
     left = {int(pid) for pid in re.findall(r"process (\d+) has stopped after", log)}
     assert left == {supervisor, *every}, "one did not leave by itself"
+    assert f"process {victim} ended by itself (SIGKILL); another takes its place" in log
     # Once for all of them.
     assert [manager.recv(100) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
     manager.settimeout(0)

@@ -99,6 +99,16 @@ def test_what_is_wrong_in_the_environment_is_told_so(
     assert "dsapi.conf" not in str(caught.value)
 
 
+def test_counting_in_redis_without_its_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)  # as where it is not installed
+    text = '[global]\nrate_limit_storage = "redis://127.0.0.1:6379"\n'
+    with pytest.raises(StartupError) as caught:
+        load_settings(write_config(tmp_path, text))
+    assert str(caught.value).endswith(": needs the extra redis: pip install -e '.[redis]'")
+
+
 def test_variables_of_others_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +197,11 @@ def test_an_origin_that_no_browser_sends_is_refused(tmp_path: Path, origin: str)
         ("[global]\nport 9000\n", "is malformed"),
         ("[global]\nhost = localhost\n", "host = localhost: is no Python literal; text is quoted"),
         ("[global]\nhost = 127.0.0.1\n", 'text is quoted, such as host = "…"'),
+        (
+            "[global]\nadmin_loopback = false\n",
+            "no Python literal; write admin_loopback = False",
+        ),
+        (MODEL + "default = TRUE\n", "is no Python literal; write default = True"),
         (MODEL.replace('"80%"', "80%"), "[models.themes] crop = 80%: is no Python literal"),
         (MODEL.replace('"80%"', "80"), "[models.themes] crop = 80: a crop is text: a share such"),
         (MODEL.replace("80%", "80"), "[models.themes] crop = '80'"),
@@ -203,6 +218,7 @@ def test_an_origin_that_no_browser_sends_is_refused(tmp_path: Path, origin: str)
         (MODEL + "scale = [0.1, 0.2, 0.3]\n", "put per-channel normalization into the graph"),
         (MODEL + 'dtype = "uint8"\nscale = 0.004\n', "[models.themes] scale = 0.004: leaves"),
         (MODEL + 'sha256 = "abc"\n', "[models.themes] sha256 = 'abc'"),
+        (MODEL + 'url = "http://h/g.pb"\n', "dsapi.conf: [models.themes] url needs sha256: a"),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_and_where(tmp_path: Path, text: str, told: str) -> None:

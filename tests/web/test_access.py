@@ -103,6 +103,18 @@ def test_only_an_administrators_key_reloads(locked: RunningServer) -> None:
     assert [reload(headers) for headers in ({}, bearer(KEY), bearer(ADMIN))] == [401, 401, 200]
 
 
+def test_a_key_that_is_right_elsewhere_is_not_called_wrong(locked: RunningServer) -> None:
+    details = [
+        locked.ask("POST", "/v1/models/reload", b"", headers).json["detail"]
+        for headers in ({}, bearer(KEY), bearer("wrong"))
+    ]
+    assert details == [
+        "send one of admin_keys: Authorization: Bearer KEY",
+        "this needs one of admin_keys, and the key is none of them",
+        "this needs one of admin_keys, and the key is none of them",
+    ]
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -195,7 +207,10 @@ def test_who_asks_too_often_gets_429_and_is_told_when_to_come_back(
     refused = predict(server, bearer(KEY))
     asked_s = time.time() - began_s
     assert refused.json["code"] == "rate_limited"
-    assert "3 per 1 hour" in refused.json["detail"]
+    assert refused.json["detail"] == (
+        "app has asked more often than 3 per 1 hour; "
+        f"ask again in {refused.headers['Retry-After']} s"
+    )
     # Whoever came back earlier would be refused again.
     assert 3600 - asked_s <= int(refused.headers["Retry-After"]) <= 3600
     assert predict(server, bearer(OTHER)).status == 200

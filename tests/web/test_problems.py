@@ -144,9 +144,16 @@ CASES = {
     "data URL": Case(400, "bad_request", "data:", '{"image": "data:image/png,x"}', "", JSON),
     "image number": Case(400, "bad_request", "must be base64", '{"image": 5}', "", JSON),
     "path number": Case(400, "bad_parameter", "path must be text", '{"path": 5}', "", JSON),
-    "JSON": Case(400, "bad_request", "no valid JSON", "{", "", JSON),
+    "JSON": Case(400, "bad_request", "cannot be read as JSON: Expecting", "{", "", JSON),
+    "JSON place": Case(
+        400, "bad_request", "line 1 column 14 (char 13)", '{"path": "a" "x": 5}', "", JSON
+    ),
+    "JSON of values": Case(
+        400, "bad_request", "read as JSON: it has over 10000 commas", "[" + "1," * 10_001, "", JSON
+    ),
+    "JSON text": Case(400, "bad_request", "read as JSON: 'utf-8'", b'{"path": "\xff"}', "", JSON),
     "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
-    "JSON nested": Case(400, "bad_request", "no valid JSON", "[" * 100_000, "", JSON),
+    "JSON nested": Case(400, "bad_request", "nested too deeply", "[" * 9_000, "", JSON),
     "JSON twice": Case(400, "missing_image", "'path' came twice", '{"path":1,"path":2}', "", JSON),
     "JSON null": Case(400, "missing_image", "no picture", '{"image": null}', "", JSON),
     "JSON null unknown": Case(400, "bad_parameter", "'unti'", image_json(unti=None), "", JSON),
@@ -279,13 +286,22 @@ CASES = {
     "batch of 65": Case(
         400,
         "bad_point",
-        "of 1 to 64 points, got [[0, 0], ",
+        "of 1 to 64 points, got 65 points",
         image_json(points=[[0, 0]] * 65),
         "",
         JSON,
         path="/v1/predictions/batch",
     ),
-    "batch without": Case(400, "bad_point", "points is missing", path="/v1/predictions/batch"),
+    "batch of 65 in text": Case(
+        400,
+        "bad_point",
+        "of 1 to 64 points, got 65 points",
+        query=f"points={[[0, 0]] * 65}".replace(" ", ""),
+        path="/v1/predictions/batch",
+    ),
+    "batch without": Case(
+        400, "bad_point", "points is missing: it must be a JSON list", path="/v1/predictions/batch"
+    ),
     "batch of one number": Case(
         400,
         "bad_point",
