@@ -175,7 +175,7 @@ def _stages(counted: Numbers) -> list[tuple[str, str]]:
 
 
 def _told(before: str, counts: dict[str, float]) -> str:
-    told = ", ".join(f"{value:.0f} {name}" for name, value in sorted(counts.items()) if value)
+    told = ", ".join(f"{value:.0f} × {name}" for name, value in sorted(counts.items()) if value)
     return f"{before}{told}" if told else ""
 
 

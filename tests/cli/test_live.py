@@ -107,10 +107,10 @@ def test_totals_are_since_the_start_and_rates_since_the_last_look() -> None:
     before = numbers_of(requests=100, refused=2, cpu_s=10.0, fast=0)
     now = numbers_of(requests=120, refused=5, cpu_s=11.0, fast=90)
     totals, rates = show(now), show(now, before, period_s=4.0)
-    assert totals["requests"] == "240: 240 200"
-    assert rates["requests"] == "10.0/s: 40 200"
-    assert totals["errors"] == "5 bad_point, 1 too_large"
-    assert rates["errors"] == "3 bad_point"
+    assert totals["requests"] == "240: 240 × 200"
+    assert rates["requests"] == "10.0/s: 40 × 200"
+    assert totals["errors"] == "5 × bad_point, 1 × too_large"
+    assert rates["errors"] == "3 × bad_point"
     assert totals["processor"] == "11 s"
     assert rates["processor"] == "25% of a core"
     assert totals["memory"] == rates["memory"] == "250 MB"
