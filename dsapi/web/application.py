@@ -119,6 +119,8 @@ class _ExactDispatcher(cherrypy.dispatch.MethodDispatcher):  # type: ignore[misc
             of_file = path_info.startswith((f"{_STATIC}/", f"{_ASSETS}/"))
             wrong = of_file and request.method not in _FILE_METHODS
             request.handler = _refuse_method if wrong else _find_nothing
+        elif isinstance(request.handler, cherrypy.HTTPError):
+            request.handler = _refuse_method
         elif request.query_string and path_info not in _WITH_PARAMETERS:
             request.handler = _refuse_parameters
 
@@ -185,9 +187,12 @@ def _find_nothing() -> bytes:
 
 
 def _refuse_method() -> bytes:
-    """Say that files are there to be read; whether this one is there at all is not looked up."""
+    """Say which methods a path takes; CherryPy's own exception would add spaces to the answer.
+
+    Files are there to be read; whether this one is there at all is not looked up.
+    """
     request = cherrypy.serving.request
-    permitted = ", ".join(_FILE_METHODS)
+    permitted = cherrypy.serving.response.headers.get("Allow") or ", ".join(_FILE_METHODS)
     raise MethodNotAllowed(
         f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}",
         permitted=permitted,

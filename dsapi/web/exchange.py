@@ -11,7 +11,7 @@ from cherrypy._cprequest import Request
 from dsapi.errors import BadRequest, Forbidden, NotFound, RateLimited, Unauthorized, quote
 from dsapi.web.journal import PredictionRecord, RequestRecord
 from dsapi.web.page import takes_page
-from dsapi.web.problems import respond_to_exception, respond_to_status
+from dsapi.web.problems import respond_to_exception, understand
 from dsapi.web.request_ids import choose_request_id
 
 
@@ -22,7 +22,6 @@ class ApiRequest(Request):  # type: ignore[misc]
     path: an error before then would get the framework's own page.
     """
 
-    error_page = {"default": respond_to_status}  # noqa: RUF012 - CherryPy copies nothing here
     show_tracebacks = False
     # `dsapi.web.bodies` reads body and query, once and strictly.
     process_request_body = False
@@ -42,7 +41,10 @@ class ApiRequest(Request):  # type: ignore[misc]
         """
         handler = self.app.shortcuts.get((self.method, path_info))
         if handler is None:
-            super()._do_respond(path_info)
+            try:
+                super()._do_respond(path_info)
+            except cherrypy.HTTPError as error:  # whose own answer is filled up with spaces
+                raise understand(error) from error
             return
         self.process_headers()
         response = cherrypy.serving.response

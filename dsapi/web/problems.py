@@ -4,7 +4,6 @@ import http
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import cherrypy
 from pydantic import BaseModel, ConfigDict, Field
@@ -96,27 +95,14 @@ def respond_to_exception() -> None:
     _respond(error)
 
 
-def respond_to_status(status: str, message: str, **_: Any) -> bytes:
-    """Answer what the framework refused; CherryPy's ``error_page.default``."""
-    _respond(_understand(int(status.split()[0]), message))
-    return cherrypy.serving.response.collapse_body()  # type: ignore[no-any-return]
-
-
-def _understand(status: int, message: str) -> RequestError:
+def understand(error: cherrypy.HTTPError) -> RequestError:
     """Say in the contract's words what the framework refuses in its own."""
-    request = cherrypy.serving.request
     # Forbidden: a path that leaves the folder of files, where nothing is to be found either.
-    if status in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.FORBIDDEN):
-        return NotFound(f"there is no {quote(request.path_info)}")
-    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        permitted = cherrypy.serving.response.headers.get("Allow", "")
-        return MethodNotAllowed(
-            f"{quote(request.path_info)} takes {permitted}, not {quote(request.method)}",
-            permitted=permitted,
-        )
-    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+    if error.code in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.FORBIDDEN):
+        return NotFound(f"there is no {quote(cherrypy.serving.request.path_info)}")
+    if error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InternalError("the service failed on this request")
-    return BadRequest(message)
+    return BadRequest(error.args[1] or error.reason)
 
 
 def begin_response(error: RequestError) -> None:

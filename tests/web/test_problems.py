@@ -371,6 +371,7 @@ def check_problem(answer: Answer, *, status: int, code: str, told: str) -> None:
     """Assert the one shape of every error."""
     assert answer.status == status, answer.body
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.body.endswith(b"}")  # CherryPy's own errors are filled up with spaces
     problem = answer.json
     assert len(problem["detail"]) < 300
     assert set(problem) == {"type", "title", "status", "code", "detail", "request_id"}
