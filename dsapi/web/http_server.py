@@ -230,7 +230,7 @@ class HTTPServer(wsgi.Server):
             conn.close()
 
     def _hang_up(self, conn: Connection) -> None:
-        if conn.unread:
+        if conn.unread or conn.peek(1):
             self._waiting.linger(conn)
         else:
             conn.close()

@@ -336,6 +336,14 @@ def test_a_body_over_the_limit_is_refused_although_it_is_still_sent(caller: Call
     assert caller.problem()[:2] == (413, "too_large")
 
 
+def test_who_asks_on_behind_the_last_request_of_a_connection_is_not_reset(caller: Caller) -> None:
+    caller.send(b"GET /health/live HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n" * 2000)
+    assert caller.answer()[0] == 200
+    time.sleep(0.2)
+    state = caller.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    assert state == _CLOSE_WAIT
+
+
 def test_a_refused_caller_that_sends_a_little_more_is_not_reset(caller: Caller) -> None:
     caller.send(HEAD + b"Content-Length: 3000000\r\n\r\n", b"x" * 1000, pause_s=0.1)
     caller.send(b"x" * 1000)
