@@ -12,7 +12,7 @@ import pillow_heif
 from PIL.AvifImagePlugin import AvifImageFile
 
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.formats.boxes import Box, read_boxes, read_items
+from dsapi.prediction.formats.boxes import Box, Items, read_boxes, read_items
 from dsapi.prediction.formats.grids import Grid, find_grid, write_tile
 from dsapi.prediction.formats.header import (
     MAX_PROFILE_BYTES,
@@ -84,7 +84,7 @@ def read_heic_header(data: bytes) -> Header:
     boxes = read_boxes(reader, 0, len(data), strict=False)
     items = read_items(reader, boxes)
     work = find_heic_work(reader, items)
-    hidden = _hide_exif(data, boxes)
+    hidden = _hide_others(data, items, work.items)
     image = _primary_image(hidden)
     mode, (width, height) = image.mode, image.size
     whole = Header(
@@ -160,6 +160,20 @@ def _primary_image(data: bytes) -> pillow_heif.HeifImage:
     if not image.info["primary"]:
         raise Reader(data, "HEIC").unreadable("has no primary picture")
     return image
+
+
+def _hide_others(data: bytes, items: Items, shown: frozenset[int]) -> bytes:
+    """Take all that is no part of the picture out of the list of items: EXIF, text, thumbnails.
+
+    libheif would gather the data of each, however many share them, and pillow-heif copy what
+    belongs to every picture of the file.
+    """
+    stream = BytesIO(data)
+    for entry, number in items.entries:
+        if number not in shown:
+            stream.seek(entry.kind_at)
+            stream.write(b"free")
+    return stream.getvalue()
 
 
 def _hide_exif(data: bytes, boxes: list[Box]) -> bytes:
