@@ -175,13 +175,13 @@ class OpenPicture:
             UnreadableImage: truncated or corrupt.
             DeadlineExceeded: it took too long; some decoders cannot be stopped.
         """
-        factor = max(factor, self.factor)
-        header = self.header if seen is None else self._find_part(seen, factor)
+        factor, header = max(factor, self.factor), self.header
+        part = header if seen is None else self._find_part(seen, factor)
         if self.large:
             # What is kept of the bodies and pictures before would come on top.
             give_back()
         try:
-            image = _decode(header, factor, deadline)
+            image = _decode(part, factor, deadline)
         except RequestError:
             raise
         except MemoryError as error:
