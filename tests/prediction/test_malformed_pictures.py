@@ -1,11 +1,13 @@
 """Whatever is wrong with a picture gets the documented error, and nothing in the log."""
 
 import logging
+import resource
 import struct
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture, read_picture
 from tests.corpus.bombs import many_parts
 from tests.corpus.malformed import malformed_pictures, truncated_pictures
-from tests.corpus.png import SIGNATURE, chunk, header
-from tests.corpus.scene import RED, draw, encode
+from tests.corpus.png import SIGNATURE, chunk, header, write_png
+from tests.corpus.scene import RED, draw, encode, rgb_array
 from tests.corpus.valid import valid_pictures
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
@@ -225,6 +227,22 @@ def test_a_picture_of_too_many_coded_bytes_is_refused_before_it_is_decoded(name:
     kind = b"" if name.startswith("WebP") else box
     with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1000 ms"):
         open_picture(data + kind + bytes(30_000_000), LIMITS)
+
+
+def test_a_picture_whose_chunks_need_more_memory_than_there_is_is_too_large() -> None:
+    data = write_png(rgb_array())
+    at = data.index(b"IDAT") - 4
+    # A block that malloc never has at hand: it maps those over 32 MiB.
+    data = data[:at] + chunk(b"IDAT", bytes(64_000_000)) + data[at:]
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    taken_kib = next(int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
+    resource.setrlimit(resource.RLIMIT_DATA, (taken_kib * 1024 + 32_000_000, hard))
+    try:
+        with pytest.raises(TooLarge, match="the PNG picture needs more memory than there is"):
+            open_picture(data, LIMITS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def test_a_jpeg_that_ends_in_no_segment_is_read_once() -> None:
