@@ -28,7 +28,7 @@ class PhotosError(StartupError):
 
 def list_folders(parent: Path) -> list[str]:
     """List the folders in a folder by name, without hidden ones."""
-    return sorted(each.name for each in parent.iterdir() if each.is_dir() and _is_shown(each))
+    return sorted(each.name for each in parent.iterdir() if each.is_dir() and each.name[0] != ".")
 
 
 def list_photos(folder: Path) -> Iterable[Path]:
@@ -85,7 +85,3 @@ def read_upright(path: Path) -> Image.Image:
     """
     picture = open_photo(path)
     return picture.cut((0, 0, *picture.reduced_size)).convert("RGB")
-
-
-def _is_shown(path: Path) -> bool:
-    return not path.name.startswith(".")

@@ -8,7 +8,7 @@ from io import BytesIO
 from PIL import Image, ImageCms
 
 # The header of a profile names its color space (ICC.1:2022, table 19).
-_SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
+_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 
 
 def read_conversion(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
@@ -22,7 +22,7 @@ def read_conversion(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
         The conversion; ``None`` if the profile is missing, corrupt or not for this kind of
         picture. It is then shown as if it had none, as by every viewer.
     """
-    if profile[16:20].decode("latin-1") != _SPACES.get(mode):
+    if profile[16:20] != _SPACES.get(mode):
         return None
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))

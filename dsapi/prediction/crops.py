@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 _FloatBox = tuple[float, float, float, float]
 # A picture is decoded at a fraction of its size as long as a crop keeps twice the model's input on
 # both sides. Measured with the shipped themes graph: docs/pictures.md, "Speed".
-_DECODING_DETAIL = 2.0
+_DECODING_DETAIL = 2
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def coarsest_factor(crop: Crop, *, picture: tuple[int, int], size: tuple[int, in
     if crop.unit == "px":
         return 1
     return min(
-        find_spare_factor(_share(side, crop.amount), asked, detail=_DECODING_DETAIL)
+        find_spare_factor(_share(side, crop.amount), _DECODING_DETAIL * asked)
         for side, asked in zip(picture, reversed(size), strict=True)
     )
 

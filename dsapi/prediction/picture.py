@@ -25,8 +25,6 @@ from dsapi.prediction.reduction import (
     to_blocks,
 )
 
-# A crop is averaged over blocks as long as this many times the pixels asked for are left.
-_AVERAGING_DETAIL = 1.0
 # Beside 3 bytes a pixel: what a request may use whatever the size of its picture.
 _BASE_BYTES = 64 * 1024 * 1024
 # Of which decoding takes half of this for bands, crops and its own tables; as much again is what
@@ -109,8 +107,8 @@ class Picture:
         if swaps_sides(self.orientation):
             size = (size[1], size[0])
         left, top, right, bottom = self._stored(box)
-        across = find_spare_factor(right - left, size[0], detail=_AVERAGING_DETAIL)
-        down = find_spare_factor(bottom - top, size[1], detail=_AVERAGING_DETAIL)
+        across = find_spare_factor(right - left, size[0])
+        down = find_spare_factor(bottom - top, size[1])
         blocks = to_blocks((left, top, right, bottom), (across, down), size=self.image.size)
         piece = convert_to_srgb(self.image.reduce((across, down), blocks), self.conversion)
         edges = (
@@ -144,7 +142,7 @@ class OpenPicture:
     header: Header
     bytes: int
     factor: int
-    large: bool = False
+    large: bool
 
     @property
     def width(self) -> int:
@@ -233,8 +231,7 @@ def open_picture(data: bytes, limits: Limits) -> OpenPicture:
         )
     factor = find_working_factor(max(header.width, header.height), limits.working_side)
     needed_bytes = _check_size(header, limits, factor=factor, data_bytes=len(data))
-    large = needed_bytes > limits.max_decoding_bytes // 2
-    return OpenPicture(header, len(data), factor, large=large)
+    return OpenPicture(header, len(data), factor, needed_bytes > limits.max_decoding_bytes // 2)
 
 
 def read_picture(data: bytes, limits: Limits) -> Picture:
