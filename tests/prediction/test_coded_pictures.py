@@ -78,6 +78,20 @@ def test_an_avif_sequence_whose_track_lies_is_refused() -> None:
         open_picture(lying, LIMITS)
 
 
+def test_an_avif_sequence_that_says_twice_where_its_frames_are_is_refused() -> None:
+    # libavif goes by the first list, and scales what it has decoded to the size that it is told.
+    frames = [flat(96, 64), flat(96, 64).rotate(90)]
+    data = encode(frames[0], "AVIF", speed=10, save_all=True, append_images=frames[1:])
+    places, counts = find_box(data, b"stco"), find_box(data, b"stsc")
+    data = data.replace(counts, counts[:20] + struct.pack(">I", 1) + counts[24:])
+    for kind in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        at = data.index(kind) - 4
+        longer = int.from_bytes(data[at : at + 4], "big") + len(places)
+        data = data[:at] + longer.to_bytes(4, "big") + data[at + 4 :]
+    with pytest.raises(UnreadableImage, match="says twice where its frames are"):
+        open_picture(data.replace(places, places * 2), LIMITS)
+
+
 def test_an_avif_sequence_may_give_one_length_for_all_its_frames() -> None:
     frames = [flat(96, 64), flat(96, 64).rotate(90)]
     data = encode(frames[0], "AVIF", speed=10, save_all=True, append_images=frames[1:])
