@@ -94,7 +94,7 @@ class Prediction:
 
 
 @dataclass
-class Stopwatch:
+class _Stopwatch:
     """Adds up the milliseconds of named steps."""
 
     timing_ms: dict[str, float] = field(default_factory=dict)
@@ -138,7 +138,7 @@ def predict(
         RequestError: the picture or a point is unusable, the deadline passed, or every model
             failed at every point.
     """
-    watch = Stopwatch()
+    watch = _Stopwatch()
     with watch.time("decode"):
         opened = open_picture(request.image, limits)
         points = _locate_points(request, opened)
