@@ -165,6 +165,18 @@ def _cut_tile() -> bytes:
     return moved + pixels[-side:, -side:].tobytes()[:-1]
 
 
+def _shared_strips() -> bytes:
+    """Write a TIFF of 30 strips in the same 200 kB, whose bits are turned for each."""
+    turned = b"\x4f\xff" + bytes(200_000)  # PackBits: the next byte 15 times
+    tags = {**rgb_tags(5, 30), 259: [32773], 266: [2], 278: [1]}
+    data = write_tiff(tags, [turned, *[b""] * 29])
+    places = struct.pack("<30I", 8, *[8 + len(turned)] * 29)
+    lengths = struct.pack("<30I", len(turned), *[0] * 29)
+    assert data.count(places) == data.count(lengths) == 1
+    shared = struct.pack("<30I", *[len(turned)] * 30)
+    return data.replace(places, struct.pack("<30I", *[8] * 30)).replace(lengths, shared)
+
+
 def _tiffs() -> Iterator[tuple[str, Malformed]]:
     tags = {**rgb_tags(WIDTH, HEIGHT), 278: [HEIGHT]}
     pixels = rgb_array().tobytes()
@@ -233,6 +245,7 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
     lengths = struct.pack("<HHII", 279, 3, 20_000, len(whole))
     longer = whole[:at] + lengths + whole[at + 12 :] + b"\0\x24" * 20_000
     yield "TIFF of a strip of 20,000 lengths", (longer, TOO_LARGE)
+    yield "TIFF of strips that share their data", (_shared_strips(), UNREADABLE)
     yield "TIFF of 20,000 bits", (write_tiff({**tags, 258: [8] * 20_000}, [pixels]), TOO_LARGE)
 
 

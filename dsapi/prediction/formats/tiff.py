@@ -84,6 +84,8 @@ def read_header(data: bytes) -> Header:
     sample_bytes = samples * -(-max(first.get(_BITS, 1), 8) // 8)
     rows = min(first.get(_ROWS_PER_STRIP, height), height)
     tile = first.get(_TILE_WIDTH, width) * first.get(_TILE_HEIGHT, rows)
+    if compression != _NONE:
+        _check_lengths(reader, tags)
     coding, max_pixels, tile_bytes = "TIFF", 0, max(4, sample_bytes)
     if compression == _LZMA:
         coding, max_pixels = "LZMA-compressed TIFF", _MAX_LZMA_PIXELS
@@ -125,13 +127,9 @@ def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
 
     Raises:
         TooLarge: all scans together go over too many pixels.
-        UnreadableImage: the strips share more data than equal ones would.
     """
-    scanned_pixels = read_bytes = most = 0
+    scanned_pixels = most = 0
     for start, length in zip(*_read_places(reader, tags), strict=False):
-        read_bytes += length
-        if read_bytes > 2 * len(reader.data) + _MAX_SHARED_BYTES:
-            raise reader.unreadable("has strips or tiles of the same data")
         # Behind the first marker, which stands alone.
         scans, pixels = count_scans(reader, reader.data[start : start + length], offset=2)
         most = max(most, scans)
@@ -141,6 +139,19 @@ def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
                 f"the TIFF picture has JPEG scans of over {MAX_SCANNED_PIXELS} pixels, the limit"
             )
     return most > 1
+
+
+def _check_lengths(reader: Reader, tags: dict[int, _Tag]) -> None:
+    """See that strips or tiles do not share data, each of which libtiff may turn bit by bit.
+
+    Raises:
+        UnreadableImage: they share more than equal ones would.
+    """
+    lengths = (
+        _read_numbers(reader, tags[tag]) for tag in (_STRIP_BYTES, _TILE_BYTES) if tag in tags
+    )
+    if sum(map(sum, lengths)) > 2 * len(reader.data) + _MAX_SHARED_BYTES:
+        raise reader.unreadable("has strips or tiles of the same data")
 
 
 def _check_ends(reader: Reader, tags: dict[int, _Tag], first: dict[int, int], *, rows: int) -> None:
