@@ -245,6 +245,8 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
     lengths = struct.pack("<HHII", 279, 3, 20_000, len(whole))
     longer = whole[:at] + lengths + whole[at + 12 :] + b"\0\x24" * 20_000
     yield "TIFF of a strip of 20,000 lengths", (longer, TOO_LARGE)
+    tall = write_tiff({**rgb_tags(8000, 1), 259: [8], 322: [16], 323: [80_000]}, [b""], tiled=True)
+    yield "TIFF of 640 megapixels in tiles of which one row is seen", (tall, TOO_LARGE)
     yield "TIFF of strips that share their data", (_shared_strips(), UNREADABLE)
     yield "TIFF of 20,000 bits", (write_tiff({**tags, 258: [8] * 20_000}, [pixels]), TOO_LARGE)
 

@@ -83,7 +83,8 @@ def read_header(data: bytes) -> Header:
         raise reader.unreadable(f"has {samples} samples a pixel, over {_MAX_SAMPLES}")
     sample_bytes = samples * -(-max(first.get(_BITS, 1), 8) // 8)
     rows = min(first.get(_ROWS_PER_STRIP, height), height)
-    tile = first.get(_TILE_WIDTH, width) * first.get(_TILE_HEIGHT, rows)
+    across, down = first.get(_TILE_WIDTH, width), first.get(_TILE_HEIGHT, rows)
+    tile, tiles = across * down, -(-width // max(1, across)) * -(-height // max(1, down))
     if compression != _NONE:
         _check_lengths(reader, tags)
     coding, max_pixels, tile_bytes = "TIFF", 0, max(4, sample_bytes)
@@ -112,6 +113,8 @@ def read_header(data: bytes) -> Header:
         bytes_per_pixel=min(sample_bytes, 4) if samples == 1 else 4,
         fixed_bytes=len(cleaned) + tile * tile_bytes,
         max_pixels=max_pixels,
+        # Of tiles what reaches past the edges is decoded, too; strips end with the picture.
+        coded_pixels=tile * tiles if _TILE_WIDTH in tags else 0,
     )
 
 
@@ -147,10 +150,9 @@ def _check_lengths(reader: Reader, tags: dict[int, _Tag]) -> None:
     Raises:
         UnreadableImage: they share more than equal ones would.
     """
-    lengths = (
-        _read_numbers(reader, tags[tag]) for tag in (_STRIP_BYTES, _TILE_BYTES) if tag in tags
-    )
-    if sum(map(sum, lengths)) > 2 * len(reader.data) + _MAX_SHARED_BYTES:
+    lengths = [tags[number] for number in (_STRIP_BYTES, _TILE_BYTES) if number in tags]
+    most = 2 * len(reader.data) + _MAX_SHARED_BYTES
+    if sum(sum(_read_numbers(reader, tag)) for tag in lengths) > most:
         raise reader.unreadable("has strips or tiles of the same data")
 
 
