@@ -134,27 +134,19 @@ class OpenPicture:
 
     Attributes:
         header: what its headers say.
+        width: of the full upright picture, in pixels.
+        height: likewise.
         bytes: size of the encoded picture.
         factor: power of two by which it is reduced at least.
         large: decoding takes over half of the memory that it may.
     """
 
     header: Header
+    width: int
+    height: int
     bytes: int
     factor: int
     large: bool
-
-    @property
-    def width(self) -> int:
-        """Width of the full upright picture, in pixels."""
-        header = self.header
-        return header.height if swaps_sides(header.orientation) else header.width
-
-    @property
-    def height(self) -> int:
-        """Height of the full upright picture, in pixels."""
-        header = self.header
-        return header.width if swaps_sides(header.orientation) else header.height
 
     @property
     def reduced_size(self) -> tuple[int, int]:
@@ -231,7 +223,11 @@ def open_picture(data: bytes, limits: Limits) -> OpenPicture:
         )
     factor = find_working_factor(max(header.width, header.height), limits.working_side)
     needed_bytes = _check_size(header, limits, factor=factor, data_bytes=len(data))
-    return OpenPicture(header, len(data), factor, needed_bytes > limits.max_decoding_bytes // 2)
+    width, height = header.width, header.height
+    if swaps_sides(header.orientation):
+        width, height = height, width
+    large = needed_bytes > limits.max_decoding_bytes // 2
+    return OpenPicture(header, width, height, len(data), factor, large)
 
 
 def read_picture(data: bytes, limits: Limits) -> Picture:
