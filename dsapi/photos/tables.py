@@ -79,6 +79,8 @@ def _check_columns(found: Sequence[str], columns: Sequence[str], path: Path) -> 
         raise PhotosError(
             f"{path}: the first line must name the columns {named}, it lacks {', '.join(missing)}"
         )
+    if twice := [each for each in columns if found.count(each) > 1]:
+        raise PhotosError(f"{path}: the first line names {', '.join(twice)} twice; keep one")
 
 
 def _rename_labels(found: Sequence[str], asked: Sequence[str]) -> list[str]:

@@ -37,6 +37,7 @@ def test_of_both_columns_of_labels_the_one_asked_for_is_taken(tmp_path: Path) ->
         ("path,label\na.png,cat\n", "must name the columns file and label, it lacks file"),
         ("", "is empty; its first line must name the columns file and label"),
         ("file;label\na.png;cat\n", "the first line is 'file;label'; separate columns by commas"),
+        ("file,label,label\na.png,cat,dog\n", "the first line names label twice"),
         ("file,label\na.png\n", "line 2: the column label is missing"),
         ("file,labels\na.png,beach,sunset\n", "line 2: more values than columns"),
         ("file,label\n" + "x" * 200_000 + ",cat\n", "is no table"),
