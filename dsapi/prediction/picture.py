@@ -180,7 +180,12 @@ class OpenPicture:
                 "memory than there is"
             ) from error
         except Exception as error:  # on corrupt data decoders raise almost anything
-            raise UnreadableImage(f"the {header.format} picture is truncated or corrupt") from error
+            if part is header:
+                reason = f"the {header.format} picture is truncated or corrupt"
+                raise UnreadableImage(reason) from error
+            image = None
+        if image is None:  # damage at a part's end may be such that all of the picture is shown
+            return self.decode(factor, deadline)
         mode = "RGB" if image.mode == "RGBX" else image.mode
         return Picture(
             image,

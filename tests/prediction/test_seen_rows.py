@@ -157,6 +157,16 @@ def test_a_picture_in_another_format_is_decoded_whole() -> None:
     assert part.image.height == 300
 
 
+def test_damage_at_the_end_of_the_rows_that_are_needed_is_shown_as_in_the_whole_picture() -> None:
+    data = encode(photo(64, 96), "JPEG", subsampling="4:4:4", restart_marker_rows=1)
+    # After 5 rows of blocks, a marker that there is not: an error where nothing was wrong before.
+    at = data.index(b"\xff\xd4")
+    data = data[:at] + b"\xff\x81" + data[at + 2 :]
+    for y in range(0, 96, 4):
+        pictures = decode_twice(data, "9px", Point(3, y), size=(9, 9))
+        np.testing.assert_array_equal(*crops(pictures, "9px", Point(3, y), size=(9, 9)))
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_copies_of_a_jpeg_that_decoding_makes_are_counted(progressive: bool) -> None:
     data = encode(photo(64, 48).convert("CMYK"), "JPEG", progressive=progressive)
