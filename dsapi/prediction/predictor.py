@@ -142,8 +142,7 @@ def predict(
     with watch.time("decode"):
         opened = open_picture(request.image, limits)
         points = _locate_points(request, opened)
-        asked = [models[name].model for name in request.models]
-        views = [(model.spec.crop, model.size) for model in asked]
+        views = [(models[name].model.spec.crop, models[name].model.size) for name in request.models]
         factor = find_coarsest_factor(views, (opened.width, opened.height))
         picture = opened.decode(factor, deadline, seen=find_seen(views, points, opened))
     running = {}

@@ -154,10 +154,7 @@ def _has_own_size(bits: Bits, sequence: _Sequence) -> bool:
     if sequence.reduced or bits.take(1):  # it shows an existing frame
         return False
     kind, shown = bits.take(2), bits.take(1)
-    if shown:
-        bits.take(sequence.time_bits)
-    else:
-        bits.take(1)
+    bits.take(sequence.time_bits if shown else 1)
     if not (kind == _SWITCH_FRAME or (kind == _KEY_FRAME and shown)):
         bits.take(1)  # error resilience
     bits.take(1)

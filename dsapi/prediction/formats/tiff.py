@@ -180,9 +180,8 @@ def _check_ends(reader: Reader, tags: dict[int, _Tag], first: dict[int, int], *,
 
 def _read_places(reader: Reader, tags: dict[int, _Tag]) -> list[list[int]]:
     """Read where the strips or tiles start, and how long they are."""
-    numbers = (_STRIP_OFFSETS, _STRIP_BYTES)
-    if _TILE_OFFSETS in tags:
-        numbers = (_TILE_OFFSETS, _TILE_BYTES)
+    tiled = _TILE_OFFSETS in tags
+    numbers = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
     return [_read_numbers(reader, tags[number]) for number in numbers if number in tags]
 
 
