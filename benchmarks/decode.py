@@ -16,7 +16,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from dsapi.prediction.crops import Crop, coarsest_factor, cut_crop, find_seen
+from dsapi.prediction.crops import Crop, cut_crop, find_coarsest_factor, find_seen
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
@@ -52,7 +52,7 @@ def prepare(data: bytes, views: Views) -> list[np.ndarray]:
     """Do what `dsapi.prediction.predictor.predict` does before it asks the models."""
     opened = open_picture(data, _LIMITS)
     whole = (opened.width, opened.height)
-    factor = min(coarsest_factor(crop, picture=whole, size=size) for crop, size in views)
+    factor = find_coarsest_factor(views, whole)
     point = Point(opened.width // 2, opened.height // 2)
     seen = find_seen(views, [point], opened)
     picture = opened.decode(factor, Deadline.within(60), seen=seen)

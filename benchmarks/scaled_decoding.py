@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dsapi.prediction.crops import coarsest_factor, cut_crop
+from dsapi.prediction.crops import cut_crop, find_coarsest_factor
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import OpenModel, load_model
 from dsapi.prediction.picture import Limits, open_picture
@@ -73,7 +73,7 @@ def _compare(
     for photo in photos:
         opened = open_picture(_enlarge(photo, long_side), limits)
         point = Point(chance.randrange(opened.width), chance.randrange(opened.height))
-        factor = coarsest_factor(crop, picture=(opened.width, opened.height), size=size)
+        factor = find_coarsest_factor([(crop, size)], (opened.width, opened.height))
         for crops, by in ((full, 1), (reduced, factor)):
             picture = opened.decode(by, Deadline.within(60))
             crops.append(cut_crop(crop, point, picture, size=size, resize="stretch"))

@@ -94,16 +94,11 @@ class Client:
             OSError: the picture cannot be read from `image`.
             ValueError: `image` is a `Path` that no file can have.
         """
-        parameters = {
-            "x": x,
-            "y": y,
-            "unit": unit,
-            # Text is a sequence too: of letters.
-            "models": models if models is None or isinstance(models, str) else ",".join(models),
-            "top": top,
-            "min_probability": min_probability,
-        }
-        query = urlencode({name: value for name, value in parameters.items() if value is not None})
+        # Text is a sequence too: of letters.
+        names = models if models is None or isinstance(models, str) else ",".join(models)
+        query = _encode_given(
+            x=x, y=y, unit=unit, models=names, top=top, min_probability=min_probability
+        )
         headers = dict(self._headers)
         if request_id and _REQUEST_ID.fullmatch(request_id):
             headers["X-Request-ID"] = request_id
@@ -209,6 +204,10 @@ def _is_url(text: str) -> bool:
     except urllib3.exceptions.LocationParseError:
         return False
     return url.scheme in ("http", "https") and bool(url.host)
+
+
+def _encode_given(**parameters: float | str | None) -> str:
+    return urlencode({name: value for name, value in parameters.items() if value is not None})
 
 
 def _encode_picture(image: bytes | Path | str) -> tuple[str, bytes]:

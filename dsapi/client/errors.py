@@ -16,7 +16,7 @@ class ClientError(Exception):
 
 
 class Rejected(ClientError):
-    """The service refused the request (4xx): asking again the same way is no use.
+    """The service refused the request (4xx): asking again at once is no use.
 
     Attributes:
         status: HTTP status.

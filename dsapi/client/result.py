@@ -49,7 +49,7 @@ class Result:
 
     def labels(self, model: str) -> tuple[Label, ...]:
         """Labels of a model, best first; none if it did not answer."""
-        return tuple(self.predictions.get(model, ()))
+        return self.predictions.get(model, ())
 
 
 def read_answer(status: int, answer: bytes) -> Result:

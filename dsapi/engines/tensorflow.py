@@ -66,34 +66,17 @@ class TensorFlowGraph:
         self.graph = graph
         self.input_tensor = input_tensor
         self.output_tensor = output_tensor
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of one input; ``None`` for an open axis or an unknown rank."""
-        shape = self.input_tensor.shape
-        return None if shape.rank is None else tuple(shape.as_list()[1:])
-
-    @property
-    def input_dtype(self) -> str:
-        """Type of the input's values, such as ``float32``."""
-        name: str = self.input_tensor.dtype.name
-        return name
-
-    @property
-    def output_size(self) -> int | None:
-        """Scores per input; ``None`` if the graph leaves it open."""
-        shape = self.output_tensor.shape
-        return None if not shape.rank else shape.as_list()[-1]
+        inputs, outputs = input_tensor.shape, output_tensor.shape
+        self.input_shape = None if inputs.rank is None else tuple(inputs.as_list()[1:])
+        self.input_dtype: str = input_tensor.dtype.name
+        self.output_size = outputs.as_list()[-1] if outputs.rank else None
+        # Whether it is frozen with a batch of one.
+        self.one_by_one = _fixed_batch(input_tensor) == 1
 
     @property
     def gains_from_batches(self) -> bool:
         """Whether the graph runs on a GPU, and takes more than one input at a time."""
         return not self.one_by_one and bool(import_tensorflow().config.list_physical_devices("GPU"))
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether the graph is frozen with a batch of one."""
-        return _fixed_batch(self.input_tensor) == 1
 
     def open_session(self) -> TensorFlowSession:
         """Open a session for the calling thread."""

@@ -83,7 +83,7 @@ def _check_columns(found: Sequence[str], columns: Sequence[str], path: Path) -> 
         )
     # Spreadsheets leave columns without a name at the end.
     if twice := [each for each, times in Counter(found).items() if each and times > 1]:
-        raise PhotosError(f"{path}: the first line names the column {twice[0]} twice")
+        raise PhotosError(f"{path}: the first line names the column {twice[0]} twice; keep one")
 
 
 def _rename_labels(found: Sequence[str], asked: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 _FloatBox = tuple[float, float, float, float]
 # A picture is decoded at a fraction of its size as long as a crop keeps twice the model's input on
 # both sides. Measured with the shipped themes graph: docs/pictures.md, "Speed".
-_DECODING_DETAIL = 2.0
+_DETAIL = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class Crop:
     def __str__(self) -> str:
         """Write it as it is configured."""
         return f"{self.amount:g}{self.unit}"
+
+
+#: What a model sees, with height and width of its input.
+View = tuple[Crop, tuple[int, int]]
 
 
 def parse_crop(text: str) -> Crop:
@@ -62,21 +66,19 @@ def parse_crop(text: str) -> Crop:
     return Crop(amount, "px")
 
 
-def coarsest_factor(crop: Crop, *, picture: tuple[int, int], size: tuple[int, int]) -> int:
-    """Find by which power of two a picture may be reduced before a model sees any less in it.
+def find_coarsest_factor(views: Sequence[View], picture: tuple[int, int]) -> int:
+    """Find by which power of two a picture may be reduced before any model sees less in it.
 
     For a crop in pixels it is 1: each pixel counts. A share may be reduced as long as twice the
     model's input is left on both sides.
 
     Args:
-        crop: how much the model sees.
+        views: what the models see.
         picture: width and height of the full upright picture.
-        size: height and width of the model's input.
     """
-    if crop.unit == "px":
-        return 1
     return min(
-        find_spare_factor(_share(side, crop.amount), asked, detail=_DECODING_DETAIL)
+        1 if crop.unit == "px" else find_spare_factor(_share(side, crop.amount), _DETAIL * asked)
+        for crop, size in views
         for side, asked in zip(picture, reversed(size), strict=True)
     )
 
@@ -95,13 +97,11 @@ def locate_crop(crop: Crop, point: Point, picture: OpenPicture | Picture) -> Box
     return left, top, min(right, picture.width), min(bottom, picture.height)
 
 
-def find_seen(
-    views: Sequence[tuple[Crop, tuple[int, int]]], points: Sequence[Point], picture: OpenPicture
-) -> Box:
+def find_seen(views: Sequence[View], points: Sequence[Point], picture: OpenPicture) -> Box:
     """Find the box outside of which `cut_crop` looks at no pixel; it may reach over the edges.
 
     Args:
-        views: what models see of the picture, each with height and width of the model's input.
+        views: what the models see.
         points: pixels of the full upright picture.
         picture: it may be reduced further than this says, if all crops are shares.
     """

@@ -49,6 +49,7 @@ def read_image_file(path: str, *, roots: Sequence[Path], max_bytes: int) -> byte
         PathForbidden: server paths are off, or the path leads out of the roots.
         PathNotFound: nothing there, or not a regular file.
         TooLarge: the file is over `max_bytes`.
+        OSError: the system lacks something, or the disk fails.
     """
     if not roots:
         raise PathForbidden("server paths are off: no image_roots are configured")

@@ -259,31 +259,29 @@ def _input_layout(graph: Graph, spec: ModelSpec) -> tuple[tuple[int, int], bool]
             )
         )
     shape, asked = graph.input_shape, spec.input_size
-    if shape is not None and len(shape) == 1 and shape[0] is not None:
-        side = asked or math.isqrt(shape[0] // 3)
-        if side * side * 3 != shape[0]:
+    axes = (None, None, 3) if shape is None else shape
+    size: tuple[int | None, int | None]
+    if len(axes) == 1:
+        values = axes[0] or 3 * (asked or 0) ** 2
+        side = asked or math.isqrt(values // 3)
+        if 3 * side**2 != values:
             raise StartupError(
-                f"the flat input of {shape[0]} values is no square RGB picture"
+                f"the flat input of {values} values is no square RGB picture"
                 + (f" of input_size = {asked}" if asked else "")
             )
-        return (side, side), True
-    if shape is not None and len(shape) == 3:
-        height, width, channels = shape
-        if channels not in (3, None):
-            raise StartupError(
-                f"the graph takes [n, {', '.join(str(each or 'any') for each in shape)}], not "
-                "[n, height, width, 3]"
-                + ("; freeze it with a transposition before it" if shape[0] == 3 else ", RGB")
-            )
-        fixed = (height or asked, width or asked)
-        if asked and fixed != (asked, asked):
-            raise StartupError(f"input_size = {asked}, but the graph takes {height} × {width}")
-        if fixed[0] and fixed[1]:
-            return (fixed[0], fixed[1]), False
-    elif shape is None and asked:
-        return (asked, asked), False
-    elif shape is not None and asked and len(shape) == 1:
-        return (asked, asked), True
-    raise StartupError(
-        f"the graph leaves its input size open (shape {shape}); set input_size in pixels"
-    )
+        size = (side, side)
+    elif len(axes) == 3 and axes[2] in (3, None):
+        size = (axes[0] or asked, axes[1] or asked)
+        if asked and size != (asked, asked):
+            raise StartupError(f"input_size = {asked}, but the graph takes {axes[0]} × {axes[1]}")
+    else:
+        raise StartupError(
+            f"the graph takes [{', '.join(['n', *(str(each or 'any') for each in axes)])}], not "
+            "[n, height, width, 3]"
+            + ("; freeze it with a transposition before it" if axes[:1] == (3,) else ", RGB")
+        )
+    if not (size[0] and size[1]):
+        raise StartupError(
+            f"the graph leaves its input size open (shape {shape}); set input_size in pixels"
+        )
+    return (size[0], size[1]), len(axes) == 1

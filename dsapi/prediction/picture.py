@@ -25,8 +25,6 @@ from dsapi.prediction.reduction import (
     to_blocks,
 )
 
-# A crop is averaged over blocks as long as this many times the pixels asked for are left.
-_AVERAGING_DETAIL = 1.0
 # Beside 3 bytes a pixel: what a request may use whatever the size of its picture.
 _BASE_BYTES = 64 * 1024 * 1024
 # Of which decoding takes half of this for bands, crops and its own tables; as much again is what
@@ -109,8 +107,8 @@ class Picture:
         if swaps_sides(self.orientation):
             size = (size[1], size[0])
         left, top, right, bottom = self._stored(box)
-        across = find_spare_factor(right - left, size[0], detail=_AVERAGING_DETAIL)
-        down = find_spare_factor(bottom - top, size[1], detail=_AVERAGING_DETAIL)
+        across = find_spare_factor(right - left, size[0])
+        down = find_spare_factor(bottom - top, size[1])
         blocks = to_blocks((left, top, right, bottom), (across, down), size=self.image.size)
         piece = convert_to_srgb(self.image.reduce((across, down), blocks), self.conversion)
         edges = (
@@ -136,27 +134,19 @@ class OpenPicture:
 
     Attributes:
         header: what its headers say.
+        width: of the full upright picture, in pixels.
+        height: likewise.
         bytes: size of the encoded picture.
         factor: power of two by which it is reduced at least.
         large: decoding takes over half of the memory that it may.
     """
 
     header: Header
+    width: int
+    height: int
     bytes: int
     factor: int
-    large: bool = False
-
-    @property
-    def width(self) -> int:
-        """Width of the full upright picture, in pixels."""
-        header = self.header
-        return header.height if swaps_sides(header.orientation) else header.width
-
-    @property
-    def height(self) -> int:
-        """Height of the full upright picture, in pixels."""
-        header = self.header
-        return header.width if swaps_sides(header.orientation) else header.height
+    large: bool
 
     @property
     def reduced_size(self) -> tuple[int, int]:
@@ -175,13 +165,13 @@ class OpenPicture:
             UnreadableImage: truncated or corrupt.
             DeadlineExceeded: it took too long; some decoders cannot be stopped.
         """
-        factor = max(factor, self.factor)
-        header = self.header if seen is None else self._find_part(seen, factor)
+        factor, header = max(factor, self.factor), self.header
+        part = header if seen is None else self._find_part(seen, factor)
         if self.large:
             # What is kept of the bodies and pictures before would come on top.
             give_back()
         try:
-            image = _decode(header, factor, deadline)
+            image = _decode(part, factor, deadline)
         except RequestError:
             raise
         except MemoryError as error:
@@ -190,7 +180,12 @@ class OpenPicture:
                 "memory than there is"
             ) from error
         except Exception as error:  # on corrupt data decoders raise almost anything
-            raise UnreadableImage(f"the {header.format} picture is truncated or corrupt") from error
+            if part is header:
+                reason = f"the {header.format} picture is truncated or corrupt"
+                raise UnreadableImage(reason) from error
+            image = None
+        if image is None:  # damage at a part's end may be such that all of the picture is shown
+            return self.decode(factor, deadline)
         mode = "RGB" if image.mode == "RGBX" else image.mode
         return Picture(
             image,
@@ -233,8 +228,11 @@ def open_picture(data: bytes, limits: Limits) -> OpenPicture:
         )
     factor = find_working_factor(max(header.width, header.height), limits.working_side)
     needed_bytes = _check_size(header, limits, factor=factor, data_bytes=len(data))
+    width, height = header.width, header.height
+    if swaps_sides(header.orientation):
+        width, height = height, width
     large = needed_bytes > limits.max_decoding_bytes // 2
-    return OpenPicture(header, len(data), factor, large=large)
+    return OpenPicture(header, width, height, len(data), factor, large)
 
 
 def read_picture(data: bytes, limits: Limits) -> Picture:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.errors import InternalError, ModelError
-from dsapi.prediction.crops import Box, coarsest_factor, cut_crop, find_seen, locate_crop
+from dsapi.prediction.crops import Box, cut_crop, find_coarsest_factor, find_seen, locate_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits, OpenPicture, Picture, open_picture
@@ -94,7 +94,7 @@ class Prediction:
 
 
 @dataclass
-class Stopwatch:
+class _Stopwatch:
     """Adds up the milliseconds of named steps."""
 
     timing_ms: dict[str, float] = field(default_factory=dict)
@@ -138,13 +138,13 @@ def predict(
         RequestError: the picture or a point is unusable, the deadline passed, or every model
             failed at every point.
     """
-    watch = Stopwatch()
+    watch = _Stopwatch()
     with watch.time("decode"):
         opened = open_picture(request.image, limits)
         points = _locate_points(request, opened)
-        asked = [models[name].model for name in request.models]
-        seen = find_seen([(model.spec.crop, model.size) for model in asked], points, opened)
-        picture = opened.decode(_coarsest_factor(opened, asked), deadline, seen=seen)
+        views = [(models[name].model.spec.crop, models[name].model.size) for name in request.models]
+        factor = find_coarsest_factor(views, (opened.width, opened.height))
+        picture = opened.decode(factor, deadline, seen=find_seen(views, points, opened))
     running = {}
     for name in request.models:
         deadline.check()
@@ -175,12 +175,6 @@ def _locate_points(request: PredictionRequest, picture: OpenPicture) -> tuple[Po
         )
         for index, asked in enumerate(request.points)
     )
-
-
-def _coarsest_factor(opened: OpenPicture, models: Sequence[Model]) -> int:
-    """Find by how much the picture may be reduced for all of these models."""
-    size = (opened.width, opened.height)
-    return min(coarsest_factor(model.spec.crop, picture=size, size=model.size) for model in models)
 
 
 def _start_model(

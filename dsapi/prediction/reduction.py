@@ -17,16 +17,10 @@ def find_working_factor(long_side: int, working_side: int) -> int:
     return factor
 
 
-def find_spare_factor(side: float, asked: int, *, detail: float) -> int:
-    """Find the largest power of two by which a side can be reduced to no less than asked.
-
-    Args:
-        side: width or height, in pixels.
-        asked: likewise.
-        detail: how many times `asked` has to be left.
-    """
+def find_spare_factor(side: float, least: int) -> int:
+    """Find the largest power of two by which a side in pixels can be reduced to no less."""
     factor = 1
-    while side >= 2 * factor * detail * asked:
+    while side >= 2 * factor * least:
         factor *= 2
     return factor
 

@@ -9,7 +9,7 @@ import numpy as np
 from tests.corpus.bombs import jpeg_strips, scan_bomb, share_values, tall_jpeg_strip
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
 from tests.corpus.scene import HEIGHT, WIDTH, draw, encode, rgb_array
-from tests.corpus.tiff import rgb_tags, write_tiff
+from tests.corpus.tiff import rgb_tags, write_rgb_tiles, write_tiff
 from tests.corpus.valid import valid_pictures
 
 UNREADABLE, UNSUPPORTED, TOO_LARGE = "unreadable_image", "unsupported_media_type", "too_large"
@@ -153,6 +153,30 @@ def _cut_planes() -> bytes:
     return write_tiff(tags, [*planes[:2], planes[2][: -4 * WIDTH]])
 
 
+def _cut_tile() -> bytes:
+    """Write a TIFF of tiles whose last one ends with the file, and a byte too early."""
+    pixels, side = rgb_array(), 16
+    data = write_rgb_tiles(pixels, side)
+    count = (WIDTH // side) * (HEIGHT // side)
+    places = [8 + index * side * side * 3 for index in range(count)]
+    listed = struct.pack(f"<{count}H", *places)
+    assert data.count(listed) == 1
+    moved = data.replace(listed, struct.pack(f"<{count}H", *places[:-1], len(data)))
+    return moved + pixels[-side:, -side:].tobytes()[:-1]
+
+
+def _shared_strips() -> bytes:
+    """Write a TIFF of 30 strips in the same 200 kB, whose bits are turned for each."""
+    turned = b"\x4f\xff" + bytes(200_000)  # PackBits: the next byte 15 times
+    tags = {**rgb_tags(5, 30), 259: [32773], 266: [2], 278: [1]}
+    data = write_tiff(tags, [turned, *[b""] * 29])
+    places = struct.pack("<30I", 8, *[8 + len(turned)] * 29)
+    lengths = struct.pack("<30I", len(turned), *[0] * 29)
+    assert data.count(places) == data.count(lengths) == 1
+    shared = struct.pack("<30I", *[len(turned)] * 30)
+    return data.replace(places, struct.pack("<30I", *[8] * 30)).replace(lengths, shared)
+
+
 def _tiffs() -> Iterator[tuple[str, Malformed]]:
     tags = {**rgb_tags(WIDTH, HEIGHT), 278: [HEIGHT]}
     pixels = rgb_array().tobytes()
@@ -177,6 +201,7 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
     yield "TIFF without its last byte", (encode(draw(), "TIFF")[:-1], UNREADABLE)
     yield "TIFF without its last row", (encode(draw(), "TIFF")[: -WIDTH * 3], UNREADABLE)
     yield "TIFF without its last plane", (_cut_planes(), UNREADABLE)
+    yield "TIFF without its last tile's end", (_cut_tile(), UNREADABLE)
     yield "TIFF of unknown compression", (write_tiff({**tags, 259: [777]}, [pixels]), UNREADABLE)
     shared = {**tags, 258: [8] * 2000, 266: [1] * 2000, 532: [0] * 2000, 338: [0] * 2000}
     yield (
@@ -215,6 +240,15 @@ def _tiffs() -> Iterator[tuple[str, Malformed]]:
     yield "TIFF of a JPEG strip taller than the picture", (tall_jpeg_strip(), TOO_LARGE)
     many = whole[:offset] + struct.pack("<HHII", 273, 4, 1 << 28, 8) + whole[offset + 12 :]
     yield "TIFF with a tag past its end", (many, UNREADABLE)
+    # Pillow makes a number of Python of each.
+    at = whole.rindex(struct.pack("<HHI", 279, 3, 1))
+    lengths = struct.pack("<HHII", 279, 3, 20_000, len(whole))
+    longer = whole[:at] + lengths + whole[at + 12 :] + b"\0\x24" * 20_000
+    yield "TIFF of a strip of 20,000 lengths", (longer, TOO_LARGE)
+    tall = write_tiff({**rgb_tags(8000, 1), 259: [8], 322: [16], 323: [80_000]}, [b""], tiled=True)
+    yield "TIFF of 640 megapixels in tiles of which one row is seen", (tall, TOO_LARGE)
+    yield "TIFF of strips that share their data", (_shared_strips(), UNREADABLE)
+    yield "TIFF of 20,000 bits", (write_tiff({**tags, 258: [8] * 20_000}, [pixels]), TOO_LARGE)
 
 
 def _riffs() -> Iterator[tuple[str, Malformed]]:

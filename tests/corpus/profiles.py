@@ -34,14 +34,19 @@ def to_xyz_d50(name: str) -> Matrix:
     return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(cone) @ _BRADFORD @ matrix)
 
 
-def rgb_profile(name: str) -> bytes:
-    """A display profile of a matrix and one curve."""
+def rgb_profile(name: str, *, steps: int = 0) -> bytes:
+    """A display profile of a matrix and one curve, or, for who reads that, of steps to black."""
     matrix = to_xyz_d50(name)
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(SPACES[name][2] * 256)) + bytes(2)
     tags = {b"desc": _text(name), b"wtpt": _xyz(_D50)}
     for band, column in zip("rgb", matrix.T, strict=True):
         tags[f"{band}XYZ".encode()] = _xyz(column)
         tags[f"{band}TRC".encode()] = curve
+    if steps:
+        # ICC.1, multiProcessElementsType: all steps are the same one.
+        black = b"matf" + bytes(4) + struct.pack(">HH12f", 3, 3, *(0,) * 12)
+        places = struct.pack(">II", 16 + 8 * steps, len(black)) * steps
+        tags[b"D2B1"] = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, steps) + places + black
     return _profile(b"mntr", b"RGB ", b"XYZ ", tags)
 
 

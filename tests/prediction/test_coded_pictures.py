@@ -1,6 +1,7 @@
 """AVIF and HEIC: what is decoded is counted by the coded data, whatever the container says."""
 
 import struct
+import tracemalloc
 from io import BytesIO
 
 import numpy as np
@@ -75,6 +76,20 @@ def test_an_avif_sequence_whose_track_lies_is_refused() -> None:
     lying = lying.replace(b"ispe" + bytes(4) + struct.pack(">II", 1500, 1000), bytes(16))
     with pytest.raises(UnreadableImage):
         open_picture(lying, LIMITS)
+
+
+def test_an_avif_sequence_that_says_twice_where_its_frames_are_is_refused() -> None:
+    # libavif goes by the first list, and scales what it has decoded to the size that it is told.
+    frames = [flat(96, 64), flat(96, 64).rotate(90)]
+    data = encode(frames[0], "AVIF", speed=10, save_all=True, append_images=frames[1:])
+    places, counts = find_box(data, b"stco"), find_box(data, b"stsc")
+    data = data.replace(counts, counts[:20] + struct.pack(">I", 1) + counts[24:])
+    for kind in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        at = data.index(kind) - 4
+        longer = int.from_bytes(data[at : at + 4], "big") + len(places)
+        data = data[:at] + longer.to_bytes(4, "big") + data[at + 4 :]
+    with pytest.raises(UnreadableImage, match="says twice where its frames are"):
+        open_picture(data.replace(places, places * 2), LIMITS)
 
 
 def test_an_avif_sequence_may_give_one_length_for_all_its_frames() -> None:
@@ -161,6 +176,45 @@ def test_data_that_many_items_share_are_not_read_without_end() -> None:
     )
     with pytest.raises(UnreadableImage, match="the same coded data too often"):
         open_picture(data, LIMITS)
+
+
+def test_the_data_of_a_grid_itself_are_not_read_without_end() -> None:
+    tile = encode_tile(flat(64, 64), b"hvc1")
+    data = write_tiles([tile], kind=b"hvc1", size=(64, 64), tile_size=(64, 64), grid=(1, 1))
+    place = struct.pack(">HHHHII", 1, 1, 0, 1, 0, 8)
+    assert data.count(place) == 1
+    # ISO/IEC 14496-12, 8.11.3: its pieces, of which all are the whole file but the first.
+    more = struct.pack(">II", 0, 1_000_000) * 20
+    longer = struct.pack(">HHHHII", 1, 0, 0, 21, len(data) + len(more), 8) + more
+    for kind in (b"meta", b"iloc"):
+        old = find_box(data, kind)
+        data = data.replace(old[:8], struct.pack(">I4s", len(old) + len(more), kind))
+    data = data.replace(place, longer) + bytes(1_000_000)
+    with pytest.raises(UnreadableImage, match="the same coded data too often"):
+        open_picture(data, LIMITS)
+
+
+def test_what_other_pictures_of_a_heic_share_is_not_copied_for_each() -> None:
+    tile = encode_tile(flat(64, 64), b"hvc1")
+    profile = box(b"colr", b"prof", bytes(1_000_000))
+    data = write_tiles(
+        [tile] * 31,
+        kind=b"hvc1",
+        size=(64, 64),
+        tile_size=(64, 64),
+        grid=(1, 1),
+        parts=[2],
+        tile_properties=[profile],
+    )
+    assert len(pillow_heif.HeifFile(BytesIO(data))) == 32
+    tracemalloc.start()
+    try:
+        picture = read_picture(data, LIMITS)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (picture.width, picture.height) == (64, 64)
+    assert peak_bytes < 5 * len(data)
 
 
 def test_a_primary_picture_that_is_the_thumbnail_of_another_is_refused() -> None:

@@ -134,6 +134,13 @@ def test_a_wide_color_space_is_converted_to_srgb(name: str, format: str) -> None
     assert delta_e(shown(without), PATCHES).max() > 3
 
 
+def test_steps_without_end_in_a_profile_are_not_taken() -> None:
+    image = row(PATCHES.astype(np.uint8), "RGB")
+    plain, stepped = (rgb_profile("Display P3", steps=steps) for steps in (0, 50))
+    expected = shown(encode(image, "PNG", icc_profile=plain))
+    assert np.array_equal(shown(encode(image, "PNG", icc_profile=stepped)), expected)
+
+
 def test_a_gray_profile_is_applied() -> None:
     shades = np.array([[20], [90], [180], [250]], np.uint8)
     image = row(np.repeat(shades, 3, axis=1), "RGB").convert("L")

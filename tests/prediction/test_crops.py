@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsapi.prediction.crops import Resize, coarsest_factor, cut_crop, locate_crop, parse_crop
+from dsapi.prediction.crops import Resize, cut_crop, find_coarsest_factor, locate_crop, parse_crop
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
 from dsapi.prediction.points import Point
@@ -154,10 +154,11 @@ def test_a_picture_smaller_than_the_patch_is_enlarged_by_repeating_its_edges() -
 def test_a_picture_is_decoded_no_smaller_than_twice_the_input(
     crop: str, picture: tuple[int, int], factor: int
 ) -> None:
-    assert coarsest_factor(parse_crop(crop), picture=picture, size=(32, 32)) == factor
+    assert find_coarsest_factor([(parse_crop(crop), (32, 32))], picture) == factor
 
 
 def test_the_height_of_the_input_is_asked_of_the_height_of_the_picture() -> None:
     # The input is given by height and width, the picture by width and height.
-    assert coarsest_factor(parse_crop("100%"), picture=(800, 400), size=(50, 100)) == 4
-    assert coarsest_factor(parse_crop("100%"), picture=(400, 800), size=(50, 100)) == 2
+    views = [(parse_crop("100%"), (50, 100))]
+    assert find_coarsest_factor(views, (800, 400)) == 4
+    assert find_coarsest_factor(views, (400, 800)) == 2

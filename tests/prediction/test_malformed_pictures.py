@@ -1,11 +1,13 @@
 """Whatever is wrong with a picture gets the documented error, and nothing in the log."""
 
 import logging
+import resource
 import struct
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture, read_picture
 from tests.corpus.bombs import many_parts
 from tests.corpus.malformed import malformed_pictures, truncated_pictures
-from tests.corpus.png import SIGNATURE, chunk, header
-from tests.corpus.scene import RED, draw, encode
+from tests.corpus.png import SIGNATURE, chunk, header, write_png
+from tests.corpus.scene import RED, draw, encode, rgb_array
 from tests.corpus.valid import valid_pictures
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
@@ -146,13 +148,14 @@ def test_a_png_is_limited_by_what_one_piece_takes() -> None:
 
 
 def _encode_frames(format: str) -> bytes:
-    """Encode 2,000 frames of a megapixel."""
+    """Encode a thousand frames of a megapixel, or two."""
     first = draw(width=1024, height=1024)
     other = Image.new("RGB", first.size, "teal")
     if format == "TIFF":
         return _repeat_page(encode(first, "TIFF", compression="tiff_adobe_deflate"), 2000)
     if format == "MPO":
-        return encode(first, "JPEG", quality=95) + encode(other, "JPEG") * 2000
+        # Of 17 kB each: as many as fit into a body.
+        return encode(first, "JPEG", quality=95) + encode(other, "JPEG") * 1000
     if format in ("GIF", "PNG"):
         # Pillow would leave out or shrink equal frames: these are copied as they are.
         return _repeat_frame(encode(first.quantize(4), format), format, 2000)
@@ -203,7 +206,7 @@ def _repeat_webp_frame(data: bytes, count: int) -> bytes:
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
 def test_thousands_of_large_frames_cost_no_more_than_the_first(format: str) -> None:
     data = _encode_frames(format)
-    # Two thousand frames would be two gigapixels.
+    # All frames would be a gigapixel, or two.
     few = Limits(max_pixels=1024 * 1024, working_side=0)
     tracemalloc.start()
     try:
@@ -224,6 +227,22 @@ def test_a_picture_of_too_many_coded_bytes_is_refused_before_it_is_decoded(name:
     kind = b"" if name.startswith("WebP") else box
     with pytest.raises(TooLarge, match=r"takes about \d+ ms to decode, the limit is 1000 ms"):
         open_picture(data + kind + bytes(30_000_000), LIMITS)
+
+
+def test_a_picture_whose_chunks_need_more_memory_than_there_is_is_too_large() -> None:
+    data = write_png(rgb_array())
+    at = data.index(b"IDAT") - 4
+    # A block that malloc never has at hand: it maps those over 32 MiB.
+    data = data[:at] + chunk(b"IDAT", bytes(64_000_000)) + data[at:]
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    taken_kib = next(int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
+    resource.setrlimit(resource.RLIMIT_DATA, (taken_kib * 1024 + 32_000_000, hard))
+    try:
+        with pytest.raises(TooLarge, match="the PNG picture needs more memory than there is"):
+            open_picture(data, LIMITS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def test_a_jpeg_that_ends_in_no_segment_is_read_once() -> None:

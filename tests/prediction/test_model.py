@@ -243,6 +243,9 @@ def test_a_model_of_another_kind_is_told_how_to_become_a_graph(
             r"\[n, 3, 48, 48\], not \[n, height, width, 3\]; .*transposition",
         ),
         ([None, 48, 48, 1], r"\[n, 48, 48, 1\], not \[n, height, width, 3\], RGB"),
+        ([None, 8, 48, 48, 3], r"\[n, 8, 48, 48, 3\], not \[n, height, width, 3\], RGB"),
+        ([None], r"\[n\], not \[n, height, width, 3\], RGB"),
+        ([None, 9, 27], r"\[n, 9, 27\], not \[n, height, width, 3\], RGB"),
     ],
 )
 def test_a_graph_whose_input_is_no_rgb_picture_is_told_its_shape(
@@ -252,7 +255,7 @@ def test_a_graph_whose_input_is_no_rgb_picture_is_told_its_shape(
 
     with tf.Graph().as_default() as graph:
         pixels = tf.compat.v1.placeholder(tf.float32, shape, name="image")
-        tf.nn.softmax(tf.reduce_mean(pixels, axis=[2, 3]), name="probabilities")
+        tf.nn.softmax(pixels, axis=0, name="probabilities")
     with pytest.raises(StartupError, match=told):
         load(tmp_path, write_graph(tmp_path / "g.pb", graph.as_graph_def()))
 

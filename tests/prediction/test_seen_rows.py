@@ -1,5 +1,7 @@
 """Of a JPEG only the rows that a crop needs are decoded, and its pixels stay the same."""
 
+import struct
+import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 
@@ -153,3 +155,33 @@ def test_a_picture_in_another_format_is_decoded_whole() -> None:
     photo(400, 300).save(stream, "PNG")
     _, part = decode_twice(stream.getvalue(), "80%", CORNER, size=THEMES[1])
     assert part.image.height == 300
+
+
+def test_damage_at_the_end_of_the_rows_that_are_needed_is_shown_as_in_the_whole_picture() -> None:
+    data = encode(photo(64, 96), "JPEG", subsampling="4:4:4", restart_marker_rows=1)
+    # After 5 rows of blocks, a marker that there is not: an error where nothing was wrong before.
+    at = data.index(b"\xff\xd4")
+    data = data[:at] + b"\xff\x81" + data[at + 2 :]
+    for y in range(0, 96, 4):
+        pictures = decode_twice(data, "9px", Point(3, y), size=(9, 9))
+        np.testing.assert_array_equal(*crops(pictures, "9px", Point(3, y), size=(9, 9)))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_copies_of_a_jpeg_that_decoding_makes_are_counted(progressive: bool) -> None:
+    data = encode(photo(64, 48).convert("CMYK"), "JPEG", progressive=progressive)
+    # Color profiles, and tables that say nothing.
+    content = b"ICC_PROFILE\0\1\1" + bytes(50_000)
+    more = b"".join(
+        marker + struct.pack(">H", 2 + len(content)) + content
+        for marker, content in ((b"\xff\xe2", content), (b"\xff\xdb", b"\3" + b"\1" * 64)) * 40
+    )
+    data = data[:2] + more + data[2:-2] + bytes(2_000_000) + data[-2:]
+    tracemalloc.start()
+    try:
+        opened = open_picture(data, LIMITS)
+        opened.decode(1, Deadline.far(), seen=(0, 0, 64, 8))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(data) < peak_bytes < opened.header.fixed_bytes + 100_000

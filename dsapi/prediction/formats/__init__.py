@@ -5,7 +5,7 @@ One module a container, an explicit list of them. Called by `dsapi.prediction.pi
 
 from collections.abc import Callable
 
-from dsapi.errors import RequestError, UnreadableImage, UnsupportedMediaType
+from dsapi.errors import RequestError, TooLarge, UnreadableImage, UnsupportedMediaType
 from dsapi.prediction.formats import bmp, gif, heif, jpeg, png, tiff, webp
 from dsapi.prediction.formats.header import Header
 
@@ -30,13 +30,15 @@ def read_header(data: bytes) -> Header:
     Raises:
         UnsupportedMediaType: the bytes are no picture in a permitted format.
         UnreadableImage: its headers are truncated or corrupt.
-        TooLarge: its headers announce more than can be decoded in time.
+        TooLarge: its headers announce more than can be decoded in time, or memory is short.
     """
     name = recognize_format(data)
     try:
         return _READERS[name](data)
-    except (RequestError, MemoryError):
+    except RequestError:
         raise
+    except MemoryError as error:
+        raise TooLarge(f"the {name} picture needs more memory than there is") from error
     except Exception as error:  # on corrupt data decoders raise almost anything
         raise UnreadableImage(f"the {name} picture has no readable header") from error
 

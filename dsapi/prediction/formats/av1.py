@@ -128,20 +128,15 @@ def _read_sequence(bits: Bits) -> _Sequence:
 
 def _skip_timing(bits: Bits) -> int:
     """Skip up to the size; how many bits the presentation time has in each frame header."""
-    delay_bits = time_bits = 0
+    delay_bits = time_bits = equal = 0
     if bits.take(1):
         bits.take(64)
-        if bits.take(1):  # equal intervals
+        if equal := bits.take(1):  # intervals
             bits.take_variable()
-            equal = True
-        else:
-            equal = False
         if bits.take(1):  # decoder model
             delay_bits = bits.take(5) + 1
             bits.take(37)
             time_bits = bits.take(5) + 1
-        if equal:
-            time_bits = 0
     has_display_delay = bits.take(1)
     for _ in range(bits.take(5) + 1):
         bits.take(12)
@@ -151,7 +146,7 @@ def _skip_timing(bits: Bits) -> int:
             bits.take(2 * delay_bits + 1)
         if has_display_delay and bits.take(1):
             bits.take(4)
-    return time_bits
+    return 0 if equal else time_bits
 
 
 def _has_own_size(bits: Bits, sequence: _Sequence) -> bool:
@@ -159,10 +154,7 @@ def _has_own_size(bits: Bits, sequence: _Sequence) -> bool:
     if sequence.reduced or bits.take(1):  # it shows an existing frame
         return False
     kind, shown = bits.take(2), bits.take(1)
-    if shown:
-        bits.take(sequence.time_bits)
-    else:
-        bits.take(1)
+    bits.take(sequence.time_bits if shown else 1)
     if not (kind == _SWITCH_FRAME or (kind == _KEY_FRAME and shown)):
         bits.take(1)  # error resilience
     bits.take(1)

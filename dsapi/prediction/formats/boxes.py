@@ -19,9 +19,10 @@ _ALONE = (b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat")
 
 @dataclass(frozen=True)
 class Box:
-    """A box: its type, where its content starts and ends."""
+    """A box: its type and where that stands, where its content starts and ends."""
 
     kind: bytes
+    kind_at: int
     start: int
     end: int
 
@@ -32,6 +33,8 @@ class Items:
 
     Attributes:
         primary: number of the item that is shown.
+        entries: the boxes that list the items, each with its item's number; ``None``: of an unknown
+            version.
         kinds: type of each item: ``av01``, ``hvc1``, ``grid``, …
         places: construction method of each, and where its pieces start and how long they are.
         shows: the items that an item is put together from.
@@ -41,6 +44,7 @@ class Items:
     """
 
     primary: int = 0
+    entries: list[tuple[Box, int | None]] = field(default_factory=list)
     kinds: dict[int, bytes] = field(default_factory=dict)
     places: dict[int, tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)
     shows: dict[int, list[int]] = field(default_factory=dict)
@@ -107,7 +111,7 @@ def read_boxes(reader: Reader, start: int, end: int, *, strict: bool = True) -> 
             if strict:
                 raise reader.unreadable(f"has a malformed box in its {start} first bytes")
             break
-        boxes.append(Box(kind, start + header, min(stop, end)))
+        boxes.append(Box(kind, start + 4, start + header, min(stop, end)))
         if kind == b"mdat" and stop > end:
             raise reader.unreadable("ends within its coded data")
         reader.count_part()
@@ -157,8 +161,10 @@ def _read_kinds(reader: Reader, items: Items, box: Box, *, start: int) -> None:
         version = reader.number(entry.start, 1)
         wide = {2: 2, 3: 4}.get(version, 0)
         if entry.kind != b"infe" or not wide:
+            items.entries.append((entry, None))
             continue
         number = reader.number(entry.start + 4, wide)
+        items.entries.append((entry, number))
         if number in items.kinds or len(items.kinds) >= _MAX_ENTRIES:
             raise reader.unreadable(f"has two items {number}, or over {_MAX_ENTRIES}")
         items.kinds[number] = reader.bytes(entry.start + 6 + wide, 4)

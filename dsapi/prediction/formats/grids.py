@@ -12,7 +12,7 @@ from dsapi.prediction.formats.header import Reader
 from dsapi.prediction.orientation import swaps_sides
 
 # By the quarter turns to the left: unless mirrored, upside down, left to right.
-_ORIENTATIONS = {0: (1, 4, 2), 1: (8, 5, 7), 2: (3, 2, 4), 3: (6, 7, 5)}
+_ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 # Sizes have 12, colors named by numbers 11.
 _MAX_PROPERTY_BYTES = 12
 _TRANSFORMS = {b"irot", b"imir", b"clap"}
@@ -104,18 +104,13 @@ def write_tile(reader: Reader, items: Items, item: int) -> bytes:
 
 def _find_orientation(reader: Reader, items: Items) -> int | None:
     """Find how the picture is turned, then mirrored; ``None`` if it is cut, or in another order."""
-    turns, mirror = 0, 0
     transforms = [box for box in items.properties.get(items.primary, []) if box.kind in _TRANSFORMS]
     kinds = [box.kind for box in transforms]
     if kinds not in ([], [b"irot"], [b"imir"], [b"irot", b"imir"]):
         return None
-    for box in transforms:
-        value = reader.number(box.start, 1)
-        if box.kind == b"irot":
-            turns = value & 3
-        else:
-            mirror = 1 + (value & 1)
-    return _ORIENTATIONS[turns][mirror]
+    values = {box.kind: reader.number(box.start, 1) for box in transforms}
+    mirror = 1 + (values[b"imir"] & 1) if b"imir" in values else 0
+    return _ORIENTATIONS[values.get(b"irot", 0) & 3][mirror]
 
 
 def _find_tile_size(reader: Reader, items: Items, item: int) -> tuple[int, int] | None:

@@ -79,8 +79,9 @@ class Header:
         decode: decodes it.
         coding: names the kind in error messages: ``progressive JPEG``.
         read_part: takes an area, which may reach beyond the picture, and gives the header of as
-            little as can be decoded to have it: rows below may be missing, tiles around be black.
-            Gives ``None`` where that is all of the picture, and is ``None`` where it always is.
+            little as can be decoded to have it: rows below may be missing, tiles around be black;
+            orientation and profile are not said again. Gives ``None`` where that is all of the
+            picture, and is ``None`` where it always is.
         orientation: EXIF 2.32, tag 274: 1 to 8.
         profile: the embedded ICC profile, empty if there is none.
         bytes_per_pixel: how much memory its decoder takes beside the reduced picture, measured.

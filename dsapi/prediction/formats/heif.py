@@ -12,7 +12,7 @@ import pillow_heif
 from PIL.AvifImagePlugin import AvifImageFile
 
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.formats.boxes import Box, read_boxes, read_items
+from dsapi.prediction.formats.boxes import Box, Items, read_boxes, read_items
 from dsapi.prediction.formats.grids import Grid, find_grid, write_tile
 from dsapi.prediction.formats.header import (
     MAX_PROFILE_BYTES,
@@ -28,11 +28,11 @@ from dsapi.prediction.formats.work import Work, find_avif_work, find_heic_work, 
 
 # Measured: planes of up to 10 bits, the result, one copy of it.
 _AVIF_BYTES_PER_PIXEL = 13.0
-# Measured, likewise, for each sample: of 8 bits, of more.
-_HEIC_BYTES_PER_SAMPLE, _DEEP_HEIC_BYTES_PER_SAMPLE = 3.5, 5.5
 # Measured, of smooth pictures and of noise at every quality: 0.01 to 3.4 bytes a pixel.
 _AVIF_NS_PER_PIXEL, _AVIF_NS_PER_BYTE = 48.0, 55.0
-_HEIC_NS_PER_SAMPLE, _DEEP_HEIC_NS_PER_SAMPLE, _HEIC_NS_PER_BYTE = 20.0, 28.0, 100.0
+_HEIC_NS_PER_BYTE = 100.0
+# Measured, likewise: bytes and nanoseconds for each sample of 8 bits, of more.
+_HEIC_SAMPLE, _DEEP_HEIC_SAMPLE = (3.5, 20.0), (5.5, 28.0)
 _MAX_PIXELS = 25_000_000
 # Of tiles, which reach past the edges; the deadline is checked between two. 50 million shown in
 # tiles of 512 × 512 are up to 56 million.
@@ -84,9 +84,10 @@ def read_heic_header(data: bytes) -> Header:
     boxes = read_boxes(reader, 0, len(data), strict=False)
     items = read_items(reader, boxes)
     work = find_heic_work(reader, items)
-    hidden = _hide_exif(data, boxes)
+    hidden = _hide_others(data, items, work.items)
     image = _primary_image(hidden)
     mode, (width, height) = image.mode, image.size
+    sample_bytes, sample_ns = _DEEP_HEIC_SAMPLE if work.deep else _HEIC_SAMPLE
     whole = Header(
         "HEIC",
         width,
@@ -94,12 +95,10 @@ def read_heic_header(data: bytes) -> Header:
         decode=lambda _, deadline: _decode_heic(hidden, deadline),
         coding="HEIC",
         profile=_choose_profile(image.info.get("icc_profile"), work),
-        bytes_per_pixel=work.samples
-        * (_DEEP_HEIC_BYTES_PER_SAMPLE if work.deep else _HEIC_BYTES_PER_SAMPLE),
+        bytes_per_pixel=work.samples * sample_bytes,
         fixed_bytes=2 * len(data),
         max_pixels=_MAX_PIXELS,
-        ns_per_pixel=work.samples
-        * (_DEEP_HEIC_NS_PER_SAMPLE if work.deep else _HEIC_NS_PER_SAMPLE),
+        ns_per_pixel=work.samples * sample_ns,
         ns_per_byte=_HEIC_NS_PER_BYTE,
         coded_pixels=work.pixels,
         coded_bytes=work.coded_bytes,
@@ -160,6 +159,20 @@ def _primary_image(data: bytes) -> pillow_heif.HeifImage:
     if not image.info["primary"]:
         raise Reader(data, "HEIC").unreadable("has no primary picture")
     return image
+
+
+def _hide_others(data: bytes, items: Items, shown: frozenset[int]) -> bytes:
+    """Take all that is no part of the picture out of the list of items: EXIF, text, thumbnails.
+
+    libheif would gather the data of each, however many share them, and pillow-heif copy what
+    belongs to every picture of the file.
+    """
+    stream = BytesIO(data)
+    for entry, number in items.entries:
+        if number not in shown:
+            stream.seek(entry.kind_at)
+            stream.write(b"free")
+    return stream.getvalue()
 
 
 def _hide_exif(data: bytes, boxes: list[Box]) -> bytes:

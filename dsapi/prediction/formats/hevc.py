@@ -29,9 +29,9 @@ class Coded:
         deep: more than 8 bits each.
     """
 
-    pictures: int = 0
-    samples: float = 1.0
-    deep: bool = False
+    pictures: int
+    samples: float
+    deep: bool
 
 
 def read_coded(reader: Reader, configuration: bytes, data: bytes) -> Coded:

@@ -7,6 +7,7 @@ uncommon subsampling.
 
 import math
 import re
+import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -29,12 +30,14 @@ from dsapi.prediction.formats.header import (
 )
 from dsapi.prediction.reduction import reduce_size
 
-_START_OF_SCAN, _END, _EXTENSION = 0xDA, 0xD9, 0xC8
+_START_OF_SCAN, _END = 0xDA, 0xD9
 # T.81, table B.1; without DHT (C4), JPG (C8) and DAC (CC), which are no frames.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ARITHMETIC = {*range(0xC9, 0xD0)} - {0xCC}
-_COLOR_CODING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}  # segments that say how colors are coded
+# Text and the like, and what Pillow would look for further segments in (JPG) …
+_LEFT_OUT = {0xC8, *range(0xE0, 0xFF)}
+_COLOR_CODING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}  # … but what says how colors are coded
 _END_MARKER = b"\xff\xd9"
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 # The next segment in entropy-coded data: neither a stuffed zero, a fill byte, nor one of the
@@ -54,9 +57,8 @@ _MAX_ARITHMETIC_PIXELS = 12_500_000
 
 @dataclass(frozen=True)
 class _Frame:
-    """The frame header (T.81, B.2.2): what is coded, and how; `height_at` is where that stands."""
+    """The frame header (T.81, B.2.2): what is coded, and how."""
 
-    height_at: int
     marker: int
     bits: int
     width: int
@@ -76,8 +78,7 @@ class _Frame:
     def coefficient_bytes(self) -> float:
         """Two bytes for each of a pixel's coefficients."""
         across = max(horizontal for horizontal, _ in self.sampling)
-        down = max(vertical for _, vertical in self.sampling)
-        return 2 * sum(h * v for h, v in self.sampling) / (across * down)
+        return 2 * sum(h * v for h, v in self.sampling) / (across * self.unit_rows / 8)
 
 
 @dataclass
@@ -110,18 +111,23 @@ def read_header(data: bytes) -> Header:
     whole = frame.slow or segments.scan_components < len(frame.sampling)
     if whole:
         _check_scans(reader, segments.scan, frame)
-    coding, max_pixels = _find_limit(frame, whole=whole)
+    coding, max_pixels = ("progressive JPEG", MAX_SLOW_PIXELS) if whole else ("JPEG", 0)
+    if frame.marker in _ARITHMETIC:
+        coding, max_pixels = "arithmetic JPEG", _MAX_ARITHMETIC_PIXELS
     profile = b"".join(segments.profile)
+    segments.profile.clear()  # it would stay until the picture is decoded
     return Header(
         "JPEG",
         frame.width,
         frame.height,
-        decode=lambda factor, deadline: _decode(data, segments, factor, deadline=deadline),
+        decode=lambda factor, deadline: _decode(data, segments, frame, factor, deadline),
         coding=coding,
         read_part=None if whole else lambda area: _read_top(data, segments, frame, area),
         orientation=read_orientation(segments.exif),
         profile=profile if len(profile) <= MAX_PROFILE_BYTES else b"",
         bytes_per_pixel=frame.coefficient_bytes if whole else 0,
+        # A copy of the file without the rest, and what is kept of the segments twice.
+        fixed_bytes=len(data) + len(profile) + 2 * sum(map(len, segments.kept)),
         max_pixels=max_pixels,
     )
 
@@ -132,19 +138,13 @@ def _read_top(data: bytes, segments: _Segments, frame: _Frame, area: Area) -> He
     In one scan rows are coded from top to bottom; what is left is skipped to the end marker.
     """
     # The last rows of colors are smoothed with those below.
-    kept = (math.ceil(max(1, area[3]) / frame.unit_rows) + 1) * frame.unit_rows
+    rows = (math.ceil(max(1, area[3]) / frame.unit_rows) + 1) * frame.unit_rows
     # Whether a picture is complete is seen by its last rows if it has no end marker.
-    if kept >= frame.height or not _has_end(data, segments):
+    if rows >= frame.height or not _has_end(data, segments):
         return None
-    height, at = kept.to_bytes(2, "big"), frame.height_at
-    return read_header(b"".join((data[:at], height, data[at + len(height) :])))
-
-
-def _find_limit(frame: _Frame, *, whole: bool) -> tuple[str, int]:
-    """Name the coding, and how many pixels of it can be decoded in a second; 0: any number."""
-    if frame.marker in _ARITHMETIC:
-        return "arithmetic JPEG", _MAX_ARITHMETIC_PIXELS
-    return ("progressive JPEG", MAX_SLOW_PIXELS) if whole else ("JPEG", 0)
+    height = rows.to_bytes(2, "big")
+    kept = [old[:5] + height + old[7:] if old[1] == frame.marker else old for old in segments.kept]
+    return read_header(_clean(data, segments.scan, kept))
 
 
 def _read_segments(reader: Reader) -> _Segments:
@@ -171,38 +171,32 @@ def _read_segments(reader: Reader) -> _Segments:
                 segments.scan = offset
                 segments.scan_components = content[0] if content else 0
                 return segments
-            _take(segments, marker, content, reader=reader, offset=offset)
+            _take(segments, marker, content, reader)
             offset += 2 + max(length, 2)
     raise reader.unreadable("has no scan")
 
 
-def _take(segments: _Segments, marker: int, content: bytes, *, reader: Reader, offset: int) -> None:
-    """Keep what the segment at an offset says."""
+def _take(segments: _Segments, marker: int, content: bytes, reader: Reader) -> None:
+    """Keep what a segment says."""
     if marker in _FRAMES and segments.frame is None:
-        segments.frame = _read_frame(marker, content, reader, offset=offset)
+        segments.frame = _read_frame(marker, content, reader)
     if marker == 0xE1 and content.startswith(b"Exif\0\0") and not segments.exif:
         segments.exif = content
     elif marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
         # ICC.1, annex B.4: 12 bytes of name, number and count of the piece.
         segments.profile.append(content[14:])
-    elif marker == _EXTENSION:
-        return  # in which Pillow would look for further segments
-    elif not 0xE0 <= marker <= 0xFE or content.startswith(_COLOR_CODING.get(marker, b"-")):
-        segments.kept.append(
-            bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
-        )
+    elif marker not in _LEFT_OUT or content[:5] == _COLOR_CODING.get(marker):
+        segments.kept.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
 
 
-def _read_frame(marker: int, content: bytes, reader: Reader, *, offset: int) -> _Frame:
+def _read_frame(marker: int, content: bytes, reader: Reader) -> _Frame:
     if len(content) < 6 or len(content) < 6 + 3 * content[5]:
         raise reader.unreadable("has a malformed frame header")
-    components = content[6 : 6 + 3 * content[5]]
-    sampling = tuple((factors >> 4, factors & 15) for factors in components[1::3])
+    sampling = tuple((each >> 4, each & 15) for each in content[7 : 6 + 3 * content[5] : 3])
     if not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in sampling):
         raise reader.unreadable("has sampling factors outside 1 to 4")
     height, width = (int.from_bytes(content[at : at + 2], "big") for at in (1, 3))
-    # Behind marker, length and the bits of a sample.
-    return _Frame(offset + 5, marker, content[0], width, height, sampling)
+    return _Frame(marker, content[0], width, height, sampling)
 
 
 def _check_scans(reader: Reader, offset: int, frame: _Frame) -> None:
@@ -249,13 +243,14 @@ def count_scans(
     return scans, pixels
 
 
-def _decode(data: bytes, segments: _Segments, factor: int, *, deadline: Deadline) -> Pixels:
+def _decode(
+    data: bytes, segments: _Segments, frame: _Frame, factor: int, deadline: Deadline
+) -> Pixels:
     """Decode, at up to 1/8 of the size directly in the decoder."""
-    frame = segments.frame
     ends = _has_end(data, segments)
-    if frame is not None and frame.marker in _ARITHMETIC and not ends:
+    if frame.marker in _ARITHMETIC and not ends:
         raise UnreadableImage("the JPEG picture is truncated: it has no end marker")
-    if frame is not None and len(frame.sampling) in _COLORSPACES:
+    if len(frame.sampling) in _COLORSPACES:
         with suppress(ValueError):  # subsampling that it has no name for, or corrupt: Pillow tells
             return _decode_fast(data, frame, factor=min(factor, 8), ends=ends)
     return _decode_cleaned(data, segments, factor, deadline=deadline)
@@ -296,5 +291,10 @@ def _decode_cleaned(data: bytes, segments: _Segments, factor: int, *, deadline: 
         image.draft(None, (max(1, width // factor), max(1, height // factor)))
         return image
 
-    cleaned = b"".join((b"\xff\xd8", *segments.kept, memoryview(data)[segments.scan :]))
-    return decode_with(plugin, cleaned, deadline)
+    return decode_with(plugin, _clean(data, segments.scan, segments.kept), deadline)
+
+
+def _clean(data: bytes, scan: int, kept: list[bytes]) -> bytes:
+    """Put the kept segments before the scans, unless nothing else is there."""
+    start = b"".join((b"\xff\xd8", *kept))
+    return data if data[:scan] == start else start + memoryview(data)[scan:]

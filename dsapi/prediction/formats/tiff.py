@@ -46,8 +46,9 @@ _MAX_LZMA_PIXELS = 20_000_000
 _MIN_SCANNED_PIXELS = 4096
 # Strips of equal content may share it.
 _MAX_SHARED_BYTES = 1024 * 1024
-# A strip or tile costs up to 30 µs. A row each is common: 12,000 rows are a large scan.
-_MAX_TILES = 16_384
+# Of a tag: Pillow makes a number of Python of each, and a strip or tile costs up to 30 µs. A strip
+# for each row is common: 12,000 rows are a large scan.
+_MAX_VALUES = 16_384
 _MAX_DIRECTORY = 1024
 # CMYK and two more are the most that Pillow takes.
 _MAX_SAMPLES = 6
@@ -68,41 +69,39 @@ def read_header(data: bytes) -> Header:
 
     Raises:
         UnreadableImage: malformed, or a tag's values lie outside the file.
-        TooLarge: over 16,384 strips or tiles, or too many scans in them.
+        TooLarge: over 16,384 strips, tiles or values of a tag, or too many scans.
     """
     byteorder: Any = "little" if data[:2] == b"II" else "big"
     reader = Reader(data, "TIFF", byteorder=byteorder)
     big = reader.number(2, 2) == 43
     tags = _read_directory(reader, big=big)
-
-    def value(tag: int, default: int) -> int:
-        found = tags.get(tag)
-        return default if found is None else reader.number(found.offset, found.size)
-
-    width, height = value(_WIDTH, 0), value(_HEIGHT, 0)
-    _check_tiles(tags)
-    samples = value(_SAMPLES, 1)
+    _check_counts(tags)
+    first = {number: reader.number(tag.offset, tag.size) for number, tag in tags.items()}
+    width, height = first.get(_WIDTH, 0), first.get(_HEIGHT, 0)
+    samples, compression = first.get(_SAMPLES, 1), first.get(_COMPRESSION, 1)
     if samples > _MAX_SAMPLES:
         raise reader.unreadable(f"has {samples} samples a pixel, over {_MAX_SAMPLES}")
-    sample_bytes = samples * -(-max(value(_BITS, 1), 8) // 8)
-    rows = min(value(_ROWS_PER_STRIP, height), height)
-    tile = value(_TILE_WIDTH, width) * value(_TILE_HEIGHT, rows)
+    sample_bytes = samples * -(-max(first.get(_BITS, 1), 8) // 8)
+    rows = min(first.get(_ROWS_PER_STRIP, height), height)
+    across, down = first.get(_TILE_WIDTH, width), first.get(_TILE_HEIGHT, rows)
+    tile, tiles = across * down, -(-width // max(1, across)) * -(-height // max(1, down))
+    if compression != _NONE:
+        _check_lengths(reader, tags)
     coding, max_pixels, tile_bytes = "TIFF", 0, max(4, sample_bytes)
-    if value(_COMPRESSION, 1) == _LZMA:
+    if compression == _LZMA:
         coding, max_pixels = "LZMA-compressed TIFF", _MAX_LZMA_PIXELS
-    elif value(_COMPRESSION, 1) in (_OLD_JPEG, _JPEG) and _has_scans(reader, tags, tile):
+    elif compression in (_OLD_JPEG, _JPEG) and _has_scans(reader, tags, tile):
         # Its coefficients, too, are kept until the last scan.
         coding, max_pixels, tile_bytes = "TIFF of progressive JPEG", MAX_SLOW_PIXELS, 10
     cleaned = _write(reader, tags, big=big)
 
     def decode(_: int, deadline: Deadline) -> Image.Image:
-        if value(_COMPRESSION, 1) == _NONE:
-            together = 1 if value(_PLANES, 1) == _SEPARATE else samples
-            row_bytes = -(-width * value(_BITS, 1) * together // 8)
-            _check_strips(reader, tags, row_bytes=row_bytes, rows=rows, height=height)
-        return _decode(cleaned, deadline)
+        if compression == _NONE:
+            _check_ends(reader, tags, first, rows=rows)
+        _silence_libtiff()
+        return decode_with(TiffImageFile, cleaned, deadline)
 
-    orientation = value(_ORIENTATION, 1)
+    orientation = first.get(_ORIENTATION, 1)
     return Header(
         "TIFF",
         width,
@@ -114,6 +113,8 @@ def read_header(data: bytes) -> Header:
         bytes_per_pixel=min(sample_bytes, 4) if samples == 1 else 4,
         fixed_bytes=len(cleaned) + tile * tile_bytes,
         max_pixels=max_pixels,
+        # Of tiles what reaches past the edges is decoded, too; strips end with the picture.
+        coded_pixels=tile * tiles if _TILE_WIDTH in tags else 0,
     )
 
 
@@ -129,13 +130,9 @@ def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
 
     Raises:
         TooLarge: all scans together go over too many pixels.
-        UnreadableImage: the strips share more data than equal ones would.
     """
-    scanned_pixels = read_bytes = most = 0
+    scanned_pixels = most = 0
     for start, length in zip(*_read_places(reader, tags), strict=False):
-        read_bytes += length
-        if read_bytes > 2 * len(reader.data) + _MAX_SHARED_BYTES:
-            raise reader.unreadable("has strips or tiles of the same data")
         # Behind the first marker, which stands alone.
         scans, pixels = count_scans(reader, reader.data[start : start + length], offset=2)
         most = max(most, scans)
@@ -147,40 +144,49 @@ def _has_scans(reader: Reader, tags: dict[int, _Tag], tile_pixels: int) -> bool:
     return most > 1
 
 
-def _check_strips(
-    reader: Reader, tags: dict[int, _Tag], *, row_bytes: int, rows: int, height: int
-) -> None:
-    """See that strips of plain samples end within the file.
+def _check_lengths(reader: Reader, tags: dict[int, _Tag]) -> None:
+    """See that strips or tiles do not share data, each of which libtiff may turn bit by bit.
+
+    Raises:
+        UnreadableImage: they share more than equal ones would.
+    """
+    lengths = [tags[number] for number in (_STRIP_BYTES, _TILE_BYTES) if number in tags]
+    most = 2 * len(reader.data) + _MAX_SHARED_BYTES
+    if sum(sum(_read_numbers(reader, tag)) for tag in lengths) > most:
+        raise reader.unreadable("has strips or tiles of the same data")
+
+
+def _check_ends(reader: Reader, tags: dict[int, _Tag], first: dict[int, int], *, rows: int) -> None:
+    """See that strips or tiles of plain samples end within the file.
 
     What is missing would be read from the directory that is written behind it.
 
     Raises:
         UnreadableImage: one does not.
     """
-    if _STRIP_OFFSETS not in tags:
-        return
-    strips = -(-height // max(1, rows))
-    for index, start in enumerate(_read_places(reader, tags)[0]):
-        lower = index % strips == strips - 1
-        length = row_bytes * (height - rows * (strips - 1) if lower else rows)
+    width, height = first[_WIDTH], first[_HEIGHT]
+    places, across = tags.get(_STRIP_OFFSETS), width
+    if places is None:
+        places, across, rows = tags[_TILE_OFFSETS], first[_TILE_WIDTH], first[_TILE_HEIGHT]
+    together = 1 if first.get(_PLANES, 1) == _SEPARATE else first.get(_SAMPLES, 1)
+    row_bytes = -(-across * first.get(_BITS, 1) * together // 8)
+    columns, lines = -(-width // max(1, across)), -(-height // max(1, rows))
+    for index, start in enumerate(_read_numbers(reader, places)):
+        lowest = index // columns % lines == lines - 1
+        length = row_bytes * (height - rows * (lines - 1) if lowest else rows)
         if start + length > len(reader.data):
             raise reader.unreadable("is truncated")
 
 
 def _read_places(reader: Reader, tags: dict[int, _Tag]) -> list[list[int]]:
     """Read where the strips or tiles start, and how long they are."""
-    numbers = (_STRIP_OFFSETS, _STRIP_BYTES)
-    if _TILE_OFFSETS in tags:
-        numbers = (_TILE_OFFSETS, _TILE_BYTES)
-    return [
-        [reader.number(tag.offset + tag.size * index, tag.size) for index in range(tag.count)]
-        for tag in (tags[number] for number in numbers if number in tags)
-    ]
+    tiled = _TILE_OFFSETS in tags
+    numbers = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
+    return [_read_numbers(reader, tags[number]) for number in numbers if number in tags]
 
 
-def _decode(data: bytes, deadline: Deadline) -> Image.Image:
-    _silence_libtiff()
-    return decode_with(TiffImageFile, data, deadline)
+def _read_numbers(reader: Reader, tag: _Tag) -> list[int]:
+    return [reader.number(tag.offset + tag.size * index, tag.size) for index in range(tag.count)]
 
 
 @cache
@@ -233,12 +239,12 @@ def _read_directory(reader: Reader, *, big: bool) -> dict[int, _Tag]:
     return tags
 
 
-def _check_tiles(tags: dict[int, _Tag]) -> None:
-    for number in (_STRIP_OFFSETS, _TILE_OFFSETS):
-        if number in tags and tags[number].count > _MAX_TILES:
+def _check_counts(tags: dict[int, _Tag]) -> None:
+    for number in tags.keys() & _KEPT:
+        if tags[number].count > _MAX_VALUES:
             raise TooLarge(
-                f"the TIFF picture has {tags[number].count} strips or tiles, "
-                f"the limit is {_MAX_TILES}"
+                f"the TIFF picture has {tags[number].count} values in tag {number}, "
+                f"the limit is {_MAX_VALUES}"
             )
 
 

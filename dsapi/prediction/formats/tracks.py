@@ -40,12 +40,14 @@ def _find(reader: Reader, parent: Box, kind: bytes, child: bytes) -> list[Box]:
 
 
 def _read_first_sample(reader: Reader, table: Box) -> bytes:
-    children = {box.kind: box for box in read_boxes(reader, table.start, table.end)}
-    sizes = children.get(b"stsz")
-    wide = 8 if b"co64" in children else 4
-    chunks = children.get(b"co64") or children.get(b"stco")
-    if sizes is None or chunks is None or not reader.number(chunks.start + 4, 4):
+    children = read_boxes(reader, table.start, table.end)
+    sizes = [box for box in children if box.kind == b"stsz"]
+    chunks = [box for box in children if box.kind in (b"stco", b"co64")]
+    if len(sizes) > 1 or len(chunks) > 1:
+        raise reader.unreadable("says twice where its frames are")
+    if not sizes or not chunks or not reader.number(chunks[0].start + 4, 4):
         return b""
+    wide = 8 if chunks[0].kind == b"co64" else 4
     # One size for all samples, or a list of them.
-    length = reader.number(sizes.start + 4, 4) or reader.number(sizes.start + 12, 4)
-    return reader.bytes(reader.number(chunks.start + 8, wide), length)
+    length = reader.number(sizes[0].start + 4, 4) or reader.number(sizes[0].start + 12, 4)
+    return reader.bytes(reader.number(chunks[0].start + 8, wide), length)

@@ -29,8 +29,9 @@ class Work:
 
     Attributes:
         pixels: of all frames of the picture, or of its transparency if that has more.
-        coded_bytes: of their coded data.
+        coded_bytes: of their data, and of what says how they are put together.
         sizes: of the largest frames, where one item is the picture; else empty.
+        items: numbers of all that the picture and its transparency are put together from.
         profile: of the color space that the picture names by numbers; empty if it is sRGB.
         samples: for each pixel, transparency included.
         deep: more than 8 bits each.
@@ -41,6 +42,7 @@ class Work:
     pixels: int
     coded_bytes: int
     sizes: tuple[tuple[int, int], ...]
+    items: frozenset[int] = frozenset()
     profile: bytes = b""
     samples: float = 3.0
     deep: bool = True
@@ -72,7 +74,7 @@ def find_avif_work(reader: Reader, boxes: list[Box], items: Items) -> Work:
         max(work.pixels for work in works),
         max(work.coded_bytes for work in works),
         tuple(size for work in works for size in work.sizes),
-        works[0].profile,
+        profile=works[0].profile,
     )
 
 
@@ -119,13 +121,12 @@ def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> W
         for part in set(shown)
     }
     every = [*shown, *(each for lists in veils.values() for veil in lists for each in veil)]
-    coded = [item for item in every if items.kinds.get(item) not in DERIVED]
     # Once for each: it may be shown thousands of times, and have thousands of pieces.
-    lengths = {item: items.count_bytes(item) for item in set(coded)}
-    coded_bytes = sum(lengths[item] for item in coded)
+    lengths = {item: items.count_bytes(item) for item in set(every)}
+    coded_bytes = sum(lengths[item] for item in every)
     if coded_bytes > 2 * len(reader.data) + _MAX_REPEATED_BYTES:
         raise reader.unreadable("uses the same coded data too often")
-    sizes = {item: frames(item) for item in lengths}
+    sizes = {item: frames(item) for item in lengths if items.kinds.get(item) not in DERIVED}
     pixels = {item: _count_pixels(sides, smallest=smallest) for item, sides in sizes.items()}
 
     def count(parts: list[int]) -> int:
@@ -138,7 +139,8 @@ def _add_up(reader: Reader, items: Items, frames: Frames, *, smallest: int) -> W
         max(count(shown), veil_pixels),
         coded_bytes,
         tuple(single),
-        _read_named_colors(reader, items, shown),
+        items=frozenset(every),
+        profile=_read_named_colors(reader, items, shown),
         tile_pixels=max(pixels.values(), default=0),
         tile_bytes=max(lengths.values(), default=0),
     )
