@@ -296,6 +296,7 @@ def test_photos_that_all_differ_alike_give_no_interval(photo: list[int]) -> None
     for other, difference in ((wrong, 0.0), (right, 1.0)):
         found = compare_answers(first, answers_of([other] * len(photo), truth, photo), seed=1)
         assert (found.difference, found.interval) == (difference, None)
+    assert compare_answers(first, first, seed=1).p_value == 1.0
 
 
 def test_a_photo_is_drawn_as_a_whole_and_each_of_its_points_counts() -> None:

@@ -68,7 +68,18 @@ def test_without_a_right_key_nothing_is_answered(
         assert KEY not in answer.body.decode()
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/docs", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health/live",
+        "/health/ready",
+        "/",
+        "/static/page.css",
+        "/docs",
+        "/docs/assets/swagger-ui.css",
+        "/openapi.json",
+    ],
+)
 def test_probes_and_pages_need_no_key(locked: RunningServer, path: str) -> None:
     assert [locked.ask(method, path).status for method in ("GET", "HEAD")] == [200, 200]
 
