@@ -238,7 +238,7 @@ def _measure_average_precision(
     """Sum of the precisions at each threshold, weighted by the recall that it adds."""
     if not right.any():
         return None
-    order = np.argsort(-probability, kind="stable")
+    order = np.argsort(-probability)
     # No threshold lies between answers of the same probability: only the last of them counts.
     last = np.append(np.diff(probability[order]) != 0, True)
     found = np.cumsum(right[order])[last]

@@ -42,13 +42,13 @@ def locate_point(
 
 
 def _pixel(name: str, value: float, side: int) -> int:
-    if not (math.isfinite(value) and 0 <= value < side):
+    if not 0 <= value < side:  # NaN compares false with everything
         raise BadPoint(f"{name} must be between 0 and {side - 1}, got {_show(value)}")
     return math.floor(value)
 
 
 def _percent(name: str, value: float, side: int) -> int:
-    if not (math.isfinite(value) and 0 <= value <= 100):
+    if not 0 <= value <= 100:
         raise BadPoint(f"{name} must be between 0 and 100 percent, got {_show(value)}")
     return min(math.floor(value * side / 100), side - 1)
 

@@ -200,8 +200,6 @@ def find_client(environ: dict[str, Any], *, trusted: tuple[str, ...]) -> str:
     What an untrusted peer says in ``X-Forwarded-For`` counts for nothing.
     """
     address: str = environ.get("REMOTE_ADDR", "")
-    if not trusted:
-        return address
     chain = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
     while chain and _is_in(address, trusted):
         before = _normalize(chain.pop())

@@ -74,7 +74,6 @@ def read_body(*, max_bytes: int, deadline: Deadline) -> bytes:
             count += len(piece)
             if count > max_bytes:
                 raise TooLarge(f"the body has over {max_bytes} bytes, max_bytes is {max_bytes}")
-            deadline.check()
     except TimeoutError as error:
         deadline.check()
         raise BadRequest(f"the body stalled after {count} bytes") from error
@@ -221,7 +220,6 @@ def split_multipart(body: bytes, boundary: str, *, known: Collection[str]) -> li
         # A file's name, which nobody reads, may be in any encoding; all names are ASCII here.
         with PushMultipartParser(
             boundary,
-            content_length=len(body),
             max_segment_count=MAX_FIELDS,
             header_charset="latin-1",
         ) as parser:

@@ -61,7 +61,7 @@ class ApiRequest(Request):  # type: ignore[misc]
         fail where they only look like it; and read cookies.
         """
         for name, value in self.header_list:
-            self.headers[name] = value.strip()
+            self.headers[name] = value
         self.unique_id = choose_request_id(self.headers.get("X-Request-ID", ""))
         headers = cherrypy.serving.response.headers
         headers["X-Request-ID"] = self.unique_id

@@ -79,7 +79,7 @@ class Parameters(BaseModel):
         5, ge=1, le=50, description="How many labels each, 1 to 50"
     )
     min_probability: Annotated[float, BeforeValidator(_number)] = Field(
-        0.0, ge=0, le=1, allow_inf_nan=False, description="Leave out labels below this, 0 to 1"
+        0.0, ge=0, le=1, description="Leave out labels below this, 0 to 1"
     )
 
 

@@ -188,7 +188,7 @@ class PredictionWorkers:
         return Overloaded(
             f"{waiting} requests are waiting already ({reason})",
             # When at the measured rate the queue will be empty.
-            retry_after_s=max(1, math.ceil(wait_s)),
+            retry_after_s=math.ceil(wait_s),
         )
 
     def predict(

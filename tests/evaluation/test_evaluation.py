@@ -265,8 +265,10 @@ def test_a_label_without_photos_has_no_recall_and_does_not_count_in_the_mean() -
 
 
 def test_labels_of_the_same_probability_are_ranked_in_their_order() -> None:
-    probabilities = np.full((3, 7), 0.1, np.float32)
-    first, among_five = find_hits(probabilities, np.array([0, 4, 5]))
+    # So many that they are sorted in another way than a few.
+    probabilities = np.full((3, 42), 0.1, np.float32)
+    probabilities[:, 20] = 0.4
+    first, among_five = find_hits(probabilities, np.array([20, 3, 4]))
     assert first.tolist() == [True, False, False]
     assert among_five.tolist() == [True, True, False]
 
@@ -287,13 +289,34 @@ def test_a_clearly_better_model_is_significant_and_a_lucky_one_is_not() -> None:
     assert lucky.interval[0] <= 0 < lucky.difference
 
 
-@pytest.mark.parametrize("count", [1, 40])
-def test_photos_that_all_differ_alike_give_no_interval(count: int) -> None:
-    wrong, right = [0.4, 0.6], [0.6, 0.4]
-    first = answers_of([wrong] * count, [0] * count)
+@pytest.mark.parametrize("photo", [[0], [*range(40)], [0, 0, 1]])
+def test_photos_that_all_differ_alike_give_no_interval(photo: list[int]) -> None:
+    wrong, right, truth = [0.4, 0.6], [0.6, 0.4], [0] * len(photo)
+    first = answers_of([wrong] * len(photo), truth, photo)
     for other, difference in ((wrong, 0.0), (right, 1.0)):
-        found = compare_answers(first, answers_of([other] * count, [0] * count), seed=1)
+        found = compare_answers(first, answers_of([other] * len(photo), truth, photo), seed=1)
         assert (found.difference, found.interval) == (difference, None)
+    assert compare_answers(first, first, seed=1).p_value == 1.0
+
+
+def test_a_photo_is_drawn_as_a_whole_and_each_of_its_points_counts() -> None:
+    wrong, right, photo = [0.4, 0.6], [0.6, 0.4], [0] * 9 + [1]
+    first = answers_of([wrong] * 10, [0] * 10, photo)
+    found = compare_answers(first, answers_of([right] * 9 + [wrong], [0] * 10, photo), seed=1)
+    # Of two draws both are the same photo half of the time.
+    assert (found.difference, found.interval) == (0.9, (0.0, 1.0))
+
+
+def test_the_seed_decides_the_interval() -> None:
+    wrong, right, photo = (
+        [0.4, 0.6],
+        [0.6, 0.4],
+        [number for number in range(12) for _ in range(number)],
+    )
+    first = answers_of([wrong] * 66, [0] * 66, photo)
+    other = answers_of([right if number % 2 else wrong for number in photo], [0] * 66, photo)
+    one, again, another = (compare_answers(first, other, seed=seed) for seed in (1, 1, 2))
+    assert one == again != another
 
 
 def test_points_of_one_photo_are_one_case_for_the_test() -> None:

@@ -93,7 +93,7 @@ def test_labels_that_no_photo_shows_do_not_count_in_the_mean() -> None:
         probabilities,
         probabilities > 0.5,
         np.array([[True, False], [True, False]]),
-        photo=np.arange(2),
+        photo=np.zeros(2, int),
         entry=np.arange(2),
         points=np.zeros((2, 2), int),
     )
@@ -101,6 +101,7 @@ def test_labels_that_no_photo_shows_do_not_count_in_the_mean() -> None:
     assert (figures.macro_f1, figures.mean_average_precision) == (1, 1)
     assert figures.micro_f1 == pytest.approx(2 * 2 / (3 + 2))
     assert figures.exact == 0.5
+    assert (figures.count, figures.photos) == (2, 1)
 
 
 def test_the_average_precision_is_the_area_under_precision_over_recall() -> None:

@@ -21,11 +21,13 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
-def stripes(width: int, height: int) -> Picture:
-    """Red left, green in the middle half, blue right."""
+def stripes(width: int, height: int, *, upright: bool = True) -> Picture:
+    """Red left, green in the middle half, blue right; or, on its side, one above the other."""
     image = Image.new("RGB", (width, height), GREEN)
     image.paste(RED, (0, 0, width // 4, height))
     image.paste(BLUE, (width - width // 4, 0, width, height))
+    if not upright:
+        image = image.transpose(Image.Transpose.TRANSPOSE)
     return read_picture(encode(image), LIMITS)
 
 
@@ -61,6 +63,15 @@ def test_a_letterbox_shows_all_of_a_wide_crop_between_black_bars() -> None:
     assert not pixels[:6].any()
     assert not pixels[-6:].any()
     assert pixels[10, [1, 10, 18]].tolist() == [list(RED), list(GREEN), list(BLUE)]
+
+
+@pytest.mark.parametrize("resize", ["center-crop", "letterbox"])
+def test_a_picture_on_its_side_gives_a_crop_on_its_side(resize: Resize) -> None:
+    crop, size = parse_crop("100%"), (20, 20)
+    wide, tall = stripes(100, 40), stripes(100, 40, upright=False)
+    of_wide = cut_crop(crop, Point(50, 20), wide, size=size, resize=resize)
+    of_tall = cut_crop(crop, Point(20, 50), tall, size=size, resize=resize)
+    np.testing.assert_allclose(of_tall, of_wide.transpose(1, 0, 2), atol=1)
 
 
 @pytest.mark.parametrize(

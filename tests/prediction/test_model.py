@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from dsapi.engines import EngineName
+from dsapi.engines import EngineName, Session
 from dsapi.errors import ModelError, StartupError
 from dsapi.prediction.model import Model, OpenModel, load_model
 from dsapi.prediction.spec import ModelSpec
-from tests.engines.gated import GatedGraph, gated_model
+from tests.engines.gated import GatedGraph, GatedSession, gated_model
 from tests.graphs import (
     COLOR_LABELS,
     freeze_brightest_channel,
@@ -117,6 +118,23 @@ def test_one_open_side_is_not_guessed_from_the_other(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="input_size = 30, but the graph takes 20"):
         load(tmp_path, path, input_size=30)
     assert load(tmp_path, path, input_size=20).size == (20, 20)
+
+
+@pytest.mark.parametrize(
+    ("shape", "flat"), [([None, 9, 9, None], False), (None, False), ([None, None], True)]
+)
+def test_a_graph_may_leave_everything_else_open(
+    tmp_path: Path, shape: list[int | None] | None, flat: bool
+) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, shape, name="image")
+        picture = tf.reshape(pixels, [-1, 9, 9, 3]) if flat else pixels
+        tf.divide(tf.reduce_mean(picture, axis=[1, 2]), 255.0, name="mean")
+    model = load(tmp_path, write_graph(tmp_path / "g.pb", graph.as_graph_def()), input_size=9)
+    assert (model.size, model.flat) == ((9, 9), flat)
+    assert best(model.open(), (0, 200, 10)) == "green"
 
 
 def test_an_8_bit_graph_is_fed_8_bits(tmp_path: Path) -> None:
@@ -340,6 +358,20 @@ def test_an_engine_that_fails_without_a_word_is_a_model_error(tmp_path: Path) ->
     model = gated_model(graph).open()
     with pytest.raises(ModelError, match="the graph failed: MemoryError"):
         model.score(np.ones((1, 4, 4, 3), np.uint8))
+
+
+def test_one_row_of_scores_for_two_pictures_is_a_model_error() -> None:
+    class Merging(GatedSession):
+        def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+            return super().run(batch)[:1]
+
+    class MergingGraph(GatedGraph):
+        def open_session(self) -> Session:
+            return Merging(self)
+
+    model = gated_model(MergingGraph(lambda: None)).open()
+    with pytest.raises(ModelError, match="the graph gives"):
+        model.score(np.zeros((2, 4, 4, 3), np.uint8))
 
 
 def test_a_graph_that_fails_later_is_a_model_error(tmp_path: Path) -> None:

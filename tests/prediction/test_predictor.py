@@ -2,14 +2,18 @@
 
 import gc
 import time
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
+from dsapi.engines import Session
 from dsapi.errors import DeadlineExceeded, InternalError
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.model import OpenModel, load_model
@@ -23,7 +27,7 @@ from dsapi.prediction.predictor import (
 from dsapi.prediction.spec import ModelSpec
 from dsapi.process.service import load_models
 from dsapi.settings import load_settings
-from tests.engines.gated import GatedGraph, gated_model
+from tests.engines.gated import GatedGraph, GatedSession, gated_model
 from tests.graphs import freeze_constant, freeze_failing, write_labels
 from tests.pictures import GREEN, encode, photo
 
@@ -64,9 +68,13 @@ def test_of_a_jpeg_the_rows_that_all_points_need_are_decoded(
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", count_rows)
 
-    def ask(image: bytes, *points: tuple[float, float]) -> list[Any]:
+    def ask(
+        image: bytes,
+        *points: tuple[float, float],
+        names: tuple[str, ...] = ("themes", "colors"),
+    ) -> list[Any]:
         prediction = predict(
-            PredictionRequest(image, points=points, models=tuple(models)),
+            PredictionRequest(image, points=points, models=names),
             models=models,
             limits=settings.limits,
             deadline=Deadline.within(60.0),
@@ -75,7 +83,7 @@ def test_of_a_jpeg_the_rows_that_all_points_need_are_decoded(
 
     top, bottom = (500, 0), (20, 479)
     assert ask(jpeg, top, bottom) == ask(jpeg, bottom, top)[::-1] == ask(png, top, bottom)
-    assert ask(jpeg, top) == ask(png, top)
+    assert ask(jpeg, top) == ask(png, top) == ask(jpeg, top, names=("colors", "themes"))
     assert heights[:2] == [480, 480]
     assert 384 < heights[2] < 480
 
@@ -121,6 +129,46 @@ def test_a_point_at_which_a_model_fails_takes_nothing_from_the_others(
 def test_only_if_every_model_fails_at_every_point_there_is_no_answer(failing: OpenModel) -> None:
     with pytest.raises(InternalError, match="every model failed"):
         ask_at(failing, (55, 5), (54, 6))
+
+
+class _FailingSession(GatedSession):
+    """Fails on several crops, at once or when its scores are asked for."""
+
+    late: bool
+
+    def start(self, batch: NDArray[np.generic]) -> Callable[[], NDArray[np.float32]]:
+        if len(batch) == 1:
+            return super().start(batch)
+        return self.fail if self.late else self.fail()
+
+    def fail(self) -> Any:
+        raise RuntimeError("no memory for so many")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_model_that_fails_takes_nothing_from_the_others(late: bool) -> None:
+    class Failing(GatedGraph):
+        def open_session(self) -> Session:
+            session = _FailingSession(self)
+            session.late = late
+            return session
+
+    results = predict(
+        PredictionRequest(
+            encode(Image.new("RGB", SIZE)), points=((1, 1), (2, 2)), models=("themes", "colors")
+        ),
+        models={
+            "themes": gated_model(Failing(lambda: None)).open(),
+            "colors": gated_model(GatedGraph(lambda: None)).open(),
+        },
+        limits=Limits(max_pixels=1_000_000, working_side=0),
+        deadline=Deadline.within(60.0),
+    ).results
+    assert [result.errors for result in results] == [
+        {"themes": "the model failed on this picture"}
+    ] * 2
+    assert [result.labels["themes"] for result in results] == [()] * 2
+    assert [result.labels["colors"][0].label for result in results] == ["yes"] * 2
 
 
 def test_no_model_is_run_past_the_deadline() -> None:

@@ -22,6 +22,12 @@ def test_labels_come_best_first() -> None:
 def test_ties_come_by_label_index() -> None:
     assert rank([0.25, 0.25, 0.25, 0.25]) == ["a", "b", "c", "d"]
     assert rank([0.1, 0.4, 0.1, 0.4]) == ["b", "d", "a", "c"]
+    # So many that they are sorted in another way than a few.
+    labels = tuple(f"{index:02}" for index in range(42))
+    scores = np.tile(np.array([0.1, 0.4, 0.1], np.float32), 14)
+    ranked = rank_labels(scores, labels, top=50, min_probability=0.0)
+    best = [each.label for each in ranked]
+    assert best == [*labels[1::3], *(label for label in labels if label not in labels[1::3])]
 
 
 def test_only_the_top_and_only_the_probable_are_kept() -> None:

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dsapi.training.calibration import expected_calibration_error, fit_temperature, softmax
+from dsapi.training.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    label_calibration_error,
+    softmax,
+)
 from dsapi.training.images.card import list_questions
 
 # Of four answers three are right.
@@ -43,3 +48,10 @@ def test_photos_that_count_more_count_more_in_the_temperature() -> None:
 def test_the_calibration_error_is_how_far_it_is_from_as_sure_as_right() -> None:
     assert expected_calibration_error(softmax(say(0.9)), LABELS) == pytest.approx(0.15)
     assert expected_calibration_error(softmax(say(0.75)), LABELS) == pytest.approx(0, abs=1e-6)
+
+
+def test_of_several_labels_each_has_a_calibration_error_of_its_own() -> None:
+    probabilities = np.tile(np.array([0.9, 0.1], np.float32), (4, 1))
+    shown = np.array([[True, False]] * 3 + [[False, False]])
+    # The one is 0.15 too sure, the other 0.1.
+    assert label_calibration_error(probabilities, shown) == pytest.approx(0.125)

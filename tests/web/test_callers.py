@@ -8,6 +8,7 @@ import json
 import re
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +104,24 @@ def test_a_body_that_drips_gets_504_at_the_deadline_of_its_request(caller: Calle
     with pytest.raises(OSError, match=r"[Pp]ipe|reset"):  # the server hangs up after its answer
         caller.send(*[b"x"] * 100, pause_s=0.1)
     caller.socket.close()
+
+
+def test_who_breaks_off_a_body_has_sent_a_bad_request_and_is_no_fault_of_the_service(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    def codes() -> list[str]:
+        told = [r.msg for r in caplog.records if r.name == "dsapi.access"]
+        return [record.code for record in told if record.request_id == "broken-off"]
+
+    with caplog.at_level("INFO", logger="dsapi.access"):
+        expecting = b"X-Request-ID: broken-off\r\nExpect: 100-continue\r\n"
+        caller.send(HEAD + expecting + b"Content-Length: 1000\r\n\r\n")
+        assert caller.socket.recv(100).startswith(b"HTTP/1.1 100 ")
+        # Without a word: what the other side reads of it is an error.
+        caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.socket.close()
+        assert eventually(lambda: bool(codes()))
+    assert codes() == ["bad_request"]
 
 
 @pytest.mark.parametrize(

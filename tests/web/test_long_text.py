@@ -33,6 +33,12 @@ BODIES = {
         JSON,
         fill(b'{"path": "a", "points": [[1, 1]], "models": "', b"\\u002ca", b'"}'),
     ),
+    "lists in lists": (JSON, fill(b"[", b"[" * 100 + b"]" * 100 + b",", b"0]")),
+    "objects in objects": (JSON, fill(b"[", b'{"":' * 100 + b"0" + b"}" * 100 + b",", b"0]")),
+    "lists in text": (
+        JSON,
+        fill(b'{"path": "a", "points": "[', b"\\u005b" * 100 + b"]" * 100 + b",", b'0]"}'),
+    ),
     "nothing known": (JSON, fill(b"[", b'{"":0},', b"0]")),
     "points in text": (JSON, fill(b'{"path": "a", "points": "[', b"[]\\u002c", b'0]"}')),
     "points in a part": (UPLOAD, upload(b"points", b"[", b"[],", b"0]")),

@@ -222,6 +222,14 @@ def test_a_sane_request_id_comes_back_and_another_is_replaced(server: RunningSer
         assert re.fullmatch("[0-9a-f-]{36}", returned(insane))
 
 
+def test_an_answers_id_is_its_own_although_requests_are_called_alike(
+    server: RunningServer,
+) -> None:
+    named = {"X-Request-ID": "again"}
+    first, second = (server.ask("POST", "/v1/predictions", HALVES, named) for _ in range(2))
+    assert first.json["id"] != second.json["id"]
+
+
 def test_every_prediction_logs_one_line_with_all_its_steps(
     server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,6 +25,8 @@ UPLOAD = {"Content-Type": "multipart/form-data; boundary=b"}
 UPLOAD_ELSEWHERE = (
     b'--b\r\nContent-Disposition: form-data; name="%b"; filename="1"\r\n\r\n' + JPEG + b"\r\n--b--"
 )
+UPLOAD_EMPTY = b'--b\r\nContent-Disposition: form-data; name="image"; filename="1"\r\n\r\n\r\n--b--'
+UPLOAD_IN_PARTS = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n' * 33 + b"--b--"
 UPLOAD_TWICE = (
     b'--b\r\nContent-Disposition: form-data; name="image"; filename="1"\r\n\r\n1\r\n' * 2 + b"--b--"
 )
@@ -104,6 +106,9 @@ CASES = {
         "bad_parameter",
         "min_probability must be a number between 0 and 1, got '1.1'",
         query="min_probability=1.1",
+    ),
+    "probability NaN": Case(
+        400, "bad_parameter", "between 0 and 1, got 'nan'", query="min_probability=nan"
     ),
     "probability underscore": Case(
         400, "bad_parameter", "between 0 and 1, got '0.0_1'", query="min_probability=0.0_1"
@@ -199,6 +204,8 @@ CASES = {
     "upload as x": Case(
         400, "bad_request", "x is not UTF-8", UPLOAD_ELSEWHERE.replace(b"%b", b"x"), "", UPLOAD
     ),
+    "upload of nothing": Case(400, "missing_image", "0 bytes", UPLOAD_EMPTY, "", UPLOAD),
+    "too many parts": Case(400, "bad_request", "segment count", UPLOAD_IN_PARTS, "", UPLOAD),
     "two images": Case(400, "missing_image", "'image' came twice", UPLOAD_TWICE, "", UPLOAD),
     "type of mail": Case(
         400, "bad_parameter", "unknown", JPEG, "a=1", {"Content-Type": "=?utf-8?q?=ff?="}
@@ -479,6 +486,13 @@ def test_a_body_of_exactly_the_limit_is_read(strict: RunningServer) -> None:
     pieces = iter([picture[:2500], picture[2500:]])
     answer = strict.ask("POST", "/v1/predictions", pieces, {"Content-Type": "image/png"})
     assert answer.json["image"]["bytes"] == 5000
+
+
+def test_a_file_over_the_limit_is_refused(tiny_config: Path, start_server: StartServer) -> None:
+    small = start_server(load_settings(tiny_config, max_bytes=1024))
+    (small.settings.image_roots[0] / "large.png").write_bytes(bytes(1025))
+    answer = small.ask("POST", "/v1/predictions", "path=large.png", FORM)
+    check_problem(answer, status=413, code="too_large", told="has 1025 bytes, max_bytes is 1024")
 
 
 def test_more_pixels_than_permitted_are_refused(strict: RunningServer) -> None:

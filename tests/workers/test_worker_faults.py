@@ -187,6 +187,22 @@ def test_work_past_its_deadline_is_counted_as_dropped(one: PredictionWorkers, ga
     assert gate.runs == 1
 
 
+def test_work_past_its_deadline_is_dropped_also_while_its_caller_has_not_noticed() -> None:
+    jobs: Jobs = WarmQueue()
+    tally = Tally()
+    models = {"themes": gated_model(GatedGraph(Gate()))}
+    worker = Worker(0, jobs=jobs, current=lambda: Generation(models, LIMITS, {}), tally=tally)
+    request = PredictionRequest(PICTURE, points=(None,), models=("themes",))
+    job = Job(request, Deadline.within(0), lambda: False)
+    jobs.put(job)
+    jobs.put(None)
+    worker.start()
+    with pytest.raises(DeadlineExceeded):
+        job.answer.result(timeout=20)
+    worker.join(20)
+    assert tally.dropped == {"caller_gone": 0, "deadline": 1}
+
+
 def test_what_would_be_answered_too_late_is_refused_before_the_queue_is_full(
     graph: GatedGraph, gate: Gate
 ) -> None:
@@ -240,6 +256,43 @@ def test_an_idle_worker_lets_old_models_go(one: PredictionWorkers, graph: GatedG
         one.replace({"themes": gated_model(newer, version=f"{number:012}")}, LIMITS)
     assert eventually(lambda: graph.open_sessions == 0 and newer.open_sessions == 1)
     assert ask(one).versions == {"themes": f"{2:012}"}
+
+
+def test_no_session_is_closed_in_which_a_graph_still_runs(
+    one: PredictionWorkers, gate: Gate
+) -> None:
+    second = GatedGraph(gate)
+    one.replace({"themes": gated_model(second)}, LIMITS)
+    gate.open.clear()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, one)
+        assert eventually(lambda: gate.runs == 1)
+        one.replace({"themes": gated_model(GatedGraph(lambda: None))}, LIMITS)
+        assert second.open_sessions == 1
+        gate.open.set()
+        assert asked.result().results
+    assert eventually(lambda: second.open_sessions == 0)
+
+
+def test_sessions_that_cannot_be_closed_keep_no_other_open_and_end_no_worker(
+    one: PredictionWorkers,
+) -> None:
+    class Stuck(GatedGraph):
+        def open_session(self) -> Session:
+            session = super().open_session()
+            vars(session)["close"] = self.fail
+            return session
+
+        def fail(self) -> None:
+            raise RuntimeError("the device is gone")
+
+    other = GatedGraph(lambda: None)
+    one.replace({"colors": gated_model(Stuck(lambda: None)), "themes": gated_model(other)}, LIMITS)
+    assert ask(one).results
+    one.replace({"themes": gated_model(GatedGraph(lambda: None))}, LIMITS)
+    assert eventually(lambda: other.open_sessions == 0)
+    assert ask(one).results
+    assert one.status.replaced == {"died": 0, "stalled": 0}
 
 
 def test_models_that_do_not_run_are_not_put_into_service(
@@ -332,6 +385,7 @@ def test_a_stop_that_takes_too_long_refuses_what_is_left(graph: GatedGraph, gate
         assert workers.status.waiting == 2
         # One that is worked on and one that waits; nobody waits for the third.
         assert workers.stop(0.1) == 2
+        assert not workers.ready, "its thread is alive, and takes nothing more"
         gate.open.set()
         outcomes = [future.exception() for future in asked]
     (refused,) = [outcome for outcome in outcomes if outcome is not None]
