@@ -190,7 +190,11 @@ def _bound_waiting(uri: str) -> dict[str, Any]:
     """Give the options of a store's client that bound how long it waits; memory needs none."""
     if not uri.startswith(("redis", "valkey")):
         return {}
-    bounds = {"socket_timeout": _STORE_TIMEOUT_S, "socket_connect_timeout": _STORE_TIMEOUT_S}
+    bounds = {
+        "socket_timeout": _STORE_TIMEOUT_S,
+        "socket_connect_timeout": _STORE_TIMEOUT_S,
+        "retry": None,  # by itself a client asks a sentinel four times, with pauses between
+    }
     return {**bounds, "sentinel_kwargs": bounds} if "+sentinel:" in uri else bounds
 
 
