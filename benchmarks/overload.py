@@ -184,6 +184,8 @@ def draw_curve(outcomes: list[Outcome], *, path: Path) -> None:
     left.plot(offered, [one.answered_per_s for one in outcomes], "o-", label="answered")
     left.plot(offered, [one.peak_per_s for one in outcomes], ":", label="8 callers who wait")
     left.plot(offered, [one.once_per_s for one in outcomes], "--", label="offered once the peak")
+    beside = [one.beside_nginx_per_s for one in outcomes]
+    left.plot(offered, beside, "-.", label="8 callers while nginx refuses")
     left.set(xlabel="offered, requests/s", ylabel="requests/s", ylim=0)
     left.legend()
     right.plot(offered, [one.p50_ms for one in outcomes], "o-", label="answered, median")
