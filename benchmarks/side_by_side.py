@@ -1,8 +1,9 @@
 """Servers side by side: all started, then loaded in turn, round after round.
 
-``python -m benchmarks.side_by_side``: against the best peer; with ``--checkout DIR`` against dsapi
-as it is there, to see what a change does. A run of `benchmarks.bench` takes minutes, in which the
-speed of a virtual machine changes; here what is compared is measured within the same seconds.
+``python -m benchmarks.side_by_side``: against the best peer, with OpenVINO also without shared
+weights; with ``--checkout DIR`` against dsapi as it is there, to see what a change does. A run of
+`benchmarks.bench` takes minutes, in which the speed of a virtual machine changes; here what is
+compared is measured within the same seconds.
 Prints the medians of the rounds' ratios as a table for docs/performance.md.
 """
 
@@ -99,7 +100,7 @@ def find_rivals(subjects: list[Subject], asked: argparse.Namespace) -> list[Subj
     Raises:
         SystemExit: the peer is not installed.
     """
-    port = PORT + len(ENGINES)
+    port = PORT + len(subjects)
     if asked.checkout is None:
         found = [one for one in peers(asked.environments, port=port) if one.name == asked.peer]
         if not found:
@@ -126,6 +127,11 @@ def main() -> None:
     asked = parser.parse_args()
     picture = make_picture()
     subjects = [own(engine, port=PORT + at) for at, engine in enumerate(ENGINES)]
+    if asked.checkout is None:
+        port = PORT + len(subjects)
+        subjects.append(
+            own("openvino", name="– weights not shared", share_weights=False, port=port)
+        )
     rivals = find_rivals(subjects, asked)
     others = {one.name: rival.name for one, rival in zip(subjects, rivals, strict=True)}
     others |= {rival.name: rival.name for rival in rivals}

@@ -55,6 +55,7 @@ def own(
     name: str = "",
     workers: int = 0,
     processes: int = 1,
+    share_weights: bool = True,
     upload: bool = False,
     port: int = PORT,
 ) -> Subject:
@@ -71,6 +72,7 @@ def own(
             "DSAPI_PORT": str(port),
             "DSAPI_PREDICTION_WORKERS": str(workers),
             "DSAPI_PROCESSES": str(processes),
+            **({} if share_weights else {"DSAPI_SHARE_WEIGHTS": "no"}),
         },
         port=port,
     )

@@ -40,11 +40,14 @@ class EngineOptions:
         precision: of the arithmetic. TensorFlow computes in the graph's own, ``f32``.
         batching: whether the inputs of sessions that wait at the same time run as one batch;
             ``auto``: if the engine says that its device gains from it.
+        share_weights: whether an engine that can do without lets all sessions have the weights in
+            common. TensorFlow always does.
         sessions: how many are to run at a time; more may be opened.
     """
 
     precision: Precision = "f32"
     batching: Batching = "auto"
+    share_weights: bool = True
     sessions: int = 1
 
 

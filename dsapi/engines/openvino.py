@@ -1,12 +1,12 @@
-"""OpenVINO: the same frozen ``GraphDef`` in, one compiled model with a stream a session out.
+"""OpenVINO: the same frozen ``GraphDef`` in, compiled models out, on which sessions run it.
 
 TensorFlow is not imported: OpenVINO reads the file with a frontend of its own. A session is an
-infer request; all of a graph's share the compiled model's weights. With one stream it runs in the
-thread that calls it, with more in the streams' own threads (OpenVINO 2026.4:
-``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``), while the calling thread does
-what else there is to do for its picture. That hand-over costs little as long as the streams are
-not bound to cores, on which another worker may be decoding. It is more than a small graph takes, so
-each session on one has a compiled model of its own.
+infer request. All of a graph's share one compiled model, and with it the weights, or each has one
+of its own. With one stream it runs in the thread that calls it, with more in the streams' own
+threads (OpenVINO 2026.4: ``ITaskExecutor::run_and_wait`` in ``IAsyncInferRequest::infer``), while
+the calling thread does what else there is to do for its picture. That hand-over costs little as
+long as the streams are not bound to cores, on which another worker may be decoding. It is more than
+a small graph takes, which is never shared.
 """
 
 import sys
@@ -124,8 +124,10 @@ class OpenVINOGraph:
 
     def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
         """Compile a model of one input and one output; if not `shared`, again for each session."""
-        self._compiled = compiled = compile_model()
-        self._compile_anew = None if shared else compile_model
+        compiled = compile_model()
+        self._shared = compiled if shared else None
+        self._unused = [] if shared else [compiled]
+        self._compile = compile_model
         # A shape known at compile time is that of one input.
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
@@ -135,7 +137,12 @@ class OpenVINOGraph:
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
-        compiled = self._compile_anew() if self._compile_anew else self._compiled
+        compiled = self._shared
+        if compiled is None:
+            try:
+                compiled = self._unused.pop()
+            except IndexError:  # not asked before: sessions are opened in several threads at once
+                compiled = self._compile()
         return OpenVINOSession(compiled, one_by_one=self._one_by_one)
 
 
@@ -160,7 +167,7 @@ def load(
             # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
-        shared = path.stat().st_size >= _SHARED_BYTES
+        shared = options.share_weights and path.stat().st_size >= _SHARED_BYTES
         settings = _configuration(options if shared else replace(options, sessions=1))
         return OpenVINOGraph(partial(_core().compile_model, model, "CPU", settings), shared=shared)
     except StartupError:

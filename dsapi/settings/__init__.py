@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         ge=0,
         le=256,
         description="Threads that predict, in each process; 0: as many as cores, or with "
-        "openvino one more",
+        "openvino and shared weights one more",
     )
     worker_stall_timeout: float = Field(
         60.0, gt=0, le=3600, description="Seconds on one picture after which a worker is replaced"
@@ -108,6 +108,9 @@ class Settings(BaseSettings):
         "f32",
         description="Arithmetic in which graphs run: f32; with openvino also bf16 and f16, which "
         "change results",
+    )
+    share_weights: bool = Field(
+        True, description="Whether workers of openvino share weights: less memory, a little slower"
     )
     batching: Batching = Field(
         "auto", description="Whether waiting pictures run as one batch: on, off, auto (on a GPU)"
@@ -179,15 +182,17 @@ class Settings(BaseSettings):
     def worker_count(self) -> int:
         """Threads that work on a picture each, in each process."""
         cores = -(-count_cores() // self.processes)
-        # For several workers OpenVINO computes in threads of its own; at each hand-over a core
-        # would be idle without one more (docs/engines.md).
-        spare = self.engine == "openvino" and cores > 1
+        # Sharing weights, OpenVINO computes in threads of its own; at each hand-over a core would
+        # be idle without one more (docs/engines.md).
+        spare = self.engine == "openvino" and self.share_weights and cores > 1
         return self.prediction_workers or cores + spare
 
     @property
     def engine_options(self) -> EngineOptions:
         """How the engine is to run the graphs."""
-        return EngineOptions(self.precision, self.batching, sessions=self.worker_count)
+        return EngineOptions(
+            self.precision, self.batching, self.share_weights, sessions=self.worker_count
+        )
 
     @property
     def limits(self) -> Limits:

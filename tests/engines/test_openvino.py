@@ -69,14 +69,19 @@ print(-use_in_a_thread() + use_in_a_thread())
 
 
 def load(
-    path: Path, *, feed: str | None = None, fetch: str | None = None, sessions: int = 1
+    path: Path,
+    *,
+    feed: str | None = None,
+    fetch: str | None = None,
+    sessions: int = 1,
+    share_weights: bool = True,
 ) -> Graph:
     return load_graph(
         path,
         engine="openvino",
         input_tensor=feed,
         output_tensor=fetch,
-        options=EngineOptions(sessions=sessions),
+        options=EngineOptions(sessions=sessions, share_weights=share_weights),
     )
 
 
@@ -255,6 +260,20 @@ def test_a_second_session_adds_no_second_copy_of_the_weights(tmp_path: Path) -> 
     )
     size = path.stat().st_size
     assert int(run.stdout or size) < size / 4, run.stderr
+
+
+def test_sessions_that_share_no_weights_run_in_the_thread_that_asks(tmp_path: Path) -> None:
+    graph = load(write_large_graph(tmp_path / "large.pb"), sessions=2, share_weights=False)
+    sessions = [graph.open_session() for _ in range(3)]
+    picture = np.ones((1, 4, 4, 3), np.float32)
+    expected = [session.run(picture) for session in sessions]
+    np.testing.assert_array_equal(expected[1:], expected[:-1])
+    in_all_s, here_s = time.process_time(), time.thread_time()
+    for _ in range(10):
+        for session in sessions:
+            np.testing.assert_array_equal(session.run(picture), expected[0])
+    in_all_s, here_s = time.process_time() - in_all_s, time.thread_time() - here_s
+    assert here_s > 0.9 * in_all_s
 
 
 def test_a_large_graph_leaves_its_caller_free_while_it_runs(tmp_path: Path) -> None:

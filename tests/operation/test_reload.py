@@ -125,7 +125,7 @@ def test_every_setting_takes_over_or_is_told_to_need_a_restart() -> None:
     taken_over = {"max_bytes", "max_pixels", "working_side", "request_timeout", "image_roots"}
     taken_over |= {"api_keys", "admin_keys", "admin_loopback", "allowed_networks", "cors_origins"}
     taken_over |= {"trusted_proxies", "rate_limit", "rate_limit_storage", "log_level"}
-    of_models = {"models", "engine", "precision", "batching"}
+    of_models = {"models", "engine", "precision", "share_weights", "batching"}
     assert not taken_over & set(NEEDS_RESTART)
     assert taken_over | of_models | set(NEEDS_RESTART) == set(Settings.model_fields)
 

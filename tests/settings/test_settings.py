@@ -49,6 +49,7 @@ def test_openvino_gets_one_worker_more_than_cores_where_it_computes_in_threads_o
     cores = len(os.sched_getaffinity(0))
     assert load_settings(engine="tensorflow").worker_count == cores
     assert load_settings(engine="openvino").worker_count == (cores + 1 if cores > 1 else 1)
+    assert load_settings(engine="openvino", share_weights=False).worker_count == cores
     assert load_settings(engine="openvino", processes=cores).worker_count == 1
     five = load_settings(engine="openvino", prediction_workers=5)
     # Whoever loads a model with these settings, it has a stream for each.
