@@ -158,7 +158,8 @@ CASES = {
     ),
     "JSON text": Case(400, "bad_request", "read as JSON: 'utf-8'", b'{"path": "\xff"}', "", JSON),
     "JSON list": Case(400, "bad_request", "JSON object", "[]", "", JSON),
-    "JSON nested": Case(400, "bad_request", "nested too deeply", "[" * 9_000, "", JSON),
+    # Python 3.13 gets to the end of it, and misses the brackets that close.
+    "JSON nested": Case(400, "bad_request", "cannot be read as JSON", "[" * 9_000, "", JSON),
     "JSON twice": Case(400, "missing_image", "'path' came twice", '{"path":1,"path":2}', "", JSON),
     "JSON null": Case(400, "missing_image", "no picture", '{"image": null}', "", JSON),
     "JSON null unknown": Case(400, "bad_parameter", "'unti'", image_json(unti=None), "", JSON),
