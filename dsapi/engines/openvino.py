@@ -125,9 +125,9 @@ class OpenVINOGraph:
     def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
         """Compile a model of one input and one output; if not `shared`, again for each session."""
         compiled = compile_model()
-        self._shared = compiled if shared else None
-        self._unused = [] if shared else [compiled]
-        self._compile = compile_model
+        # The first session takes it, unless all do.
+        self._compiled = [compiled]
+        self._compile_anew = None if shared else compile_model
         # A shape known at compile time is that of one input.
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
@@ -137,12 +137,13 @@ class OpenVINOGraph:
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
-        compiled = self._shared
-        if compiled is None:
+        if self._compile_anew is None:
+            compiled = self._compiled[0]
+        else:
             try:
-                compiled = self._unused.pop()
+                compiled = self._compiled.pop()
             except IndexError:  # not asked before: sessions are opened in several threads at once
-                compiled = self._compile()
+                compiled = self._compile_anew()
         return OpenVINOSession(compiled, one_by_one=self._one_by_one)
 
 
