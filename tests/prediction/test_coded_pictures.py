@@ -1,7 +1,6 @@
 """AVIF and HEIC: what is decoded is counted by the coded data, whatever the container says."""
 
 import struct
-import tracemalloc
 from io import BytesIO
 
 import numpy as np
@@ -23,6 +22,7 @@ from tests.corpus.heif import (
     write_tiles,
 )
 from tests.corpus.scene import draw, encode
+from tests.tracing import tracing
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
 
@@ -207,12 +207,9 @@ def test_what_other_pictures_of_a_heic_share_is_not_copied_for_each() -> None:
         tile_properties=[profile],
     )
     assert len(pillow_heif.HeifFile(BytesIO(data))) == 32
-    tracemalloc.start()
-    try:
+    with tracing() as read_peak:
         picture = read_picture(data, LIMITS)
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak_bytes = read_peak()
     assert (picture.width, picture.height) == (64, 64)
     assert peak_bytes < 5 * len(data)
 

@@ -4,7 +4,6 @@ import logging
 import resource
 import struct
 import time
-import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.corpus.malformed import malformed_pictures, truncated_pictures
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
 from tests.corpus.scene import RED, draw, encode, rgb_array
 from tests.corpus.valid import valid_pictures
+from tests.tracing import tracing
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
 MALFORMED = malformed_pictures()
@@ -208,12 +208,9 @@ def test_thousands_of_large_frames_cost_no_more_than_the_first(format: str) -> N
     data = _encode_frames(format)
     # All frames would be a gigapixel, or two.
     few = Limits(max_pixels=1024 * 1024, working_side=0)
-    tracemalloc.start()
-    try:
+    with tracing() as read_peak:
         picture = read_picture(data, few)
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak_bytes = read_peak()
     assert (picture.width, picture.height) == (1024, 1024)
     assert np.asarray(picture.cut((0, 0, 9, 9)))[4, 4].tolist() == pytest.approx(RED, abs=8)
     assert peak_bytes < 5 * len(data) + 16 * 1024 * 1024
@@ -249,11 +246,8 @@ def test_a_jpeg_that_ends_in_no_segment_is_read_once() -> None:
     # Found by fuzzing: the search for the next segment began again at the start of the file, and
     # kept another copy of its tables each time.
     tables = b"\xff\xdb\x08\x02" + bytes(2048)
-    tracemalloc.start()
-    try:
+    with tracing() as read_peak:
         with pytest.raises(UnreadableImage, match="has no scan"):
             open_picture(b"\xff\xd8" + tables + bytes(64), LIMITS)
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak_bytes = read_peak()
     assert peak_bytes < 1_000_000

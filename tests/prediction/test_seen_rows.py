@@ -1,7 +1,6 @@
 """Of a JPEG only the rows that a crop needs are decoded, and its pixels stay the same."""
 
 import struct
-import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 
@@ -16,6 +15,7 @@ from dsapi.prediction.formats import read_header
 from dsapi.prediction.picture import Limits, Picture, open_picture
 from dsapi.prediction.points import Point
 from tests.pictures import encode, photo
+from tests.tracing import tracing
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=0)
 CORNER, ORIENTATION = Point(3, 3), 274
@@ -177,11 +177,8 @@ def test_the_copies_of_a_jpeg_that_decoding_makes_are_counted(progressive: bool)
         for marker, content in ((b"\xff\xe2", content), (b"\xff\xdb", b"\3" + b"\1" * 64)) * 40
     )
     data = data[:2] + more + data[2:-2] + bytes(2_000_000) + data[-2:]
-    tracemalloc.start()
-    try:
+    with tracing() as read_peak:
         opened = open_picture(data, LIMITS)
         opened.decode(1, Deadline.far(), seen=(0, 0, 64, 8))
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak_bytes = read_peak()
     assert len(data) < peak_bytes < opened.header.fixed_bytes + 100_000

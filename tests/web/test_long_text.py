@@ -2,7 +2,6 @@
 
 import base64
 import json
-import tracemalloc
 
 import pytest
 
@@ -10,6 +9,7 @@ from dsapi.errors import BadRequest, MissingImage, quote
 from dsapi.web.bodies import parse_form
 from dsapi.web.parameters import BatchParameters, read_parameters
 from tests.conftest import RunningServer
+from tests.tracing import tracing
 
 _BYTES = 600_000
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -56,24 +56,18 @@ def read(content_type: str, body: bytes) -> BatchParameters:
 @pytest.mark.parametrize("name", BODIES)
 def test_text_as_long_as_a_picture_is_refused_before_it_grows(name: str) -> None:
     content_type, body = BODIES[name]
-    tracemalloc.start()
-    try:
+    with tracing() as read_peak:
         with pytest.raises(BadRequest):
             read(content_type, body)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak = read_peak()
     assert peak < 8 * _BYTES
 
 
 def test_base64_full_of_blanks_takes_no_more_than_a_few_times_its_memory() -> None:
     body = fill(b'{"image": "', b"AA AA ", b'"}')
-    tracemalloc.start()
-    try:
+    with tracing() as read_peak:
         form = parse_form(JSON, body, "", known=())
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak = read_peak()
     assert form.image == base64.b64decode(body[11:-2])
     assert peak < 8 * _BYTES
 
