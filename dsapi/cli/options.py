@@ -28,7 +28,8 @@ ImageRoot = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", help="Prediction workers; 0: as many as cores, with OpenVINO mostly one more."
+        "--workers",
+        help="Prediction workers; 0: as many as cores, with OpenVINO and shared weights one more.",
     ),
 ]
 LogLevel = Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]

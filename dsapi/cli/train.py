@@ -65,7 +65,7 @@ def themes(
 ) -> None:
     """Train the themes classifier and write graph, labels, card and figures.
 
-    Example: dsapi train themes --data ../shared/themes
+    Example: dsapi train themes --data photos
     """
     from dsapi.training.themes import command, efficientnet
     from dsapi.training.themes.class_table import describe_gaps
@@ -95,7 +95,7 @@ def colors(
 ) -> None:
     """Train the color classifier and write graph, labels, card and figures.
 
-    Example: dsapi train colors --data ../shared/colors
+    Example: dsapi train colors --data survey
     """
     from rich.console import Console
 
