@@ -171,7 +171,7 @@ def measure_variants(bare: BareProcess, plan: Plan, *, picture: bytes) -> list[R
     variants = [own("tensorflow", name=f"{n} workers", workers=n) for n in (1, 2, 4, 8)]
     variants.append(own("tensorflow", name="2 processes × 1 worker", workers=1, processes=2))
     variants.append(own("openvino", name="OpenVINO, 2 processes × 1", workers=1, processes=2))
-    variants.append(own("openvino", name="OpenVINO, weights not shared", share_weights=False))
+    variants.append(own("openvino", name="OpenVINO, weights shared", share_weights="on"))
     variants.append(own("tensorflow", name="2 workers, upload", workers=2, upload=True))
     return [run_subject(variant, bare, plan, picture=picture) for variant in variants]
 

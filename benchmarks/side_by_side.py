@@ -129,9 +129,7 @@ def main() -> None:
     subjects = [own(engine, port=PORT + at) for at, engine in enumerate(ENGINES)]
     if asked.checkout is None:
         port = PORT + len(subjects)
-        subjects.append(
-            own("openvino", name="– weights not shared", share_weights=False, port=port)
-        )
+        subjects.append(own("openvino", name="– weights shared", share_weights="on", port=port))
     rivals = find_rivals(subjects, asked)
     others = {one.name: rival.name for one, rival in zip(subjects, rivals, strict=True)}
     others |= {rival.name: rival.name for rival in rivals}

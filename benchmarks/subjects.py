@@ -55,7 +55,7 @@ def own(
     name: str = "",
     workers: int = 0,
     processes: int = 1,
-    share_weights: bool = True,
+    share_weights: str = "auto",
     upload: bool = False,
     port: int = PORT,
 ) -> Subject:
@@ -72,7 +72,8 @@ def own(
             "DSAPI_PORT": str(port),
             "DSAPI_PREDICTION_WORKERS": str(workers),
             "DSAPI_PROCESSES": str(processes),
-            **({} if share_weights else {"DSAPI_SHARE_WEIGHTS": "no"}),
+            # What an older version, to be compared, has no word for.
+            **({} if share_weights == "auto" else {"DSAPI_SHARE_WEIGHTS": share_weights}),
         },
         port=port,
     )

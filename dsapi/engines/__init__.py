@@ -18,6 +18,7 @@ from dsapi.errors import StartupError
 EngineName = Literal["tensorflow", "openvino"]
 Precision = Literal["f32", "bf16", "f16"]
 Batching = Literal["auto", "on", "off"]
+Sharing = Literal["auto", "on", "off"]
 _End = TypeVar("_End")
 
 # First bytes of files that people mistake for frozen graphs. A GraphDef's first byte is 0x0a.
@@ -41,14 +42,21 @@ class EngineOptions:
         batching: whether the inputs of sessions that wait at the same time run as one batch;
             ``auto``: if the engine says that its device gains from it.
         share_weights: whether an engine that can do without lets all sessions have the weights in
-            common. TensorFlow always does.
+            common; ``auto``: if there are more than two. TensorFlow always does.
         sessions: how many are to run at a time; more may be opened.
     """
 
     precision: Precision = "f32"
     batching: Batching = "auto"
-    share_weights: bool = True
+    share_weights: Sharing = "auto"
     sessions: int = 1
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether sessions have the weights in common, with an engine that can do without."""
+        # What sharing saves for two it needs for a third, which hand-overs ask for: two without
+        # take no more memory and are faster (docs/engines.md).
+        return self.share_weights == "on" or (self.share_weights == "auto" and self.sessions > 2)
 
 
 class Session(Protocol):

@@ -7,6 +7,11 @@ threads (OpenVINO 2026.4: ``ITaskExecutor::run_and_wait`` in ``IAsyncInferReques
 the calling thread does what else there is to do for its picture. That hand-over costs little as
 long as the streams are not bound to cores, on which another worker may be decoding. It is more than
 a small graph takes, which is never shared.
+
+A run that fails in the calling thread is lost: nothing is raised, the output stays the one before,
+and the run is tried again before the next one, whether or not its request still exists
+(``CPUStreamsExecutor::Impl::Defer``, OpenVINO 2026.4). So a graph that could fail, as shapes in it
+depend on the input's values, always runs in the stream's thread.
 """
 
 import sys
@@ -64,12 +69,11 @@ def _core() -> Any:
 class OpenVINOSession(Session):
     """An infer request of one thread."""
 
-    def __init__(self, compiled: Any, *, one_by_one: bool) -> None:
+    def __init__(self, compiled: Any, *, one_by_one: bool, may_fail: bool) -> None:
         """Make a request on a compiled model; `one_by_one` if that takes a batch of one only."""
         self._request = compiled.create_infer_request()
         self._one_by_one = one_by_one
-        # A single stream is no thread of its own.
-        self._has_threads = compiled.get_property("NUM_STREAMS") > 1
+        self._runs_here = compiled.get_property("NUM_STREAMS") == 1 and not may_fail
         self._input: Any = None
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -97,10 +101,10 @@ class OpenVINOSession(Session):
         # does not keep the array, which the tensor does.
         self._input = _openvino().Tensor(piece, shared_memory=True)
         self._request.set_input_tensor(self._input)
-        if self._has_threads:
-            self._request.start_async(share_inputs=True)
-        else:
+        if self._runs_here:
             self._request.infer(share_outputs=True)
+        else:
+            self._request.start_async(share_inputs=True)
 
     def _finish(self, others: list[NDArray[np.generic]], count: int) -> NDArray[np.float32]:
         """Wait for what has begun, run the `others` and give all `count` scores."""
@@ -122,12 +126,19 @@ class OpenVINOGraph:
 
     gains_from_batches = False
 
-    def __init__(self, compile_model: Callable[[], Any], *, shared: bool) -> None:
-        """Compile a model of one input and one output; if not `shared`, again for each session."""
+    def __init__(self, compile_model: Callable[[], Any], *, shared: bool, may_fail: bool) -> None:
+        """Compile a model of one input and one output; if not `shared`, again for each session.
+
+        Args:
+            compile_model: does so.
+            shared: whether the sessions share one.
+            may_fail: whether some inputs may end a run.
+        """
         compiled = compile_model()
         # The first session takes it, unless all do.
         self._compiled = [compiled]
         self._compile_anew = None if shared else compile_model
+        self._may_fail = may_fail
         # A shape known at compile time is that of one input.
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
@@ -144,7 +155,7 @@ class OpenVINOGraph:
                 compiled = self._compiled.pop()
             except IndexError:  # not asked before: sessions are opened in several threads at once
                 compiled = self._compile_anew()
-        return OpenVINOSession(compiled, one_by_one=self._one_by_one)
+        return OpenVINOSession(compiled, one_by_one=self._one_by_one, may_fail=self._may_fail)
 
 
 def load(
@@ -168,9 +179,10 @@ def load(
             # A shape known at compile time makes a MobileNetV2 a quarter faster than an open
             # batch, and a batch of 8 takes as long as 8 batches of 1.
             model.reshape([1, *shape])
-        shared = options.share_weights and path.stat().st_size >= _SHARED_BYTES
+        shared = options.shares_weights and path.stat().st_size >= _SHARED_BYTES
         settings = _configuration(options if shared else replace(options, sessions=1))
-        return OpenVINOGraph(partial(_core().compile_model, model, "CPU", settings), shared=shared)
+        compile_model = partial(_core().compile_model, model, "CPU", settings)
+        return OpenVINOGraph(compile_model, shared=shared, may_fail=_has_open_shapes(model))
     except StartupError:
         raise
     except Exception as error:  # OpenVINO's have no class of their own in common
@@ -255,6 +267,12 @@ def _fixed_batch(partial: Any) -> int | None:
     """Find the length of the first axis; ``None`` if it is open."""
     axes = [] if partial.rank.is_dynamic else list(partial)
     return axes[0].get_length() if axes and axes[0].is_static else None
+
+
+def _has_open_shapes(model: Any) -> bool:
+    """Tell whether the shape of something in a model is known only when it runs."""
+    outputs = (output for operation in model.get_ops() for output in operation.outputs())
+    return any(output.partial_shape.is_dynamic for output in outputs)
 
 
 def _named(source: Any, name: str | None, setting: str) -> Any:

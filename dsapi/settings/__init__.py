@@ -6,6 +6,7 @@ anything starts.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from pydantic_settings import (
 )
 
 from dsapi.cores import count_cores
-from dsapi.engines import Batching, EngineName, EngineOptions, Precision
+from dsapi.engines import Batching, EngineName, EngineOptions, Precision, Sharing
 from dsapi.errors import StartupError
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
@@ -92,8 +93,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=256,
-        description="Threads that predict, in each process; 0: as many as cores, or with "
-        "openvino and shared weights one more",
+        description="Threads that predict, in each process; 0: as many as cores, or where "
+        "openvino shares weights one more",
     )
     worker_stall_timeout: float = Field(
         60.0, gt=0, le=3600, description="Seconds on one picture after which a worker is replaced"
@@ -109,8 +110,10 @@ class Settings(BaseSettings):
         description="Arithmetic in which graphs run: f32; with openvino also bf16 and f16, which "
         "change results",
     )
-    share_weights: bool = Field(
-        True, description="Whether workers of openvino share weights: less memory, a little slower"
+    share_weights: Sharing = Field(
+        "auto",
+        description="Whether workers of openvino share weights: on (less memory, a little slower), "
+        "off, auto (from three workers on)",
     )
     batching: Batching = Field(
         "auto", description="Whether waiting pictures run as one batch: on, off, auto (on a GPU)"
@@ -181,18 +184,19 @@ class Settings(BaseSettings):
     @property
     def worker_count(self) -> int:
         """Threads that work on a picture each, in each process."""
-        cores = -(-count_cores() // self.processes)
-        # Sharing weights, OpenVINO computes in threads of its own; at each hand-over a core would
-        # be idle without one more (docs/engines.md).
-        spare = self.engine == "openvino" and self.share_weights and cores > 1
-        return self.prediction_workers or cores + spare
+        return self.engine_options.sessions
 
     @property
     def engine_options(self) -> EngineOptions:
         """How the engine is to run the graphs."""
-        return EngineOptions(
-            self.precision, self.batching, self.share_weights, sessions=self.worker_count
-        )
+        cores = -(-count_cores() // self.processes)
+        workers = self.prediction_workers or cores
+        options = EngineOptions(self.precision, self.batching, self.share_weights, sessions=workers)
+        if self.prediction_workers or self.engine != "openvino" or not options.shares_weights:
+            return options
+        # OpenVINO computes in threads of its own then, unless there is one core only: at each
+        # hand-over one would be idle without one more worker (docs/engines.md).
+        return replace(options, sessions=cores + (cores > 1))
 
     @property
     def limits(self) -> Limits:

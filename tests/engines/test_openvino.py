@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsapi.engines import EngineOptions, Graph, load_graph
+from dsapi.engines import EngineOptions, Graph, Sharing, load_graph
 from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import load_model
@@ -61,7 +61,7 @@ def use_in_a_thread():
 
 graph = load_graph(
     Path(sys.argv[1]), engine="openvino", input_tensor=None, output_tensor=None,
-    options=EngineOptions(sessions=2),
+    options=EngineOptions(sessions=2, share_weights="on"),
 )
 sessions = []
 print(-use_in_a_thread() + use_in_a_thread())
@@ -74,7 +74,7 @@ def load(
     feed: str | None = None,
     fetch: str | None = None,
     sessions: int = 1,
-    share_weights: bool = True,
+    share_weights: Sharing = "auto",
 ) -> Graph:
     return load_graph(
         path,
@@ -262,8 +262,8 @@ def test_a_second_session_adds_no_second_copy_of_the_weights(tmp_path: Path) -> 
     assert int(run.stdout or size) < size / 4, run.stderr
 
 
-def test_sessions_that_share_no_weights_run_in_the_thread_that_asks(tmp_path: Path) -> None:
-    graph = load(write_large_graph(tmp_path / "large.pb"), sessions=2, share_weights=False)
+def test_two_sessions_share_no_weights_and_run_in_the_thread_that_asks(tmp_path: Path) -> None:
+    graph = load(write_large_graph(tmp_path / "large.pb"), sessions=2)
     sessions = [graph.open_session() for _ in range(3)]
     picture = np.ones((1, 4, 4, 3), np.float32)
     expected = [session.run(picture) for session in sessions]
@@ -277,7 +277,7 @@ def test_sessions_that_share_no_weights_run_in_the_thread_that_asks(tmp_path: Pa
 
 
 def test_a_large_graph_leaves_its_caller_free_while_it_runs(tmp_path: Path) -> None:
-    session = load(write_large_graph(tmp_path / "large.pb"), sessions=2).open_session()
+    session = load(write_large_graph(tmp_path / "large.pb"), sessions=3).open_session()
     picture = np.ones((1, 4, 4, 3), np.float32)
     session.run(picture)
     in_all_s, here_s = time.process_time(), time.thread_time()
@@ -288,7 +288,7 @@ def test_a_large_graph_leaves_its_caller_free_while_it_runs(tmp_path: Path) -> N
 
 
 def test_a_run_that_nobody_waits_for_does_not_spoil_the_next(tmp_path: Path) -> None:
-    session = load(write_large_graph(tmp_path / "large.pb"), sessions=2).open_session()
+    session = load(write_large_graph(tmp_path / "large.pb"), sessions=3).open_session()
     pictures = np.random.default_rng(4).uniform(0, 255, (8, 1, 4, 4, 3)).astype(np.float32)
     expected = [session.run(picture) for picture in pictures]
     for picture, scores in zip(pictures, expected, strict=True):
@@ -301,7 +301,8 @@ def test_a_run_that_nobody_waits_for_does_not_spoil_the_next(tmp_path: Path) -> 
     session.close()
 
 
-def test_a_session_goes_on_after_a_run_that_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sessions", [1, 3])
+def test_a_session_goes_on_after_a_run_that_failed(tmp_path: Path, sessions: int) -> None:
     import tensorflow as tf
 
     with tf.Graph().as_default() as definition:
@@ -312,7 +313,7 @@ def test_a_session_goes_on_after_a_run_that_failed(tmp_path: Path) -> None:
         ones = tf.ones(tf.concat([tf.reshape(numbers, [-1]), [1]], 0))
         tf.identity(count + tf.reduce_sum(ones), name="scores")
     path = write_graph(tmp_path / "graph.pb", definition.as_graph_def())
-    session = load(path, sessions=2).open_session()
+    session = load(path, sessions=sessions).open_session()
     good, bad = np.full((1, 1), 3, np.int32), np.full((1, 1), -5, np.int32)
     expected = session.run(good)
     with pytest.raises(RuntimeError):

@@ -47,13 +47,28 @@ def test_the_shipped_configuration_states_the_defaults(tmp_path: Path) -> None:
 
 def test_openvino_gets_one_worker_more_than_cores_where_it_computes_in_threads_of_its_own() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert load_settings(engine="tensorflow").worker_count == cores
-    assert load_settings(engine="openvino").worker_count == (cores + 1 if cores > 1 else 1)
-    assert load_settings(engine="openvino", share_weights=False).worker_count == cores
-    assert load_settings(engine="openvino", processes=cores).worker_count == 1
+    assert load_settings(engine="tensorflow", share_weights="on").worker_count == cores
+    sharing = load_settings(engine="openvino", share_weights="on")
+    assert sharing.worker_count == (cores + 1 if cores > 1 else 1)
+    assert load_settings(engine="openvino", share_weights="off").worker_count == cores
+    alone = load_settings(engine="openvino", share_weights="on", processes=cores)
+    assert alone.worker_count == 1
     five = load_settings(engine="openvino", prediction_workers=5)
     # Whoever loads a model with these settings, it has a stream for each.
     assert (five.worker_count, five.engine_options.sessions) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "sharing"), [(1, 1, False), (2, 2, False), (3, 4, True), (8, 9, True)]
+)
+def test_by_itself_openvino_shares_weights_from_three_cores_on(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, sharing: bool
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    settings = load_settings(engine="openvino")
+    assert (settings.worker_count, settings.engine_options.shares_weights) == (workers, sharing)
+    asked = load_settings(engine="openvino", prediction_workers=cores)
+    assert (asked.worker_count, asked.engine_options.shares_weights) == (cores, sharing)
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(
