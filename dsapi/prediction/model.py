@@ -122,7 +122,7 @@ class OpenModel:
             found = scores()
         if found.shape != (count, len(self.model.labels)):
             raise ModelError(
-                f"the graph gives {found.shape[-1]} scores a picture, "
+                f"the graph gives scores of shape {found.shape} for {count} crops, "
                 f"{self.model.spec.labels} has {len(self.model.labels)} labels"
             )
         return activate(found, self.model.spec.activation)

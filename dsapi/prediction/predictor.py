@@ -147,9 +147,10 @@ def predict(
         picture = opened.decode(factor, deadline, seen=find_seen(views, points, opened))
     running = {}
     for name in request.models:
-        deadline.check()
         with watch.time(name):
-            running[name] = _start_model(models[name], picture, points, request=request)
+            running[name] = _start_model(
+                models[name], picture, points, request=request, deadline=deadline
+            )
     answers = {}
     for name, finish in running.items():
         with watch.time(name):
@@ -183,18 +184,17 @@ def _start_model(
     points: tuple[Point, ...],
     *,
     request: PredictionRequest,
+    deadline: Deadline,
 ) -> Callable[[], _ModelAnswer]:
     """Crop around every point and begin the one run of the graph; give what finishes it."""
     model, spec = open_model.model, open_model.model.spec
     boxes = tuple(locate_crop(spec.crop, point, picture) for point in points)
-    crops = np.stack(
-        [
-            cut_crop(spec.crop, point, picture, size=model.size, resize=spec.resize)
-            for point in points
-        ]
-    )
+    crops = []
+    for point in points:
+        deadline.check()
+        crops.append(cut_crop(spec.crop, point, picture, size=model.size, resize=spec.resize))
     try:
-        probabilities = open_model.start(crops)
+        probabilities = open_model.start(np.stack(crops))
     except ModelError as error:
         failed = _report_failure(model, boxes, error, request=request)
         return lambda: failed

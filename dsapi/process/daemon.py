@@ -95,4 +95,7 @@ def _serve_and_exit(settings: Settings, writer: int) -> None:
 
 def _check_not_running(pid_file: Path) -> None:
     if (pid := running_pid(pid_file)) is not None:
-        raise StartupError(f"dsapi runs already (PID {pid}, {pid_file}); stop it with: dsapi stop")
+        raise StartupError(
+            f"dsapi runs already (PID {pid}, {pid_file}); stop it with: dsapi stop "
+            "(and the same --config, if you gave one)"
+        )

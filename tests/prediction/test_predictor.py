@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -192,6 +192,29 @@ def test_no_model_is_run_past_the_deadline() -> None:
             deadline=deadline,
         )
     assert ran == ["themes"]
+
+
+def test_the_deadline_is_looked_at_before_every_crop() -> None:
+    class Counted(Deadline):
+        """Counts how often it is looked at."""
+
+        looks: ClassVar[list[int]] = []
+
+        def check(self) -> None:
+            super().check()
+            self.looks[-1] += 1
+
+    models = {"themes": gated_model(GatedGraph(lambda: None)).open()}
+    picture = encode(Image.new("RGB", SIZE))
+    for count in (1, 64):
+        Counted.looks.append(0)
+        predict(
+            PredictionRequest(picture, points=(None,) * count, models=tuple(models)),
+            models=models,
+            limits=Limits(max_pixels=1_000_000, working_side=0),
+            deadline=Counted.within(60.0),
+        )
+    assert Counted.looks[1] - Counted.looks[0] == 63
 
 
 def test_the_time_of_a_model_is_all_that_it_took() -> None:

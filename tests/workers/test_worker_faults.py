@@ -304,7 +304,7 @@ def test_models_that_do_not_run_are_not_put_into_service(
     broken = Broken(lambda: None)
     wrong = gated_model(broken)
     vars(wrong)["labels"] = ("a", "b", "c")
-    with pytest.raises(StartupError, match="2 scores a picture"):
+    with pytest.raises(StartupError, match=r"shape \(1, 2\) for 1 crops"):
         one.replace({"themes": wrong}, LIMITS)
     assert ask(one).versions == {"themes": "0" * 12}
     assert graph.open_sessions == 1
