@@ -111,9 +111,7 @@ class Settings(BaseSettings):
         "change results",
     )
     share_weights: Sharing = Field(
-        "auto",
-        description="Whether workers of openvino share weights: on (less memory, a little slower), "
-        "off, auto (from three workers on)",
+        "auto", description="Whether workers of openvino share weights: on, off, auto (from 3 on)"
     )
     batching: Batching = Field(
         "auto", description="Whether waiting pictures run as one batch: on, off, auto (on a GPU)"
