@@ -78,13 +78,18 @@ def reread(settings: Settings) -> tuple[Settings, tuple[str, ...], tuple[str, ..
     asked = settings.reread()
     if asked.port == 0:  # any will do: the one that there is, too
         asked = asked.model_copy(update={"port": settings.port})
-    different = {
-        name for name in Settings.model_fields if getattr(asked, name) != getattr(settings, name)
-    }
+    before, after = _values(settings), _values(asked)
+    different = {name for name in after if after[name] != before[name]}
     needs_restart = tuple(name for name in NEEDS_RESTART if name in different)
-    kept = {name: getattr(settings, name) for name in needs_restart}
+    kept = {name: before[name] for name in needs_restart}
     changed = tuple(sorted(different - set(needs_restart)))
     return asked.model_copy(update=kept), changed, needs_restart
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    """Give each setting's value; prediction_workers as how many there are, if others decide."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return values | {"prediction_workers": settings.worker_count}
 
 
 class Reloader:

@@ -462,3 +462,25 @@ def test_any_free_port_is_also_the_one_that_was_found(tiny_config: Path) -> None
     running = load_settings(tiny_config).model_copy(update={"port": 12345})
     settings, changed, needs_restart = reread(running)
     assert (settings.port, changed, needs_restart) == (12345, (), ())
+
+
+def test_other_settings_that_would_change_the_number_of_workers_do_so_at_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then models are loaded for the workers that there are, and the report says so."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    config = tmp_path / "dsapi.conf"
+
+    def write(share_weights: str) -> None:
+        config.write_text(f"[global]\nengine = 'openvino'\nshare_weights = '{share_weights}'\n")
+
+    write("on")
+    started = load_settings(config)
+    assert started.worker_count == 3
+    write("auto")
+    kept, changed, needs_restart = reread(started)
+    assert (kept.worker_count, kept.engine_options.shares_weights) == (3, True)
+    assert (changed, needs_restart) == (("share_weights",), ("prediction_workers",))
+    assert reread(kept)[1:] == ((), ("prediction_workers",))
+    write("on")
+    assert reread(kept)[1:] == (("share_weights",), ())
