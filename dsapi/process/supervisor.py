@@ -282,9 +282,11 @@ def _has_ended(pid: int) -> bool:
 
 def _leave_with_parent(lifeline: int) -> None:
     """Leave when the supervisor has gone, even by kill -9: its end of a pipe closes then."""
+    supervisor = os.getppid()
 
     def wait() -> None:
         os.read(lifeline, 1)
+        _LOGGER.error("the supervisor (%d) has gone; process %d leaves", supervisor, os.getpid())
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()

@@ -297,6 +297,9 @@ def test_killing_the_supervisor_ends_the_others_too(several: Installation) -> No
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
     wait_until(lambda: not [pid for pid in every if is_alive(pid)], "a process was left over")
+    log = (several.folder / "log/dsapi.log").read_text(encoding="utf-8")
+    # Each says why, as nobody has sent it the signal that it then stops on.
+    assert log.count(f"the supervisor ({supervisor}) has gone") == len(every)
     started = several.run("start")
     assert started.returncode == 0, started.stderr
     assert several.predict() == "green"
