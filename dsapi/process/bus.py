@@ -22,6 +22,7 @@ from dsapi.settings import Settings
 _LOGGER = logging.getLogger(__name__)
 # Priority of what is called when all else has been.
 _LAST = 100
+_STANDARD_ERROR = 2
 
 
 class ServiceBus(Bus):  # type: ignore[misc]
@@ -32,20 +33,33 @@ class ServiceBus(Bus):  # type: ignore[misc]
         self.subscribe("log", _log)
         self.subscribe("stop", self._log_stop, _LAST)
         self._leaving_since_s: float | None = None
+        self._in_terminal = os.isatty(_STANDARD_ERROR)
 
     def daemonize(self, settings: Settings) -> None:
         """Have the start fork into the background, and take the PID file there."""
+        self._in_terminal = False
         output = str(settings.log_dir / SERVICE_LOG)
         Daemonizer(self, stdout=output, stderr=output).subscribe()
         OnlyProcess(self, PidFile(settings.pid_file)).subscribe()
 
     def handle_signals(self, reload: Callable[[], None]) -> None:
-        """Leave on SIGTERM and SIGINT, reload on SIGHUP, one that was held back included."""
+        """Leave on SIGTERM and SIGINT, reload on SIGHUP, one that was held back included.
+
+        SIGHUP also comes when the terminal has gone that the log went to. Then leave: nobody would
+        see what holds the port.
+        """
+
+        def reload_or_leave() -> None:
+            if self._in_terminal and not os.isatty(_STANDARD_ERROR):
+                self.exit_once("SIGHUP, as its terminal has gone")
+            else:
+                reload()
+
         signals = plugins.SignalHandler(self)
         signals.handlers = {
             "SIGTERM": partial(self.exit_once, "SIGTERM"),
             "SIGINT": partial(self.exit_once, "SIGINT"),
-            "SIGHUP": reload,
+            "SIGHUP": reload_or_leave,
         }
         signals.subscribe()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

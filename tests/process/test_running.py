@@ -1,11 +1,14 @@
 """A daemon whose settings or graphs change while it runs: it is found, and not taken down."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from dsapi.process.pidfile import read_pid, running_pid
 from tests.installation import Installation
@@ -138,3 +141,47 @@ def test_a_change_of_engine_loses_no_line_of_the_log(tmp_path: Path, tiny_config
             assert eventually(lambda: log.read_text().count(line) == asked)
         finally:
             process.kill()
+
+
+def in_a_terminal(command: str, installation: Installation) -> tuple[int, subprocess.Popen[bytes]]:
+    """Run a command in a terminal of its own; closing the number that is returned hangs it up."""
+    terminal, end = os.openpty()
+    dsapi = [sys.executable, "-m", "dsapi", command, "--config", str(installation.config)]
+    process = subprocess.Popen(["setsid", "--ctty", *dsapi], stdin=end, stdout=end, stderr=end)
+    os.close(end)
+    return terminal, process
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_serves_in_a_terminal_reloads_on_a_signal_and_leaves_with_the_terminal(
+    installation: Installation, processes: int
+) -> None:
+    """Else it would hold the port, where nobody sees it."""
+    installation.change("[global]", f"[global]\nprocesses = {processes}")
+    terminal, process = in_a_terminal("serve", installation)
+    try:
+        told = b""
+        while b"open it, or stop with Ctrl-C" not in told:
+            told += os.read(terminal, 4096)
+        process.send_signal(signal.SIGHUP)
+        while told.count(b"reloaded in") < processes:
+            told += os.read(terminal, 4096)
+        os.close(terminal)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_daemon_that_was_started_in_a_terminal_goes_on_without_it(
+    installation: Installation,
+) -> None:
+    terminal, process = in_a_terminal("start", installation)
+    assert process.wait(timeout=60) == 0
+    os.close(terminal)
+    pid = running_pid(installation.pid_file)
+    assert pid is not None
+    os.kill(pid, signal.SIGHUP)
+    log = installation.folder / "log/dsapi.log"
+    assert eventually(lambda: "reloaded in" in log.read_text(encoding="utf-8"))
+    assert running_pid(installation.pid_file) == pid
