@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cherrypy.lib.reprconf import Parser
-
 from dsapi.errors import StartupError
 
 
@@ -40,6 +38,9 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         StartupError: it cannot be read, is malformed, or has other sections than these.
     """
+    # Its import asks for the current folder, which the command has to find missing by itself.
+    from cherrypy.lib.reprconf import Parser
+
     try:
         parser = Parser()
         parser.read(str(path))
