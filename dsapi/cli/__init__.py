@@ -19,7 +19,7 @@ app = typer.Typer(
     epilog="Start with: dsapi check, then dsapi serve. Settings are in dsapi.conf.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 for group in (serve, daemon, settings, predict, evaluate, train, key):

@@ -184,6 +184,10 @@ def test_a_folder_that_has_been_removed_is_told_in_one_line(tmp_path: Path) -> N
     assert "Traceback" not in ended.stderr
 
 
+def test_help_breaks_lines_where_they_are_full_not_where_the_source_does() -> None:
+    assert "if anything is wrong with them, nothing changes" in run("restart", "--help")
+
+
 def test_help_names_every_command_and_the_version_is_shown() -> None:
     told = run("--help")
     for command in ("serve", "start", "stop", "restart", "status", "check", "predict", "models"):
