@@ -64,16 +64,18 @@ def explain_problems(
         known_of_models: names of all settings of a model.
     """
     lines = []
+    variables = {name.upper(): name for name in os.environ}  # they count in any case
     for problem in error.errors():
         # Without places in a list: whoever reads it looks for the setting.
         path = [part for part in problem["loc"] if isinstance(part, str)]
         *parents, key = path
         of_model = parents[:1] == ["models"]
         where = f"[{'.'.join(parents[:2])}] {key}" if of_model else key
+        variable = prefix + "__".join(path).upper()
         if path[0] in flags:
             source = "the command's flags"
-        elif (variable := prefix + "__".join(path).upper()) in os.environ:
-            source, where = "the environment", variable
+        elif variable in variables:
+            source, where = "the environment", variables[variable]
         else:
             source = str(config)
         # A key that is not hashed is one of these problems.
@@ -82,6 +84,10 @@ def explain_problems(
             names = known_of_models if of_model else known
             lines.append(f"{source}: {where} is no setting; {_suggest(key, names)}")
         elif problem["type"] == "missing":
+            # Another one of this model may be a variable, by a slip of the model's name perhaps.
+            section = variable.removesuffix(key.upper())
+            if any(name.startswith(section) for name in variables):
+                source, where = "the environment", variable
             lines.append(f"{source}: {where} is missing")
         elif isinstance(problem["input"], NoLiteral):
             advice = _explain_literal(key, problem["input"].text)

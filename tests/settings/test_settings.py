@@ -101,6 +101,9 @@ def test_the_environment_names_the_file_and_lists_of_folders(
         ("DSAPI_PORT", "abc", "the environment: DSAPI_PORT = 'abc'"),
         ("DSAPI_HOST", "", "the environment: DSAPI_HOST = ''"),
         ("DSAPI_MODELS__THEMES__CROP", "9", "the environment: DSAPI_MODELS__THEMES__CROP = '9'"),
+        # Of any case, as sections are written; and one that begins a model of its own by a slip.
+        ("DSAPI_MODELS__themes__CROP", "9", "the environment: DSAPI_MODELS__themes__CROP = '9'"),
+        ("DSAPI_MODELS__THEME__GRAPH", "a.pb", "environment: DSAPI_MODELS__THEME__CROP is missing"),
         ("DSAPI_RATE_LIMIT_STORAGE", "foo://", "write memory:// or redis://HOST:PORT"),
         ("DSAPI_CORS_ORIGINS", "https://a.org:https://b.org", "is no origin"),
     ],
