@@ -47,9 +47,12 @@ class Numbers:
         return [dict(labels) for found, labels in self.values if found == name]
 
     def since(self, before: Numbers) -> Numbers:
-        """Subtract an earlier moment."""
+        """Subtract an earlier moment; a counter that has begun again since then gives 0."""
         return Numbers(
-            {key: value - before.values.get(key, 0.0) for key, value in self.values.items()}
+            {
+                key: max(0.0, value - before.values.get(key, 0.0))
+                for key, value in self.values.items()
+            }
         )
 
     def quantile_ms(self, name: str, quantile: float, **labels: str) -> float | None:

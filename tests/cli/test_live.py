@@ -119,6 +119,14 @@ def test_totals_are_since_the_start_and_rates_since_the_last_look() -> None:
     assert rates["total"] == "p50 50.0 ms, p99 99.0 ms"
 
 
+def test_rates_are_never_below_zero_where_a_service_has_been_restarted_since() -> None:
+    """Its counters begin again, and so do those of one process that takes another's place."""
+    key = ("process_cpu_seconds_total", frozenset[tuple[str, str]]())
+    before, now = Numbers({key: 9.0}), Numbers({key: 0.5})
+    assert now.since(before).get("process_cpu_seconds_total") == 0.0
+    assert before.since(now).get("process_cpu_seconds_total") == 8.5
+
+
 def test_lost_log_lines_are_told_where_there_are_any() -> None:
     now = numbers_of(requests=1, refused=0, cpu_s=1.0, fast=0)
     assert "log" not in show(now)
