@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -22,6 +23,8 @@ from dsapi.prediction.predictor import PredictionRequest, predict
 _LOGGER = logging.getLogger(__name__)
 # What the shipped graphs say of black, white and noise differs by more than half.
 _NOTHING = 0.01
+# In low precision another batch may be off by 0.02; what pictures do to each other is more.
+_ROUNDING = 0.05
 
 
 class GoldenSample(BaseModel):
@@ -49,7 +52,7 @@ _Samples = TypeAdapter(Annotated[list[GoldenSample], Field(min_length=1)])
 
 
 def check_golden(model: OpenModel, limits: Limits) -> None:
-    """See that a model takes several pictures at a time, and knows its samples.
+    """See that a model takes several pictures at a time, each for itself, and knows its samples.
 
     A model that tells nothing apart is warned of in the log.
 
@@ -59,7 +62,9 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
     where = f"[models.{model.model.name}] golden check"
     try:
         # As for several points of a picture; about one it was asked when it was opened.
-        scores = model.score(np.concatenate(warm_up_crops(*model.model.size)))
+        crops = np.concatenate(warm_up_crops(*model.model.size))
+        scores = model.score(crops)
+        _check_independence(scores[[2, 1]], model.score(crops[[2, 1]]))
         if (most := float(np.ptp(scores, axis=0).max())) < _NOTHING:
             _LOGGER.warning(
                 "[models.%s] black, white and noise get nearly the same answer (probabilities "
@@ -74,6 +79,21 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
             _check_sample(model, sample, folder=path.parent, limits=limits)
     except (ModelError, RequestError, StartupError) as error:
         raise StartupError(f"{where}: {error}") from error
+
+
+def _check_independence(beside_one: NDArray[np.float32], beside_two: NDArray[np.float32]) -> None:
+    """See that the same pictures got the same probabilities, ``float32 [n, labels]``, both times.
+
+    Else what callers are told would depend on their other points, and on each other's pictures
+    where they run as one batch.
+    """
+    most = float(np.abs(beside_one - beside_two).max())
+    if not most <= _ROUNDING:  # NaN is not
+        raise StartupError(
+            "a picture gets other probabilities from run to run, or beside other pictures "
+            f"(they differ by {most:.2g}); freeze the inference graph, without dropout and with "
+            "trained batch normalization, and the output's first axis the pictures"
+        )
 
 
 def _read_samples(path: Path) -> list[GoldenSample]:
