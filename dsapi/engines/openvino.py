@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session, require_batch, take_only
+from dsapi.engines import EngineOptions, Session, count_scores, require_batch, take_only
 from dsapi.engines.openvino_library import import_openvino, make_core
 from dsapi.errors import StartupError
 
@@ -110,8 +110,7 @@ class OpenVINOGraph:
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
         self.input_dtype = compiled.inputs[0].element_type.to_dtype().name
-        scores = _shape(compiled.outputs[0].partial_shape)
-        self.output_size = scores[-1] if scores else None
+        self.output_size = count_scores(_shape(compiled.outputs[0].partial_shape))
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session, require_batch, take_only
+from dsapi.engines import EngineOptions, Session, count_scores, require_batch, take_only
 from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
 
@@ -69,7 +69,7 @@ class TensorFlowGraph:
         inputs, outputs = input_tensor.shape, output_tensor.shape
         self.input_shape = None if inputs.rank is None else tuple(inputs.as_list()[1:])
         self.input_dtype: str = input_tensor.dtype.name
-        self.output_size = outputs.as_list()[-1] if outputs.rank else None
+        self.output_size = count_scores(outputs.as_list()[1:] if outputs.rank else None)
         # Whether it is frozen with a batch of one.
         self.one_by_one = _fixed_batch(input_tensor) == 1
 

@@ -350,6 +350,23 @@ def test_another_number_of_labels_stops_the_start(tmp_path: Path) -> None:
         load(tmp_path, path)
 
 
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+@pytest.mark.parametrize("shape", [[-1, 3, 1, 1], [-1, 1, 1, 3], [-1, 1, 3]])
+def test_scores_may_have_axes_of_one_before_or_behind_them(
+    tmp_path: Path, engine: EngineName, shape: list[int]
+) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
+        tf.reshape(tf.reduce_mean(pixels, axis=[1, 2]) / 255.0, shape, name="means")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    assert best(load(tmp_path, path, engine=engine).open(), (0, 255, 0)) == "green"
+    labels = write_labels(tmp_path / "two.txt", ("red", "green"))
+    with pytest.raises(StartupError, match=r"gives 3 scores.*has 2 labels"):
+        load(tmp_path, path, engine=engine, labels=labels)
+
+
 def test_an_engine_that_fails_without_a_word_is_a_model_error(tmp_path: Path) -> None:
     def fail() -> None:
         raise MemoryError
