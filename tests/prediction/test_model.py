@@ -1,6 +1,7 @@
 """Models by configuration alone, graphs of the TensorFlow 1 era among them."""
 
 import hashlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,32 @@ def test_a_plain_graph_needs_no_settings(tmp_path: Path) -> None:
 def test_the_version_is_the_start_of_the_hash_of_the_graph_file(tmp_path: Path) -> None:
     path = freeze_brightest_channel(tmp_path / "g.pb")
     assert load(tmp_path, path).version == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def test_a_graph_file_that_changes_while_it_is_loaded_never_gets_the_version_of_another(
+    tmp_path: Path,
+) -> None:
+    graphs = [
+        freeze_constant(tmp_path / f"{number}.pb", scores).read_bytes()
+        for number, scores in enumerate(([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
+    ]
+    versions = [hashlib.sha256(graph).hexdigest()[:12] for graph in graphs]
+    path, new, told = tmp_path / "g.pb", tmp_path / "new.pb", set()
+    path.write_bytes(graphs[0])
+    for number, delay_s in enumerate(np.linspace(0, 0.004, 100)):
+        new.write_bytes(graphs[number % 2])
+        replacing = threading.Timer(delay_s, new.replace, [path])
+        replacing.start()
+        try:
+            model = load(tmp_path, path)
+        except StartupError as error:
+            told.add(str(error))
+        else:
+            scores = model.open().score(np.zeros((1, 9, 9, 3), np.uint8))
+            assert model.version == versions[int(scores.argmax())]
+        finally:
+            replacing.join()
+    assert all("has changed while it was loaded" in each for each in told)
 
 
 def test_a_flat_graph_of_the_tensorflow_1_era_loads_by_configuration(tmp_path: Path) -> None:
