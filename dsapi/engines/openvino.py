@@ -186,6 +186,12 @@ def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) ->
     model = frontend.convert(source)
     _only(model.inputs, path)  # one that is named may not be all that the output needs
     output = _only(model.outputs, path, end="output")
+    # OpenVINO 2026.4 takes the depth_radius for the whole window.
+    if any(operation.get_type_name() == "LRN" for operation in model.get_ops()):
+        raise StartupError(
+            f"{path} has tf.nn.lrn, for which OpenVINO computes something else; "
+            "use engine = 'tensorflow'"
+        )
     # Of an operation's third output that it does not have, OpenVINO gives the first.
     full = _full_name(output_tensor or "")
     if output_tensor and not full.endswith(":0") and full not in output.get_names():

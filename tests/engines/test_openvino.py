@@ -190,6 +190,17 @@ def test_a_graph_is_fed_behind_what_openvino_cannot_run(tmp_path: Path) -> None:
         load(path)
 
 
+def test_an_operation_that_openvino_converts_wrongly_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 8], name="image")
+        tf.nn.lrn(pixels, depth_radius=2, alpha=0.5, beta=0.75, name="normalized")
+    path = write_graph(tmp_path / "graph.pb", definition.as_graph_def())
+    with pytest.raises(StartupError, match=r"tf\.nn\.lrn.*use engine = 'tensorflow'"):
+        load(path)
+
+
 def test_a_configured_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
     path = freeze_brightest_channel(tmp_path / "graph.pb")
     with pytest.raises(StartupError, match="input_tensor = 'Mul' is not in the graph"):
