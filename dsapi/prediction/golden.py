@@ -61,10 +61,7 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
     """
     where = f"[models.{model.model.name}] golden check"
     try:
-        # As for several points of a picture; about one it was asked when it was opened.
-        crops = np.concatenate(warm_up_crops(*model.model.size))
-        scores = model.score(crops)
-        _check_independence(scores[[2, 1]], model.score(crops[[2, 1]]))
+        scores = score_together(model)
         if (most := float(np.ptp(scores, axis=0).max())) < _NOTHING:
             _LOGGER.warning(
                 "[models.%s] black, white and noise get nearly the same answer (probabilities "
@@ -81,19 +78,27 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
         raise StartupError(f"{where}: {error}") from error
 
 
-def _check_independence(beside_one: NDArray[np.float32], beside_two: NDArray[np.float32]) -> None:
-    """See that the same pictures got the same probabilities, ``float32 [n, labels]``, both times.
+def score_together(model: OpenModel) -> NDArray[np.float32]:
+    """Score black, white and noise at once, as several points of a picture.
 
-    Else what callers are told would depend on their other points, and on each other's pictures
-    where they run as one batch.
+    Returns:
+        Probabilities, ``float32 [3, labels]``.
+
+    Raises:
+        ModelError: the model takes one picture at a time only.
+        StartupError: what it says of one depends on those beside it, which are other points of the
+            picture or, where requests run as one batch, other callers' pictures.
     """
-    most = float(np.abs(beside_one - beside_two).max())
+    crops = np.concatenate(warm_up_crops(*model.model.size))
+    scores = model.score(crops)
+    most = float(np.abs(scores[1:] - model.score(crops[1:])).max())
     if not most <= _ROUNDING:  # NaN is not
         raise StartupError(
             "a picture gets other probabilities from run to run, or beside other pictures "
             f"(they differ by {most:.2g}); freeze the inference graph, without dropout and with "
             "trained batch normalization, and the output's first axis the pictures"
         )
+    return scores
 
 
 def _read_samples(path: Path) -> list[GoldenSample]:
