@@ -15,6 +15,9 @@ from dsapi.engines import EngineOptions, Session, count_scores, require_batch, t
 from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
 
+# How lines of a message begin that do not say what is wrong.
+_BESIDES = ("[[", "Hint:", "Original stack trace")
+
 
 class TensorFlowSession(Session):
     """A `tf.compat.v1.Session` with its feed and fetch bound."""
@@ -161,9 +164,9 @@ def _break_cycles(graph: Any) -> None:
 
 
 def _reason(message: str) -> str:
-    """Find what matters in a message of many lines: the last that names no place in the graph."""
+    """Find what matters in a message of many lines: the last that tells no place and no hint."""
     lines = [line.strip() for line in message.splitlines()]
-    told = [line for line in lines if line and not line.startswith(("[[", "Original stack trace"))]
+    told = [line for line in lines if line and not line.startswith(_BESIDES)]
     reason = told[-1] if told else message
     if "must feed a value for placeholder" in reason:
         reason += "; freeze the inference graph, which has one input"
