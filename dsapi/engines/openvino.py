@@ -154,7 +154,7 @@ def load(
     except Exception as error:  # OpenVINO's have no class of their own in common
         raise StartupError(
             f"{path} is no frozen TensorFlow graph that OpenVINO can run ({_reason(error)}); "
-            "copy it again, set input_size, or use engine = 'tensorflow'"
+            "copy or freeze it again, set input_size, or use engine = 'tensorflow'"
         ) from error
 
 
@@ -225,10 +225,14 @@ def _naming_reason() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Find what matters in a message of many lines: a summary's points, else its end."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    points = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
-    return points[0] if points else lines[-1]
+    """Find what matters in a message of many lines: a summary's first point, else its end."""
+    text = str(error).strip() or type(error).__name__
+    _, *points = text.split("\n-- ")
+    if not points:
+        return text.splitlines()[-1]
+    operation, _, message = points[0].partition(" with a message:\n")
+    details = message.partition("Summary:")[0].strip()  # whose own end says why
+    return ": ".join([operation.splitlines()[0], *details.splitlines()[-1:]])
 
 
 def _shape(partial: Any) -> tuple[int | None, ...] | None:

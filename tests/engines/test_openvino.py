@@ -247,6 +247,20 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
         load(path)
 
 
+def test_a_graph_that_is_not_frozen_is_refused_as_such(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        pixels = v1.placeholder(tf.float32, [None, 3], name="image")
+        weights = v1.get_variable("weights", [3, 3], use_resource=True)
+        tf.nn.softmax(tf.matmul(pixels, weights), name="out")
+    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    told = r"VarHandleOp: Variable or resource `weights` is not initialized.*freeze it again"
+    with pytest.raises(StartupError, match=told):
+        load(path)
+
+
 def test_a_small_graph_runs_in_the_thread_that_asks(tmp_path: Path) -> None:
     graph = load(freeze_small_network(tmp_path / "small.pb"), sessions=2)
     sessions = [graph.open_session() for _ in range(2)]
