@@ -196,6 +196,23 @@ def require_batch(pictures: int | None, path: Path) -> None:
         )
 
 
+def count_scores(shape: Sequence[int | None] | None) -> int | None:
+    """Count the scores per input from an output's shape without the batch axis.
+
+    Args:
+        shape: ``None`` for an open axis or rank; ``(labels,)``, or with axes of one around that.
+
+    Returns:
+        ``None`` if the shape leaves it open, or has the batch axis only.
+    """
+    count = 1
+    for axis in shape or (None,):
+        if axis is None:
+            return None
+        count *= axis
+    return count
+
+
 def _loader(engine: EngineName) -> Callable[..., Graph]:
     """Import the engine's module only now: its library is large and perhaps not fork-safe."""
     if engine == "openvino":

@@ -66,9 +66,13 @@ class _Device:
     def _run_together(self, group: list[_Waiting]) -> None:
         try:
             scores = self._session.run(np.concatenate([waiting.batch for waiting in group]))
-        except BaseException as error:  # each engine has its own; it belongs to all who waited
+        except BaseException as error:  # each engine has its own
             for waiting in group:
-                waiting.scores.set_exception(error)
+                # Whose inputs are to blame shows when each runs alone, unless the thread is to end.
+                if len(group) > 1 and isinstance(error, Exception):
+                    self._run_together([waiting])
+                else:
+                    waiting.scores.set_exception(error)
             return
         start = 0
         for waiting in group:

@@ -10,60 +10,27 @@ a small graph takes, which is never shared.
 
 A run that fails in the calling thread is lost: nothing is raised, the output stays the one before,
 and the run is tried again before the next one, whether or not its request still exists
-(``CPUStreamsExecutor::Impl::Defer``, OpenVINO 2026.4). So a graph that could fail, as shapes in it
-depend on the input's values, always runs in the stream's thread.
+(``CPUStreamsExecutor::Impl::Defer``, OpenVINO 2026.4). So a graph that could fail always runs in
+the stream's thread.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session, require_batch, take_only
+from dsapi.engines import EngineOptions, Session, count_scores, require_batch, take_only
+from dsapi.engines.openvino_library import import_openvino, make_core
 from dsapi.errors import StartupError
 
-_CONVERTER = "openvino.tools.ovc"
 # Files below this have too few weights to be worth sharing.
 _SHARED_BYTES = 1024 * 1024
-
-
-@cache
-def _openvino() -> Any:
-    """Import OpenVINO (once)."""
-    # On import OpenVINO's converter tells Google Analytics so, in a thread that never ends and so
-    # keeps the process from leaving. The converter is optional: a None makes its import fail.
-    sys.modules[_CONVERTER] = None  # type: ignore[assignment]
-    try:
-        import openvino
-        import openvino.frontend
-    except ImportError as error:
-        raise StartupError(
-            "engine = 'openvino' needs OpenVINO; install it with: pip install -e '.[openvino]'"
-        ) from error
-    finally:
-        del sys.modules[_CONVERTER]
-    # The first use of an array prepares the binding's access to NumPy. When two threads come to
-    # that at once, each waits for what the other holds, forever (OpenVINO 2026.4).
-    openvino.Tensor(np.zeros(1, np.float32))
-    return openvino
-
-
-@cache
-def _core() -> Any:
-    """Make OpenVINO's core (once; it is never given back).
-
-    Its CPU plugin gives the thread that makes it an alternate stack for signals, and unmaps that
-    stack when it goes, in whichever thread that happens (``SigAltStackSetup``, OpenVINO 2026.4).
-    With a core for each graph, the first reload took the main thread's: the next SIGHUP or SIGTERM,
-    which Python handles on such a stack (``SA_ONSTACK``), ended the process with SIGSEGV.
-    """
-    return _openvino().Core()
+_WITH_BODY = ("If", "Loop", "TensorIterator")
 
 
 class OpenVINOSession(Session):
@@ -99,7 +66,7 @@ class OpenVINOSession(Session):
             self._request.wait()
         # infer() takes and returns arrays too, but looks at their kinds for 50 µs. The request
         # does not keep the array, which the tensor does.
-        self._input = _openvino().Tensor(piece, shared_memory=True)
+        self._input = import_openvino().Tensor(piece, shared_memory=True)
         self._request.set_input_tensor(self._input)
         if self._runs_here:
             self._request.infer(share_outputs=True)
@@ -118,7 +85,7 @@ class OpenVINOSession(Session):
     def _wait(self) -> NDArray[np.float32]:
         self._request.wait()
         # The next run overwrites it.
-        return np.array(self._request.get_output_tensor().data, dtype=np.float32)
+        return np.array(self._request.get_output_tensor().data)
 
 
 class OpenVINOGraph:
@@ -143,8 +110,7 @@ class OpenVINOGraph:
         self._one_by_one = not compiled.inputs[0].partial_shape.is_dynamic
         self.input_shape = _shape(compiled.inputs[0].partial_shape)
         self.input_dtype = compiled.inputs[0].element_type.to_dtype().name
-        scores = _shape(compiled.outputs[0].partial_shape)
-        self.output_size = scores[-1] if scores else None
+        self.output_size = count_scores(_shape(compiled.outputs[0].partial_shape))
 
     def open_session(self) -> OpenVINOSession:
         """Open a session for the calling thread."""
@@ -181,14 +147,14 @@ def load(
             model.reshape([1, *shape])
         shared = options.shares_weights and path.stat().st_size >= _SHARED_BYTES
         settings = _configuration(options if shared else replace(options, sessions=1))
-        compile_model = partial(_core().compile_model, model, "CPU", settings)
-        return OpenVINOGraph(compile_model, shared=shared, may_fail=_has_open_shapes(model))
+        compile_model = partial(make_core().compile_model, model, "CPU", settings)
+        return OpenVINOGraph(compile_model, shared=shared, may_fail=_may_fail(model))
     except StartupError:
         raise
     except Exception as error:  # OpenVINO's have no class of their own in common
         raise StartupError(
             f"{path} is no frozen TensorFlow graph that OpenVINO can run ({_reason(error)}); "
-            "copy it again, set input_size, or use engine = 'tensorflow'"
+            "copy or freeze it again, set input_size, or use engine = 'tensorflow'"
         ) from error
 
 
@@ -209,7 +175,7 @@ def _configuration(options: EngineOptions) -> dict[str, str]:
 
 def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) -> Any:
     """Convert a graph file, or its part between two tensors, to a model with one end each."""
-    frontend = _openvino().frontend.FrontEndManager().load_by_framework("tf")
+    frontend = import_openvino().frontend.FrontEndManager().load_by_framework("tf")
     source = frontend.load(str(path))
     feed = _named(source, input_tensor, "input_tensor") or _only(source.get_inputs(), path)
     fetch = _named(source, output_tensor, "output_tensor")
@@ -220,11 +186,20 @@ def _read(path: Path, *, input_tensor: str | None, output_tensor: str | None) ->
     model = frontend.convert(source)
     _only(model.inputs, path)  # one that is named may not be all that the output needs
     output = _only(model.outputs, path, end="output")
+    # OpenVINO 2026.4 takes the depth_radius for the whole window.
+    if any(operation.get_type_name() == "LRN" for operation in model.get_ops()):
+        raise StartupError(
+            f"{path} has tf.nn.lrn, for which OpenVINO computes something else; "
+            "use engine = 'tensorflow'"
+        )
     # Of an operation's third output that it does not have, OpenVINO gives the first.
     full = _full_name(output_tensor or "")
     if output_tensor and not full.endswith(":0") and full not in output.get_names():
         raise _missing(output_tensor, "output_tensor")
-    return model
+    # NumPy has no bf16, whose bits would be read as f16.
+    converter = import_openvino().preprocess.PrePostProcessor(model)
+    converter.output().tensor().set_element_type(import_openvino().Type.f32)
+    return converter.build()
 
 
 def _settled(
@@ -250,10 +225,14 @@ def _naming_reason() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Find what matters in a message of many lines: a summary's points, else its end."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    points = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
-    return points[0] if points else lines[-1]
+    """Find what matters in a message of many lines: a summary's first point, else its end."""
+    text = str(error).strip() or type(error).__name__
+    _, *points = text.split("\n-- ")
+    if not points:
+        return text.splitlines()[-1]
+    operation, _, message = points[0].partition(" with a message:\n")
+    details = message.partition("Summary:")[0].strip()  # whose own end says why
+    return ": ".join([operation.splitlines()[0], *details.splitlines()[-1:]])
 
 
 def _shape(partial: Any) -> tuple[int | None, ...] | None:
@@ -269,10 +248,29 @@ def _fixed_batch(partial: Any) -> int | None:
     return axes[0].get_length() if axes and axes[0].is_static else None
 
 
-def _has_open_shapes(model: Any) -> bool:
-    """Tell whether the shape of something in a model is known only when it runs."""
-    outputs = (output for operation in model.get_ops() for output in operation.outputs())
-    return any(output.partial_shape.is_dynamic for output in outputs)
+def _may_fail(model: Any) -> bool:
+    """Tell whether some pictures may end a run of a model.
+
+    What ends one is an index, a length or a shape that does not fit: an integer computed from the
+    picture, or a shape known only then. Branches and loops are not looked into.
+    """
+    from_picture = set()
+    for operation in model.get_ordered_ops():
+        kind, sources = operation.get_type_name(), operation.input_values()
+        seen = any(source.get_node().get_name() in from_picture for source in sources)
+        if kind == "Parameter" or (seen and kind != "ShapeOf"):
+            from_picture.add(operation.get_name())
+            outputs = operation.outputs()
+            if kind in _WITH_BODY or any(map(_may_not_fit, outputs)):
+                return True
+    return False
+
+
+def _may_not_fit(output: Any) -> bool:
+    """Tell whether something that depends on the picture has an open shape or is an integer."""
+    kind, kinds = output.get_element_type(), import_openvino().Type
+    counts = not kind.is_real() and kind not in (kinds.u8, kinds.boolean)  # pixels, masks
+    return bool(counts or output.partial_shape.is_dynamic)
 
 
 def _named(source: Any, name: str | None, setting: str) -> Any:

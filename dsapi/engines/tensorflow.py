@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.engines import EngineOptions, Session, require_batch, take_only
+from dsapi.engines import EngineOptions, Session, count_scores, require_batch, take_only
 from dsapi.engines.tensorflow_library import import_tensorflow
 from dsapi.errors import StartupError, first_line
+
+# How lines of a message begin that do not say what is wrong.
+_BESIDES = ("[[", "Hint:", "Original stack trace")
 
 
 class TensorFlowSession(Session):
@@ -69,7 +72,7 @@ class TensorFlowGraph:
         inputs, outputs = input_tensor.shape, output_tensor.shape
         self.input_shape = None if inputs.rank is None else tuple(inputs.as_list()[1:])
         self.input_dtype: str = input_tensor.dtype.name
-        self.output_size = outputs.as_list()[-1] if outputs.rank else None
+        self.output_size = count_scores(outputs.as_list()[1:] if outputs.rank else None)
         # Whether it is frozen with a batch of one.
         self.one_by_one = _fixed_batch(input_tensor) == 1
 
@@ -161,9 +164,9 @@ def _break_cycles(graph: Any) -> None:
 
 
 def _reason(message: str) -> str:
-    """Find what matters in a message of many lines: the last that names no place in the graph."""
+    """Find what matters in a message of many lines: the last that tells no place and no hint."""
     lines = [line.strip() for line in message.splitlines()]
-    told = [line for line in lines if line and not line.startswith(("[[", "Original stack trace"))]
+    told = [line for line in lines if line and not line.startswith(_BESIDES)]
     reason = told[-1] if told else message
     if "must feed a value for placeholder" in reason:
         reason += "; freeze the inference graph, which has one input"

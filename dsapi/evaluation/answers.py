@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dsapi.errors import RequestError, tell_cause
+from dsapi.errors import ModelError, RequestError, StartupError, tell_cause
 from dsapi.evaluation.photos import LabeledPhoto, number_photos
 from dsapi.prediction.deadline import Deadline
+from dsapi.prediction.golden import score_together
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.points import Unit
@@ -114,6 +115,9 @@ def ask_model(
 
     Returns:
         Answers by place, and the entries that got none.
+
+    Raises:
+        StartupError: the graph does not run, or its answers depend on the points beside.
     """
     bare = replace(model, spec=model.spec.model_copy(update={"min_probability": 0.0}))
     asker = _Asker(bare, limits)
@@ -251,6 +255,10 @@ class _Asker:
         if not hasattr(self._local, "model"):
             self._local.model = self._model.open()
             self._opened.append(self._local.model)
+            try:
+                score_together(self._local.model)
+            except (ModelError, StartupError) as error:
+                raise StartupError(f"{self._model.spec.graph}: {error}") from error
         opened: OpenModel = self._local.model
         return opened
 

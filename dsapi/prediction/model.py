@@ -203,6 +203,8 @@ def load_model(
             input_size=spec.input_size,
             options=options,
         )
+        if _hash(spec) != digest:  # the engine has read the file by itself
+            raise StartupError(f"{spec.graph} has changed while it was loaded; load it again")
         size, flat = _input_layout(graph, spec)
         _check_output(graph, spec, labels=len(labels))
     except StartupError as error:

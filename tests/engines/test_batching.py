@@ -99,20 +99,22 @@ def test_who_comes_while_the_device_is_busy_shares_the_next_run() -> None:
     assert [score[0, 0] for score in scores] == [PICTURES[i].flat[0] for i in range(6)]
 
 
-def test_a_failed_run_fails_all_who_shared_it_and_nobody_else() -> None:
+def test_a_picture_on_which_the_graph_fails_fails_nobody_who_shared_its_run() -> None:
     gate = Gate()
     graph = BatchingGraph(gate)
     with ThreadPoolExecutor(8) as pool:
         first = start(graph, PICTURES[0], pool)
         gate.entered.acquire()
-        bad = [start(graph, PICTURES[1], pool), start(graph, PICTURES[2] * np.nan, pool)]
-        wait_until_queued(graph, 2)
-        gate.may_run.release(3)
+        good = [start(graph, PICTURES[i], pool) for i in (1, 3)]
+        bad = start(graph, PICTURES[2] * np.nan, pool)
+        wait_until_queued(graph, 3)
+        gate.may_run.release(5)
         assert first.result(timeout=30).shape == (1, 1)  # type: ignore[attr-defined]
-        for run in bad:
-            with pytest.raises(ValueError, match="not a number"):
-                run.result(timeout=30)  # type: ignore[attr-defined]
-        assert start(graph, PICTURES[3], pool).result(timeout=30).shape == (1, 1)  # type: ignore[attr-defined]
+        for run, i in zip(good, (1, 3), strict=True):
+            assert run.result(timeout=30)[0, 0] == PICTURES[i].flat[0]  # type: ignore[attr-defined]
+        with pytest.raises(ValueError, match="not a number"):
+            bad.result(timeout=30)  # type: ignore[attr-defined]
+    assert gate.sizes == [1, 3, 1, 1, 1]
 
 
 def test_a_run_that_ends_its_thread_fails_for_all_who_shared_it() -> None:

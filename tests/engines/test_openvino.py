@@ -190,6 +190,17 @@ def test_a_graph_is_fed_behind_what_openvino_cannot_run(tmp_path: Path) -> None:
         load(path)
 
 
+def test_an_operation_that_openvino_converts_wrongly_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 8], name="image")
+        tf.nn.lrn(pixels, depth_radius=2, alpha=0.5, beta=0.75, name="normalized")
+    path = write_graph(tmp_path / "graph.pb", definition.as_graph_def())
+    with pytest.raises(StartupError, match=r"tf\.nn\.lrn.*use engine = 'tensorflow'"):
+        load(path)
+
+
 def test_a_configured_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
     path = freeze_brightest_channel(tmp_path / "graph.pb")
     with pytest.raises(StartupError, match="input_tensor = 'Mul' is not in the graph"):
@@ -233,6 +244,20 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
     else:
         path.write_bytes(path.read_bytes()[:-20] if isinstance(content, str) else content)
     with pytest.raises(StartupError, match=r"graph\.pb"):
+        load(path)
+
+
+def test_a_graph_that_is_not_frozen_is_refused_as_such(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        pixels = v1.placeholder(tf.float32, [None, 3], name="image")
+        weights = v1.get_variable("weights", [3, 3], use_resource=True)
+        tf.nn.softmax(tf.matmul(pixels, weights), name="out")
+    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    told = r"VarHandleOp: Variable or resource `weights` is not initialized.*freeze it again"
+    with pytest.raises(StartupError, match=told):
         load(path)
 
 
@@ -320,6 +345,51 @@ def test_a_session_goes_on_after_a_run_that_failed(tmp_path: Path, sessions: int
         session.run(bad)
     session.start(bad)  # given up
     np.testing.assert_array_equal(session.run(good), expected)
+
+
+@pytest.mark.parametrize("graph", ["branch", "loop", "index"])
+def test_a_run_may_fail_though_the_shapes_are_known(tmp_path: Path, graph: str) -> None:
+    import tensorflow as tf
+
+    def pick(number: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
+        if graph == "index":
+            rows = tf.reshape(tf.range(12.0), [4, 3])
+            return tf.scatter_nd(number[None, None], rows[:1], [4, 3])[:1] + means
+
+        def fail_below_0() -> tf.Tensor:
+            return means + tf.reduce_sum(tf.ones(tf.stack([number, 2])))
+
+        if graph == "branch":
+            return tf.cond(number > 5, lambda: means, fail_below_0)
+        return tf.while_loop(
+            lambda i, _: i < 2,
+            lambda i, sums: (i + 1, sums + fail_below_0()),
+            [tf.constant(0), means],
+        )[1]
+
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 3], name="image")
+        means = tf.reduce_mean(pixels, axis=[1, 2])
+        tf.identity(pick(tf.cast(means[0, 0], tf.int32), means), name="scores")
+    path = write_graph(tmp_path / "graph.pb", definition.as_graph_def())
+    session = load(path, fetch="scores").open_session()
+    good, bad = np.full((1, 4, 4, 3), 2, np.float32), np.full((1, 4, 4, 3), -7, np.float32)
+    expected = session.run(good)
+    with pytest.raises(RuntimeError):
+        session.run(bad)
+    np.testing.assert_array_equal(session.run(good), expected)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int32"])
+def test_scores_of_any_type_are_read_as_what_they_are(tmp_path: Path, dtype: str) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as definition:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 3], name="image")
+        tf.cast(tf.reduce_mean(pixels, axis=[1, 2]), dtype, name="scores")
+    path = write_graph(tmp_path / "graph.pb", definition.as_graph_def())
+    scores = load(path).open_session().run(np.full((2, 4, 4, 3), (1, -2, 96), np.float32))
+    np.testing.assert_array_equal(scores, [[1, -2, 96]] * 2)
 
 
 def test_the_reason_of_a_failed_run_is_told_not_the_file_it_comes_from(tmp_path: Path) -> None:

@@ -114,6 +114,21 @@ def test_the_reason_of_a_failed_run_is_told(tmp_path: Path) -> None:
         session.run(np.zeros((1, 3), np.float32))
 
 
+def test_the_reason_of_a_run_without_the_memory_is_told(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        side = tf.compat.v1.placeholder(tf.float32, [None, 1], name="side")
+        sides = tf.cast(tf.stack([side[0, 0], side[0, 0]]), tf.int32)
+        tf.reduce_sum(tf.cumsum(tf.ones(sides)), axis=[0, 1], name="sum")
+    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    session = load(path, fetch="sum").open_session()
+    assert session.run(np.full((1, 1), 3, np.float32)) == 18
+    with pytest.raises(RuntimeError, match=r"^OOM when allocating tensor with shape\[10000000,"):
+        # 400 TB, more than can be addressed. TensorFlow waits for them for 10 s.
+        session.run(np.full((1, 1), 1e7, np.float32))
+
+
 def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
     graph = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9))
     pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)

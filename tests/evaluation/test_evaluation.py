@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsapi.errors import StartupError
 from dsapi.evaluation.answers import Answers, Questions
 from dsapi.evaluation.comparison import compare_answers
 from dsapi.evaluation.evaluation import evaluate_model
@@ -18,7 +19,7 @@ from dsapi.evaluation.report import write_report
 from dsapi.prediction.model import Model, load_model
 from dsapi.prediction.picture import Limits
 from tests.engines.gated import GatedGraph, gated_model
-from tests.graphs import COLOR_LABELS, freeze_constant, freeze_failing
+from tests.graphs import COLOR_LABELS, freeze_constant, freeze_failing, write_graph
 
 LIMITS = Limits(max_pixels=1_000_000, working_side=2048)
 Loader = Callable[[str], Model]
@@ -40,6 +41,26 @@ def answers_of(
         entry=numbers,
         points=np.zeros((count, 2), np.int64),
     )
+
+
+def test_a_model_whose_answers_depend_on_the_points_beside_is_not_measured(
+    photos: Path, load_tiny: Loader, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    model = load_tiny("themes")
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, *model.size, 3], name="image")
+        means = tf.reduce_mean(pixels, axis=[1, 2]) / [20.0, 30.0, 40.0]
+        tf.nn.softmax(means - tf.reduce_mean(means, axis=0), name="probabilities")
+    path = write_graph(tmp_path / "in_training.pb", graph.as_graph_def())
+    spec = model.spec.model_copy(update={"graph": path, "sha256": None})
+    in_training = load_model("themes", spec, engine="tensorflow")
+    questions = Questions(random_points=1, seed=1)
+    with pytest.raises(StartupError, match=r"in_training\.pb: .* beside other pictures"):
+        evaluate_model(
+            in_training, read_photos(photos, model.labels), questions, limits=LIMITS, threads=2
+        )
 
 
 def test_one_wrong_photo_of_twelve_is_counted_at_center_and_random_points(

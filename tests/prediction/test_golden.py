@@ -53,6 +53,32 @@ def test_a_graph_that_takes_one_picture_only_without_saying_so_is_refused(tmp_pa
         check_golden(model, LIMITS)
 
 
+@pytest.mark.parametrize("fault", ["normalized over the batch", "dropout", "labels first"])
+def test_a_graph_whose_answer_depends_on_the_pictures_beside_is_refused(
+    tmp_path: Path, fault: str
+) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
+        if fault == "normalized over the batch":
+            pixels -= tf.reduce_mean(pixels, axis=[0, 1, 2])
+        means = tf.reduce_mean(pixels, axis=[1, 2]) / [25.5, 40.0, 60.0]
+        if fault == "dropout":
+            means = tf.nn.dropout(means, 0.5, seed=1)
+        scores = tf.nn.softmax(means, name="probabilities")
+        if fault == "labels first":
+            tf.transpose(scores, name="turned")
+    spec = ModelSpec(
+        graph=write_graph(tmp_path / "g.pb", graph.as_graph_def()),
+        labels=write_labels(tmp_path / "labels.txt"),
+        crop="9px",
+    )
+    model = load_model("colors", spec, engine="tensorflow").open()
+    with pytest.raises(StartupError, match="from run to run, or beside other pictures"):
+        check_golden(model, LIMITS)
+
+
 def test_the_sample_that_is_wrong_is_named(tmp_path: Path) -> None:
     for wrong, told in (
         ({"label": "zebra"}, r"golden\.json sample 1: 'zebra' is no label of .*labels\.txt"),

@@ -1,6 +1,7 @@
 """Models by configuration alone, graphs of the TensorFlow 1 era among them."""
 
 import hashlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,32 @@ def test_a_plain_graph_needs_no_settings(tmp_path: Path) -> None:
 def test_the_version_is_the_start_of_the_hash_of_the_graph_file(tmp_path: Path) -> None:
     path = freeze_brightest_channel(tmp_path / "g.pb")
     assert load(tmp_path, path).version == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def test_a_graph_file_that_changes_while_it_is_loaded_never_gets_the_version_of_another(
+    tmp_path: Path,
+) -> None:
+    graphs = [
+        freeze_constant(tmp_path / f"{number}.pb", scores).read_bytes()
+        for number, scores in enumerate(([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
+    ]
+    versions = [hashlib.sha256(graph).hexdigest()[:12] for graph in graphs]
+    path, new, told = tmp_path / "g.pb", tmp_path / "new.pb", set()
+    path.write_bytes(graphs[0])
+    for number, delay_s in enumerate(np.linspace(0, 0.004, 100)):
+        new.write_bytes(graphs[number % 2])
+        replacing = threading.Timer(delay_s, new.replace, [path])
+        replacing.start()
+        try:
+            model = load(tmp_path, path)
+        except StartupError as error:
+            told.add(str(error))
+        else:
+            scores = model.open().score(np.zeros((1, 9, 9, 3), np.uint8))
+            assert model.version == versions[int(scores.argmax())]
+        finally:
+            replacing.join()
+    assert all("has changed while it was loaded" in each for each in told)
 
 
 def test_a_flat_graph_of_the_tensorflow_1_era_loads_by_configuration(tmp_path: Path) -> None:
@@ -348,6 +375,23 @@ def test_another_number_of_labels_stops_the_start(tmp_path: Path) -> None:
     path = freeze_constant(tmp_path / "g.pb", [0.1, 0.2, 0.3, 0.4])
     with pytest.raises(StartupError, match=r"gives 4 scores.*has 3 labels"):
         load(tmp_path, path)
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+@pytest.mark.parametrize("shape", [[-1, 3, 1, 1], [-1, 1, 1, 3], [-1, 1, 3]])
+def test_scores_may_have_axes_of_one_before_or_behind_them(
+    tmp_path: Path, engine: EngineName, shape: list[int]
+) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
+        tf.reshape(tf.reduce_mean(pixels, axis=[1, 2]) / 255.0, shape, name="means")
+    path = write_graph(tmp_path / "g.pb", graph.as_graph_def())
+    assert best(load(tmp_path, path, engine=engine).open(), (0, 255, 0)) == "green"
+    labels = write_labels(tmp_path / "two.txt", ("red", "green"))
+    with pytest.raises(StartupError, match=r"gives 3 scores.*has 2 labels"):
+        load(tmp_path, path, engine=engine, labels=labels)
 
 
 def test_an_engine_that_fails_without_a_word_is_a_model_error(tmp_path: Path) -> None:
