@@ -64,18 +64,17 @@ def explain_problems(
         known_of_models: names of all settings of a model.
     """
     lines = []
-    variables = {name.upper(): name for name in os.environ}  # they count in any case
     for problem in error.errors():
         # Without places in a list: whoever reads it looks for the setting.
         path = [part for part in problem["loc"] if isinstance(part, str)]
         *parents, key = path
         of_model = parents[:1] == ["models"]
         where = f"[{'.'.join(parents[:2])}] {key}" if of_model else key
-        variable = prefix + "__".join(path).upper()
+        missing = problem["type"] == "missing"
         if path[0] in flags:
             source = "the command's flags"
-        elif variable in variables:
-            source, where = "the environment", variables[variable]
+        elif variable := _find_variable(prefix + "__".join(path), key if missing else ""):
+            source, where = "the environment", variable
         else:
             source = str(config)
         # A key that is not hashed is one of these problems.
@@ -83,11 +82,7 @@ def explain_problems(
         if problem["type"] == "extra_forbidden":
             names = known_of_models if of_model else known
             lines.append(f"{source}: {where} is no setting; {_suggest(key, names)}")
-        elif problem["type"] == "missing":
-            # Another one of this model may be a variable, by a slip of the model's name perhaps.
-            section = variable.removesuffix(key.upper())
-            if any(name.startswith(section) for name in variables):
-                source, where = "the environment", variable
+        elif missing:
             lines.append(f"{source}: {where} is missing")
         elif isinstance(problem["input"], NoLiteral):
             advice = _explain_literal(key, problem["input"].text)
@@ -99,6 +94,20 @@ def explain_problems(
             subject = f"[{'.'.join(path)}] " if whole else f"{where} = {shown}: "
             lines.append(f"{source}: {subject}{message}")
     return [hide_passwords(line) for line in lines]
+
+
+def _find_variable(name: str, missing: str) -> str | None:
+    """Find the environment variable that a setting came from, which counts in any case.
+
+    Of a model's setting that is `missing` its own, if one beside it is there: by a slip of the
+    model's name perhaps. ``None``: it came from elsewhere.
+    """
+    variables = {variable.upper(): variable for variable in os.environ}
+    name = name.upper()
+    beside = name.removesuffix(missing.upper())
+    if missing and any(variable.startswith(beside) for variable in variables):
+        return name
+    return variables.get(name)
 
 
 def _suggest(key: str, names: Collection[str]) -> str:
