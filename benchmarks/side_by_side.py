@@ -1,6 +1,6 @@
 """Servers side by side: all started, then loaded in turn, round after round.
 
-``python -m benchmarks.side_by_side``: against the best peer, with OpenVINO also without shared
+``python -m benchmarks.side_by_side``: against the best peer, with OpenVINO also with shared
 weights; with ``--checkout DIR`` against dsapi as it is there, to see what a change does. A run of
 `benchmarks.bench` takes minutes, in which the speed of a virtual machine changes; here what is
 compared is measured within the same seconds.

@@ -49,6 +49,18 @@ def freeze_constant(path: Path, scores: list[float], *, side: int = 9) -> Path:
     return write_graph(path, graph.as_graph_def())
 
 
+def write_unfrozen(path: Path) -> Path:
+    """Write a graph whose weights are a variable still, as training leaves them."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        pixels = v1.placeholder(tf.float32, [None, 3], name="image")
+        weights = v1.get_variable("weights", [3, 3], use_resource=True)
+        tf.nn.softmax(tf.matmul(pixels, weights), name="out")
+    return write_graph(path, graph.as_graph_def())
+
+
 def freeze_failing(path: Path, *, side: int = 9) -> Path:
     """Freeze a graph that passes the golden check and gives NaN for most other pictures.
 

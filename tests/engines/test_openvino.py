@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsapi.engines import EngineOptions, Graph, Sharing, load_graph
+from dsapi.engines import EngineOptions, Graph, load_graph
 from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import load_model
 from dsapi.prediction.spec import ModelSpec
-from tests.graphs import freeze_brightest_channel, write_graph, write_labels
+from tests.graphs import freeze_brightest_channel, write_graph, write_labels, write_unfrozen
 
 pytest.importorskip("openvino")
 ROOT = Path(__file__).parent.parent.parent
@@ -69,19 +69,14 @@ print(-use_in_a_thread() + use_in_a_thread())
 
 
 def load(
-    path: Path,
-    *,
-    feed: str | None = None,
-    fetch: str | None = None,
-    sessions: int = 1,
-    share_weights: Sharing = "auto",
+    path: Path, *, feed: str | None = None, fetch: str | None = None, sessions: int = 1
 ) -> Graph:
     return load_graph(
         path,
         engine="openvino",
         input_tensor=feed,
         output_tensor=fetch,
-        options=EngineOptions(sessions=sessions, share_weights=share_weights),
+        options=EngineOptions(sessions=sessions),
     )
 
 
@@ -248,14 +243,7 @@ def test_a_missing_or_corrupt_graph_is_refused(tmp_path: Path, content: bytes | 
 
 
 def test_a_graph_that_is_not_frozen_is_refused_as_such(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
-    with tf.Graph().as_default() as graph:
-        pixels = v1.placeholder(tf.float32, [None, 3], name="image")
-        weights = v1.get_variable("weights", [3, 3], use_resource=True)
-        tf.nn.softmax(tf.matmul(pixels, weights), name="out")
-    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    path = write_unfrozen(tmp_path / "graph.pb")
     told = r"VarHandleOp: Variable or resource `weights` is not initialized.*freeze it again"
     with pytest.raises(StartupError, match=told):
         load(path)

@@ -10,7 +10,7 @@ import pytest
 from dsapi.engines import load_graph
 from dsapi.engines.tensorflow import TensorFlowGraph
 from dsapi.errors import StartupError
-from tests.graphs import freeze_brightest_channel, write_graph
+from tests.graphs import freeze_brightest_channel, write_graph, write_unfrozen
 
 
 def load(path: Path, *, feed: str | None = None, fetch: str | None = None) -> TensorFlowGraph:
@@ -89,14 +89,7 @@ def test_a_truncated_graph_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_is_not_frozen_is_refused_as_such(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
-    with tf.Graph().as_default() as graph:
-        pixels = v1.placeholder(tf.float32, [None, 3], name="image")
-        weights = v1.get_variable("weights", [3, 3], use_resource=True)
-        tf.nn.softmax(tf.matmul(pixels, weights), name="out")
-    path = write_graph(tmp_path / "graph.pb", graph.as_graph_def())
+    path = write_unfrozen(tmp_path / "graph.pb")
     with pytest.raises(StartupError, match=r"is not frozen: it has the variable 'weights.*freeze"):
         load(path)
 
