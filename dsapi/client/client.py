@@ -1,6 +1,7 @@
 """The client: one request, a second one where that helps, and the answer, all within a set time."""
 
 import logging
+import os
 import re
 import threading
 import time
@@ -25,7 +26,7 @@ _T = TypeVar("_T")
 
 
 class Client:
-    """Asks one service; keeps its connections open. May be shared by threads.
+    """Asks one service; keeps its connections open. May be shared by threads, and be forked.
 
     Args:
         url: where the service is, such as ``http://127.0.0.1:9000``.
@@ -59,7 +60,8 @@ class Client:
             if not (key.isascii() and key.isprintable()):
                 raise ValueError("key must be visible ASCII characters, as `dsapi key` makes it")
             self._headers["Authorization"] = f"Bearer {key}"
-        self._pool = urllib3.PoolManager(maxsize=max_connections, retries=False)
+        self._max_connections = max_connections
+        self._pool, self._process = self._make_pool(), os.getpid()
         self._breaker = Breaker(failures_to_open, pause_s)
 
     def predict(
@@ -141,6 +143,9 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _make_pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(maxsize=self._max_connections, retries=False)
+
     def _ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> Result:
         """Send, a second time if the service was not there or full, within the time in all.
 
@@ -148,6 +153,9 @@ class Client:
             TimeoutError: that time is over.
         """
         ends_s = time.monotonic() + self._timeout_s
+        # After a fork the parent has the same connections: each would get answers of the other.
+        if self._process != os.getpid():
+            self._pool, self._process = self._make_pool(), os.getpid()
 
         def attempt() -> tuple[int, float, bytes]:
             left_s = ends_s - time.monotonic()

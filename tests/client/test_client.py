@@ -466,6 +466,20 @@ def test_threads_share_a_client(client: Client) -> None:
     assert [result.labels("colors")[0].label for result in results] == ["red"] * 16
 
 
+def test_parent_and_child_of_a_fork_have_connections_of_their_own(start: Start) -> None:
+    server = start(faults.answer())
+    code = (
+        "import os, sys; from dsapi.client import Client;"
+        "client = Client(sys.argv[1], timeout_s=20);"
+        "client.predict(b'abc');"
+        "child = os.fork();"
+        "client.predict(b'abc');"
+        "child and os.waitpid(child, 0)"
+    )
+    subprocess.run([sys.executable, "-c", code, server.url], check=True)
+    assert server.connections == 2
+
+
 def test_the_client_needs_neither_tensorflow_nor_the_server() -> None:
     code = (
         "import sys; forbidden = ['tensorflow', 'cherrypy', 'numpy', 'PIL', 'pydantic'];"
