@@ -34,7 +34,8 @@ class Client:
         timeout_s: longest time that a call takes, with its retry, name look-up and all.
         failures_to_open: after so many failures in a row the service is left alone …
         pause_s: … for so long; then one request tries whether it is back.
-        max_connections: connections kept open.
+        max_connections: connections kept open; more are made where more threads ask at a time, and
+            urllib3 warns of each.
 
     Raises:
         ValueError: `url` has another scheme than http or https or names no host, or the key is no
@@ -49,7 +50,7 @@ class Client:
         timeout_s: float = 0.5,
         failures_to_open: int = 5,
         pause_s: float = 5.0,
-        max_connections: int = 8,
+        max_connections: int = 64,
     ) -> None:
         if not _is_url(url):
             raise ValueError(f"url must be like http://127.0.0.1:9000, got {url!r}")

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -464,6 +465,22 @@ def test_threads_share_a_client(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert [result.labels("colors")[0].label for result in results] == ["red"] * 16
+
+
+def test_forty_threads_keep_their_connections(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(40)
+
+    def answer_together(connection: socket.socket) -> None:
+        together.wait(20)
+        faults.answer()(connection)
+
+    server = start(answer_together)
+    with Client(server.url, timeout_s=20) as client, ThreadPoolExecutor(40) as threads:
+        results = list(threads.map(lambda _: client.predict_or_empty(PICTURE), range(40)))
+    assert [result.reason for result in results] == [""] * 40
+    assert caplog.records == []
 
 
 def test_parent_and_child_of_a_fork_have_connections_of_their_own(start: Start) -> None:
