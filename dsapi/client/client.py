@@ -96,6 +96,7 @@ class Client:
             Unavailable: there is no answer: `TimedOut`, `CircuitOpen`, refused, 5xx, garbage.
             OSError: the picture cannot be read from `image`.
             ValueError: `image` is a `Path` that no file can have.
+            TypeError: `image` is none of these, such as an open file.
         """
         # Text is a sequence too: of letters.
         names = models if models is None or isinstance(models, str) else ",".join(models)
@@ -225,7 +226,9 @@ def _encode_picture(image: bytes | Path | str) -> tuple[str, bytes]:
         # A name that is no UTF-8 goes as the bytes that it is, for the service to judge.
         form = urlencode({"path": image}, errors="surrogateescape")
         return "application/x-www-form-urlencoded", form.encode()
-    return "application/octet-stream", image.read_bytes() if isinstance(image, Path) else image
+    data = image.read_bytes() if isinstance(image, Path) else image
+    # Refuses an open file: a second try would send what the first has left of it, nothing.
+    return "application/octet-stream", bytes(memoryview(data))
 
 
 def _read_body(response: urllib3.BaseHTTPResponse, ends_s: float) -> bytes:

@@ -1,5 +1,6 @@
 """The client against the real service, and against real servers that behave badly."""
 
+import io
 import re
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -283,6 +285,17 @@ def test_a_server_at_fault_never_breaks_its_caller(start: Start, fault: str) -> 
     assert result.empty
     assert words in result.reason
     assert result.labels("themes") == ()
+
+
+def test_an_open_file_is_refused_before_anything_is_sent(start: Start) -> None:
+    # It would be at its end when it is sent a second time.
+    server = start(faults.hang_up, faults.answer())
+    picture: Any = io.BytesIO(PICTURE)
+    with Client(server.url, timeout_s=20) as client:
+        with pytest.raises(TypeError, match="bytes-like"):
+            client.predict(picture)
+        assert "bytes-like" in client.predict_or_empty(picture).reason
+    assert server.connections == 0
 
 
 def test_an_answer_with_many_long_labels_is_taken(start: Start) -> None:
