@@ -1,6 +1,7 @@
 """The client against the real service, and against real servers that behave badly."""
 
 import io
+import pickle
 import re
 import socket
 import subprocess
@@ -119,6 +120,16 @@ def test_what_the_service_refuses_is_told_with_its_code(client: Client) -> None:
     # A file's name may be no UTF-8: it is the service that judges it.
     with pytest.raises(Rejected, match="bad_request"):
         client.predict("caf\udce9.jpg")
+
+
+def test_what_goes_wrong_in_another_process_arrives_as_what_it_is() -> None:
+    # Pools of processes and task queues pickle what a task raises.
+    refusal = Rejected(status=400, code="bad_point", detail="x must be …")
+    for error in (refusal, Refused("gone"), TimedOut("late"), CircuitOpen("open")):
+        arrived = pickle.loads(pickle.dumps(error))
+        assert type(arrived) is type(error)
+        assert str(arrived) == str(error)
+        assert vars(arrived) == vars(error)
 
 
 def test_an_unusable_picture_gets_an_empty_result_that_says_why(
