@@ -31,7 +31,8 @@ class Client:
     Args:
         url: where the service is, such as ``http://127.0.0.1:9000``.
         key: access key, where the service wants one.
-        timeout_s: longest time that a call takes, with its retry, name look-up and all.
+        timeout_s: longest time that a call takes, with its retry, name look-up and all; only a
+            `Path` is read before.
         failures_to_open: after so many failures in a row the service is left alone …
         pause_s: … for so long; then one request tries whether it is back.
         max_connections: connections kept open; more are made where more threads ask at a time, and
