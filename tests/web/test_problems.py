@@ -169,7 +169,7 @@ CASES = {
     "JSON null inside": Case(
         400,
         "bad_point",
-        "points.0.1 must be a finite number, got None",
+        "points.0.y must be a finite number, got None",
         image_json(points=[[1, None]]),
         "",
         JSON,
@@ -341,7 +341,7 @@ CASES = {
     "batch of an underscore": Case(
         400,
         "bad_point",
-        "points.0.1 must be a finite number, got '1_0'",
+        "points.0.y must be a finite number, got '1_0'",
         query='points=[[1,"1_0"]]',
         path="/v1/predictions/batch",
     ),
