@@ -1,6 +1,7 @@
 """The client: one request, a second one where that helps, and the answer, all within a set time."""
 
 import logging
+import os
 import re
 import threading
 import time
@@ -25,15 +26,17 @@ _T = TypeVar("_T")
 
 
 class Client:
-    """Asks one service; keeps its connections open. May be shared by threads.
+    """Asks one service; keeps its connections open. May be shared by threads, and be forked.
 
     Args:
         url: where the service is, such as ``http://127.0.0.1:9000``.
         key: access key, where the service wants one.
-        timeout_s: longest time that a call takes, with its retry, name look-up and all.
+        timeout_s: longest time that a call takes, with its retry, name look-up and all; only a
+            `Path` is read before.
         failures_to_open: after so many failures in a row the service is left alone …
         pause_s: … for so long; then one request tries whether it is back.
-        max_connections: connections kept open.
+        max_connections: connections kept open; more are made where more threads ask at a time, and
+            urllib3 warns of each.
 
     Raises:
         ValueError: `url` has another scheme than http or https or names no host, or the key is no
@@ -48,7 +51,7 @@ class Client:
         timeout_s: float = 0.5,
         failures_to_open: int = 5,
         pause_s: float = 5.0,
-        max_connections: int = 8,
+        max_connections: int = 64,
     ) -> None:
         if not _is_url(url):
             raise ValueError(f"url must be like http://127.0.0.1:9000, got {url!r}")
@@ -59,7 +62,8 @@ class Client:
             if not (key.isascii() and key.isprintable()):
                 raise ValueError("key must be visible ASCII characters, as `dsapi key` makes it")
             self._headers["Authorization"] = f"Bearer {key}"
-        self._pool = urllib3.PoolManager(maxsize=max_connections, retries=False)
+        self._max_connections = max_connections
+        self._pool, self._process = self._make_pool(), os.getpid()
         self._breaker = Breaker(failures_to_open, pause_s)
 
     def predict(
@@ -93,6 +97,7 @@ class Client:
             Unavailable: there is no answer: `TimedOut`, `CircuitOpen`, refused, 5xx, garbage.
             OSError: the picture cannot be read from `image`.
             ValueError: `image` is a `Path` that no file can have.
+            TypeError: `image` is none of these, such as an open file.
         """
         # Text is a sequence too: of letters.
         names = models if models is None or isinstance(models, str) else ",".join(models)
@@ -141,6 +146,9 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _make_pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(maxsize=self._max_connections, retries=False)
+
     def _ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> Result:
         """Send, a second time if the service was not there or full, within the time in all.
 
@@ -148,6 +156,9 @@ class Client:
             TimeoutError: that time is over.
         """
         ends_s = time.monotonic() + self._timeout_s
+        # After a fork the parent has the same connections: each would get answers of the other.
+        if self._process != os.getpid():
+            self._pool, self._process = self._make_pool(), os.getpid()
 
         def attempt() -> tuple[int, float, bytes]:
             left_s = ends_s - time.monotonic()
@@ -216,7 +227,9 @@ def _encode_picture(image: bytes | Path | str) -> tuple[str, bytes]:
         # A name that is no UTF-8 goes as the bytes that it is, for the service to judge.
         form = urlencode({"path": image}, errors="surrogateescape")
         return "application/x-www-form-urlencoded", form.encode()
-    return "application/octet-stream", image.read_bytes() if isinstance(image, Path) else image
+    data = image.read_bytes() if isinstance(image, Path) else image
+    # Refuses an open file: a second try would send what the first has left of it, nothing.
+    return "application/octet-stream", bytes(memoryview(data))
 
 
 def _read_body(response: urllib3.BaseHTTPResponse, ends_s: float) -> bytes:

@@ -10,6 +10,8 @@
         └── CircuitOpen     … not even asked, after failures in a row
 """
 
+from functools import partial
+
 
 class ClientError(Exception):
     """There is no prediction. Either `Rejected` or `Unavailable`."""
@@ -29,6 +31,11 @@ class Rejected(ClientError):
         self.status = status
         self.code = code
         self.detail = detail
+
+    def __reduce__(self) -> tuple[partial["Rejected"], tuple[()]]:
+        # Exceptions are unpickled from their positional arguments, and this takes none: a pool of
+        # processes that gets one from a task would wait for ever.
+        return partial(Rejected, status=self.status, code=self.code, detail=self.detail), ()
 
 
 class Unavailable(ClientError):

@@ -116,6 +116,8 @@ def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[
     for name in PICTURE_FIELDS:
         if name in parameters:
             raise MissingImage(f"{name} came in the query: the picture comes in the body")
+    if not body:
+        raise MissingImage("the body is empty: send a picture, or a form or JSON that names one")
     if media_type == "multipart/form-data":
         kind = "upload"
         fields = gather_unique(split_multipart(body, options.get("boundary", ""), known=known))
@@ -124,8 +126,6 @@ def parse_form(content_type: str, body: bytes, query: str, *, known: Collection[
     elif media_type == "application/json":
         kind, fields = "base64", _parse_json(body)
     else:
-        if not body:
-            raise MissingImage("the body is empty: send a picture, or a form that names one")
         kind, fields = "raw", {"image": body}
     for name, value in fields.items():
         check_name(name, known)
@@ -196,8 +196,6 @@ def _parse_text_form(body: bytes) -> dict[str, Any]:
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
-    if not body:
-        raise MissingImage("the body is empty: send JSON with image or path")
     try:
         fields = load_json(body)
     except ValueError as error:

@@ -140,6 +140,8 @@ def _explain(error: ValidationError) -> BadRequest:
             return BadPoint(f"{name} is missing: it must be {_PERMITTED[name][0]}")
         inside.pop()  # it is the pair that is wrong, not the number that it lacks
     permitted = _PERMITTED[name][len(inside)]
+    if name == "points" and len(inside) == 2:
+        inside[1] = "xy"[int(inside[1])]  # as the core names it, where it is outside the picture
     what = ".".join((name, *inside))
     got = quote(problem["input"])
     if name == "points" and problem["type"] == "too_long" and not inside:

@@ -1,5 +1,7 @@
 """The client against the real service, and against real servers that behave badly."""
 
+import io
+import pickle
 import re
 import socket
 import subprocess
@@ -7,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +120,16 @@ def test_what_the_service_refuses_is_told_with_its_code(client: Client) -> None:
     # A file's name may be no UTF-8: it is the service that judges it.
     with pytest.raises(Rejected, match="bad_request"):
         client.predict("caf\udce9.jpg")
+
+
+def test_what_goes_wrong_in_another_process_arrives_as_what_it_is() -> None:
+    # Pools of processes and task queues pickle what a task raises.
+    refusal = Rejected(status=400, code="bad_point", detail="x must be …")
+    for error in (refusal, Refused("gone"), TimedOut("late"), CircuitOpen("open")):
+        arrived = pickle.loads(pickle.dumps(error))
+        assert type(arrived) is type(error)
+        assert str(arrived) == str(error)
+        assert vars(arrived) == vars(error)
 
 
 def test_an_unusable_picture_gets_an_empty_result_that_says_why(
@@ -282,6 +296,17 @@ def test_a_server_at_fault_never_breaks_its_caller(start: Start, fault: str) -> 
     assert result.empty
     assert words in result.reason
     assert result.labels("themes") == ()
+
+
+def test_an_open_file_is_refused_before_anything_is_sent(start: Start) -> None:
+    # It would be at its end when it is sent a second time.
+    server = start(faults.hang_up, faults.answer())
+    picture: Any = io.BytesIO(PICTURE)
+    with Client(server.url, timeout_s=20) as client:
+        with pytest.raises(TypeError, match="bytes-like"):
+            client.predict(picture)
+        assert "bytes-like" in client.predict_or_empty(picture).reason
+    assert server.connections == 0
 
 
 def test_an_answer_with_many_long_labels_is_taken(start: Start) -> None:
@@ -464,6 +489,36 @@ def test_threads_share_a_client(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert [result.labels("colors")[0].label for result in results] == ["red"] * 16
+
+
+def test_forty_threads_keep_their_connections(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(40)
+
+    def answer_together(connection: socket.socket) -> None:
+        together.wait(20)
+        faults.answer()(connection)
+
+    server = start(answer_together)
+    with Client(server.url, timeout_s=20) as client, ThreadPoolExecutor(40) as threads:
+        results = list(threads.map(lambda _: client.predict_or_empty(PICTURE), range(40)))
+    assert [result.reason for result in results] == [""] * 40
+    assert caplog.records == []
+
+
+def test_parent_and_child_of_a_fork_have_connections_of_their_own(start: Start) -> None:
+    server = start(faults.answer())
+    code = (
+        "import os, sys; from dsapi.client import Client;"
+        "client = Client(sys.argv[1], timeout_s=20);"
+        "client.predict(b'abc');"
+        "child = os.fork();"
+        "client.predict(b'abc');"
+        "child and os.waitpid(child, 0)"
+    )
+    subprocess.run([sys.executable, "-c", code, server.url], check=True)
+    assert server.connections == 2
 
 
 def test_the_client_needs_neither_tensorflow_nor_the_server() -> None:

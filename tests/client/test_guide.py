@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import requires
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -67,6 +68,11 @@ def test_the_guide_tells_the_clients_own_defaults() -> None:
     assert f"timeout_s={defaults['timeout_s']}" in GUIDE
     assert f"failed {defaults['failures_to_open']} times in a row" in GUIDE
     assert f"at once for {defaults['pause_s']:g} s" in GUIDE
+
+
+def test_the_guide_asks_for_the_urllib3_that_the_package_needs() -> None:
+    needed = [line.replace(" ", "") for line in requires("dsapi") or () if "urllib3" in line]
+    assert [f"pip install '{line}'" in GUIDE for line in needed] == [True]
 
 
 def test_the_guides_links_lead_somewhere() -> None:

@@ -128,7 +128,9 @@ CASES = {
     ),
     "no UTF-8": Case(400, "bad_request", "query string is malformed", query="x=%ff&y=1"),
     "empty body": Case(400, "missing_image", "the body is empty", b""),
-    "empty JSON": Case(400, "missing_image", "body is empty", b"", "", JSON),
+    "empty JSON": Case(400, "missing_image", "the body is empty", b"", "", JSON),
+    "empty form": Case(400, "missing_image", "the body is empty", b"", "", FORM),
+    "empty upload": Case(400, "missing_image", "the body is empty", b"", "", UPLOAD),
     "no picture": Case(400, "missing_image", "no picture came", "{}", "", JSON),
     "no field": Case(400, "missing_image", "no picture came", "x=1&y=1", "", FORM),
     "two": Case(400, "missing_image", "both image and path", image_json(path="a"), "", JSON),
@@ -167,7 +169,7 @@ CASES = {
     "JSON null inside": Case(
         400,
         "bad_point",
-        "points.0.1 must be a finite number, got None",
+        "points.0.y must be a finite number, got None",
         image_json(points=[[1, None]]),
         "",
         JSON,
@@ -221,7 +223,7 @@ CASES = {
     ),
     "form of bytes": Case(400, "bad_request", "Content-Type: image/jpeg", JPEG, "", FORM),
     "no boundary": Case(
-        400, "bad_request", "boundary", b"", "", {"Content-Type": "multipart/form-data"}
+        400, "bad_request", "boundary", b"x", "", {"Content-Type": "multipart/form-data"}
     ),
     "multipart": Case(400, "bad_request", "malformed", b"--b\r\nnonsense", "", UPLOAD),
     "path off roots": Case(403, "path_forbidden", "below", '{"path": "../x"}', "", JSON),
@@ -339,7 +341,7 @@ CASES = {
     "batch of an underscore": Case(
         400,
         "bad_point",
-        "points.0.1 must be a finite number, got '1_0'",
+        "points.0.y must be a finite number, got '1_0'",
         query='points=[[1,"1_0"]]',
         path="/v1/predictions/batch",
     ),
