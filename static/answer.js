@@ -46,10 +46,12 @@ function drawLabel(best) {
 
 // The pixels that a model sees, enlarged.
 function drawPatch(canvas, picture, { name, answer, side }) {
+  const [left, top, right, bottom] = answer.crops[name];
+  // Of a smaller picture the model sees the outermost pixels again and again.
+  if (Math.min(right - left, bottom - top) < side) return;
   canvas.width = canvas.height = side;
   // A picture's density may make the browser count other pixels than the service.
   const scale = picture.naturalWidth / answer.image.width;
-  const [left, top, right, bottom] = answer.crops[name];
   const box = [left, top, right - left, bottom - top].map((value) => value * scale);
   canvas.getContext("2d").drawImage(picture, ...box, 0, 0, side, side);
   canvas.setAttribute("aria-label", `The ${side} × ${side} pixels that ${name} sees, enlarged`);
