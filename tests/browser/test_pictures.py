@@ -84,7 +84,7 @@ def test_of_several_files_the_first_is_used_and_that_is_said(visit: Visit) -> No
     expect(page.get_by_text("Only the first")).to_be_hidden()
 
 
-@pytest.mark.parametrize("media_type", ["GIF", "WebP"])
+@pytest.mark.parametrize("media_type", ["GIF", "WebP", "PNG", "AVIF"])
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_picture_that_moves_is_said_to_be_seen_in_its_first_frame(
     visit: Visit, media_type: str, frames: int
