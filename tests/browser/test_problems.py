@@ -272,6 +272,13 @@ def test_a_picture_that_was_too_long_on_its_way_is_told_without_the_name_of_a_se
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_a_full_service_is_told_without_the_name_of_a_setting(page: Page) -> None:
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 503, "overloaded"))
+    page.fill("#x", "10")
+    check_problem(page, "answer", "The service is busy. Try again in a few seconds.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
 def _fulfill(route: Route, status: int, code: str) -> None:
     problem = {"status": status, "code": code, "detail": f"{code}, said the service"}
     route.fulfill(status=status, json=problem, content_type="application/problem+json")
@@ -356,10 +363,10 @@ def test_a_picture_that_the_browser_cannot_show_is_explained_after_trying_again(
     visit: Visit,
 ) -> None:
     page = visit()
-    page.route("**/v1/predictions", lambda route: _fulfill(route, 429, "overloaded"))
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 429, "rate_limited"))
     tiff = encode(halves(640, 480), "TIFF")
     page.get_by_label("Choose a picture").set_input_files(file("photo.tiff", tiff, "image/tiff"))
-    check_problem(page, "answer", "overloaded, said the service")
+    check_problem(page, "answer", "rate_limited, said the service")
     page.unroute("**/v1/predictions")
     page.get_by_role("button", name="Try again").click()
     wait_for_picture(page)
