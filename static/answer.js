@@ -23,11 +23,13 @@ function clone(id) {
 function drawModel(name, answer, picture) {
   const part = clone("model-template");
   part.querySelector(".name").textContent = name;
-  if (answer.errors[name]) {
-    part.querySelector(".problem").textContent = answer.errors[name];
-    part.querySelector(".problem").hidden = false;
-  }
-  for (const best of answer.predictions[name]) part.querySelector(".labels").append(drawLabel(best));
+  const error = answer.errors[name];
+  const problem = part.querySelector(".problem");
+  problem.textContent = error ?? "";
+  problem.hidden = !error;
+  const labels = answer.predictions[name].map(drawLabel);
+  if (!labels.length && !error) labels.push(drawNone());
+  part.querySelector(".labels").append(...labels);
   const crop = crops.get(name) ?? "";
   if (picture && crop.endsWith("px") && parseInt(crop) <= 64) {
     drawPatch(part.querySelector(".patch"), picture, { name, answer, side: parseInt(crop) });
@@ -41,6 +43,14 @@ function drawLabel(best) {
   item.querySelector(".label").textContent = best.label;
   item.querySelector(".share").textContent = share(best);
   item.querySelector("rect").setAttribute("width", `${100 * best.probability}%`);
+  return item;
+}
+
+// A model may leave out all that it holds for unlikely.
+function drawNone() {
+  const item = document.createElement("li");
+  item.className = "none";
+  item.textContent = "no label";
   return item;
 }
 

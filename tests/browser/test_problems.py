@@ -421,6 +421,20 @@ def test_a_model_that_fails_is_told_beside_the_other_ones_answer(visit: Visit) -
     assert page.locator("#current .labels li").count() == 3
 
 
+def test_a_model_without_a_likely_label_is_told_to_have_none(visit: Visit) -> None:
+    page = visit()
+
+    def leave_out_colors(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["predictions"]["colors"] = []
+        route.fulfill(json=answer)
+
+    page.route("**/v1/predictions", leave_out_colors)
+    open_sample(page, "Garden")
+    colors = page.locator("#current .model", has=page.get_by_role("heading", name="colors"))
+    expect(colors.get_by_role("listitem")).to_have_text("no label")
+
+
 def test_without_script_no_model_is_told_beside_the_models(visit: Visit) -> None:
     page = visit(java_script_enabled=False)
     page.get_by_label("File").set_input_files(file("halves.png", HALVES))
