@@ -79,8 +79,8 @@ for (const act of ["pointerdown", "wheel", "keydown"]) addEventListener(act, lea
 
 for (const id of ["x", "y", "top"]) {
   $(id).addEventListener("input", () => {
-    // Half of a point is no mistake yet, nor still the one before.
-    if (id !== "top" && (typed("x") === "") !== (typed("y") === "")) {
+    // Half of a point, or none yet, is no mistake, nor still the one before.
+    if (id !== "top" && (typed("x") === "" || typed("y") === "")) {
       drop();
       clearProblems(form.querySelector(".point"));
       return;

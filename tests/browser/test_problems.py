@@ -62,6 +62,20 @@ def test_half_a_point_is_no_mistake_yet(page: Page) -> None:
     check_problem(page, "point", "y came without x")
 
 
+def test_fields_emptied_to_type_another_point_stay_empty(page: Page) -> None:
+    page.fill("#x", "")
+    page.fill("#y", "")
+    page.wait_for_timeout(300)
+    page.locator("#y").press_sequentially("100")
+    assert read_point(page) == ("", "100")
+    page.fill("#x", "600")
+    wait_for_answer(page)
+    page.fill("#x", "")
+    page.fill("#y", "")
+    page.keyboard.press("Enter")
+    expect(page.locator("#x")).to_have_value("320")
+
+
 def test_what_is_no_picture_is_told_beside_the_picture(visit: Visit) -> None:
     page = visit()
     page.get_by_label("Choose a picture").set_input_files(file("notes.txt", b"no picture"))
