@@ -142,6 +142,27 @@ def _drop_from_disk(page: Page, path: Path) -> None:
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
 
 
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_link_to_a_picture_is_told_to_bring_none_and_the_picture_stays(
+    page: Page, event: str
+) -> None:
+    page.evaluate(
+        """(event) => {
+          const link = new DataTransfer();
+          link.setData("text/plain", "https://example.org/photo.jpg");
+          const made = event === "drop"
+            ? new DragEvent("drop", { dataTransfer: link, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: link, bubbles: true });
+          document.body.dispatchEvent(made);
+        }""",
+        event,
+    )
+    check_problem(page, "image", "a link to one does not bring the picture along")
+    expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
+    page.fill("#x", "10")
+    expect(page.locator("#image-problem")).to_be_hidden()
+
+
 def test_a_file_that_cannot_be_read_is_told(visit: Visit) -> None:
     page = visit()
     page.evaluate("() => { Blob.prototype.arrayBuffer = async () => { throw new Error(); }; }")
