@@ -23,11 +23,13 @@ function clone(id) {
 function drawModel(name, answer, picture) {
   const part = clone("model-template");
   part.querySelector(".name").textContent = name;
-  if (answer.errors[name]) {
-    part.querySelector(".problem").textContent = answer.errors[name];
-    part.querySelector(".problem").hidden = false;
-  }
-  for (const best of answer.predictions[name]) part.querySelector(".labels").append(drawLabel(best));
+  const error = answer.errors[name];
+  const problem = part.querySelector(".problem");
+  problem.textContent = error ?? "";
+  problem.hidden = !error;
+  const labels = answer.predictions[name].map(drawLabel);
+  if (!labels.length && !error) labels.push(drawNone());
+  part.querySelector(".labels").append(...labels);
   const crop = crops.get(name) ?? "";
   if (picture && crop.endsWith("px") && parseInt(crop) <= 64) {
     drawPatch(part.querySelector(".patch"), picture, { name, answer, side: parseInt(crop) });
@@ -44,12 +46,22 @@ function drawLabel(best) {
   return item;
 }
 
+// A model may leave out all that it holds for unlikely.
+function drawNone() {
+  const item = document.createElement("li");
+  item.className = "none";
+  item.textContent = "no label";
+  return item;
+}
+
 // The pixels that a model sees, enlarged.
 function drawPatch(canvas, picture, { name, answer, side }) {
+  const [left, top, right, bottom] = answer.crops[name];
+  // Of a smaller picture the model sees the outermost pixels again and again.
+  if (Math.min(right - left, bottom - top) < side) return;
   canvas.width = canvas.height = side;
   // A picture's density may make the browser count other pixels than the service.
   const scale = picture.naturalWidth / answer.image.width;
-  const [left, top, right, bottom] = answer.crops[name];
   const box = [left, top, right - left, bottom - top].map((value) => value * scale);
   canvas.getContext("2d").drawImage(picture, ...box, 0, 0, side, side);
   canvas.setAttribute("aria-label", `The ${side} × ${side} pixels that ${name} sees, enlarged`);

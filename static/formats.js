@@ -12,9 +12,12 @@ export function isTurnedWebp(bytes) {
   return little.test(text) || big.test(text);
 }
 
-// Whether a GIF or a WebP is an animation.
+// Whether a GIF, a WebP, a PNG or an AVIF is an animation.
 export function isAnimated(bytes) {
   const head = read(bytes.slice(0, 21));
+  if (head.slice(4, 12) === "ftypavis") return true;
+  // More than one frame, which is told ahead of the pixels.
+  if (head.startsWith("PNG", 1)) return /acTL\0\0(?!\0\x01)/.test(read(bytes).split("IDAT", 1)[0]);
   // The flag that libwebp sets, in its chunk of features.
   if (/^RIFF.{4}WEBPVP8X/s.test(head)) return (head.charCodeAt(20) & 2) !== 0;
   if (!/^GIF8[79]a/.test(head)) return false;

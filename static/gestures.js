@@ -9,8 +9,12 @@ import { bringAnswer } from "./showing.js";
 import { letGo, pointUnder } from "./stage.js";
 import { state } from "./state.js";
 
+// Whether a finger pressed last. The click that follows is not asked: in Safari it did not tell
+// until 2024, and then said for a while that it was a mouse's (WebKit bugs 218665, 282988).
+let touch = false;
+
 export function press(event) {
-  const touch = event.pointerType === "touch";
+  touch = event.pointerType === "touch";
   if (event.button !== 0 || (touch && !marker.contains(event.target))) return;
   state.drag = { id: event.pointerId, touch };
   stage.setPointerCapture(event.pointerId);
@@ -32,7 +36,7 @@ export function release(event) {
 }
 
 export function tap(event) {
-  if (event.pointerType !== "touch" || marker.contains(event.target)) return;
+  if (!touch) return;
   state.tapped = true;
   movePoint(pointUnder(event));
 }

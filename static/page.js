@@ -12,7 +12,7 @@ import { $, form, keep, models, restoreFocus, stage } from "./elements.js";
 import { move, press, release, step, tap } from "./gestures.js";
 import { keepPoint } from "./kept.js";
 import { clearProblems, say, showProblem } from "./notices.js";
-import { openPath, openSample, takeDropped, takeFiles } from "./picture.js";
+import { openPath, openSample, takeFiles, takeTransfer } from "./picture.js";
 import { convertPoint, typed } from "./point.js";
 import { leaveAnswer } from "./showing.js";
 import { draw } from "./stage.js";
@@ -45,10 +45,9 @@ const isTextField = (target) => target.matches?.(TEXT_FIELD) ?? false;
 const isForField = ({ target, dataTransfer }) => isTextField(target) && !dataTransfer.types.includes("Files");
 
 addEventListener("paste", (event) => {
-  const { files, types } = event.clipboardData;
   // A cell of a spreadsheet comes as text and as its picture: a field takes the text.
-  if (isTextField(event.target) && types.includes("text/plain")) return;
-  takeFiles(files);
+  if (isTextField(event.target) && event.clipboardData.types.includes("text/plain")) return;
+  takeTransfer(event.clipboardData);
 });
 addEventListener("dragover", (event) => {
   if (isForField(event)) return;
@@ -62,7 +61,7 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("dropping");
   if (isForField(event)) return;
   event.preventDefault();
-  takeDropped(event.dataTransfer);
+  takeTransfer(event.dataTransfer);
 });
 
 // ---------------------------------------------------------------- a point
@@ -79,8 +78,8 @@ for (const act of ["pointerdown", "wheel", "keydown"]) addEventListener(act, lea
 
 for (const id of ["x", "y", "top"]) {
   $(id).addEventListener("input", () => {
-    // Half of a point is no mistake yet, nor still the one before.
-    if (id !== "top" && (typed("x") === "") !== (typed("y") === "")) {
+    // Half of a point, or none yet, is no mistake, nor still the one before.
+    if (id !== "top" && (typed("x") === "" || typed("y") === "")) {
       drop();
       clearProblems(form.querySelector(".point"));
       return;

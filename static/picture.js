@@ -18,12 +18,13 @@ export function takeFiles([file, ...others]) {
   if (others.length) note(`Only the first of the ${others.length + 1} files is used.`);
 }
 
-export function takeDropped({ files, items }) {
+// What was dropped or pasted.
+export function takeTransfer({ files, items }) {
   if (items[0]?.webkitGetAsEntry?.()?.isDirectory) {
     begin(null);
-    showProblem("image", "This is a folder; drop one of its pictures.");
+    showProblem("image", "This is a folder; take one of its pictures.");
   } else if (files.length) takeFiles(files);
-  else showProblem("image", "Drop a picture file; a link to one does not bring the picture along.");
+  else showProblem("image", "This is no picture file; a link to one does not bring the picture along.");
 }
 
 export async function openSample(address) {

@@ -63,7 +63,7 @@ function sayAnswer({ point, predictions, errors }) {
 // stays there too, for the next tap; and not while there is one.
 let bringing = 0;
 export function bringAnswer() {
-  state.tapped = false;
+  leaveAnswer();
   bringing = setTimeout(() => {
     const labels = $("current").querySelector(".models");
     if (!labels) return;

@@ -63,6 +63,7 @@ _WORDS = {
     "models": "Tick at least one model.",
     "top": "Labels each must be a whole number between 1 and 50.",
     "unauthorized": "This service asks for an access key.",
+    "overloaded": "The service is busy. Try again in a few seconds.",
     "deadline_exceeded": (
         "This took longer than the service waits. On a slow connection a smaller picture helps."
     ),

@@ -71,8 +71,8 @@ def visit(browser: Browser, server: RunningServer) -> Iterator[Visit]:
     complaints: list[str] = []
 
     def hear(message: Any) -> None:
-        # A status of 4xx is what the page asked for, and what it shows in words; 504 as well.
-        told = re.search("status of (4..|504)", message.text)
+        # A status of 4xx, 503 or 504 is what the page asked for, and what it shows in words.
+        told = re.search("status of (4..|503|504)", message.text)
         if message.type in ("error", "warning") and not told:
             complaints.append(message.text)
 

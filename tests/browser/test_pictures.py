@@ -3,6 +3,7 @@
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import pillow_heif
 import pytest
@@ -83,7 +84,7 @@ def test_of_several_files_the_first_is_used_and_that_is_said(visit: Visit) -> No
     expect(page.get_by_text("Only the first")).to_be_hidden()
 
 
-@pytest.mark.parametrize("media_type", ["GIF", "WebP"])
+@pytest.mark.parametrize("media_type", ["GIF", "WebP", "PNG", "AVIF"])
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_picture_that_moves_is_said_to_be_seen_in_its_first_frame(
     visit: Visit, media_type: str, frames: int
@@ -174,6 +175,29 @@ def test_the_patch_shows_the_pixels_that_the_model_sees(visit: Visit) -> None:
     )
     assert colors == [220, 20, 30]
     assert read_best(page, "colors") == "red"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_patch_of_a_transparent_picture_lies_on_white(
+    visit: Visit, scheme: Literal["light", "dark"]
+) -> None:
+    page = visit(color_scheme=scheme)
+    hand_over(page, "drop", "glass.png", encode(Image.new("RGBA", (40, 30), (0, 0, 0, 0))))
+    wait_for_picture(page)
+    patch = page.locator("#current canvas.patch:visible")
+    with Image.open(BytesIO(patch.screenshot())) as shown:
+        assert shown.convert("RGB").getpixel((60, 60)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("size", [(8, 20), (20, 8)])
+def test_no_patch_is_shown_where_the_picture_has_fewer_pixels_than_the_model_sees(
+    visit: Visit, size: tuple[int, int]
+) -> None:
+    page = visit()
+    hand_over(page, "drop", "narrow.png", encode(plain((0, 0, 250), *size)))
+    wait_for_picture(page)
+    expect(page.locator("#picture")).to_be_visible()
+    expect(page.locator("#current canvas.patch:visible")).to_have_count(0)
 
 
 def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Visit) -> None:

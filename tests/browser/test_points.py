@@ -316,6 +316,39 @@ def test_a_finger_taps_and_drags_the_point_on_a_phone(visit: Visit) -> None:
     assert read_best(page, "colors") == "blue"
 
 
+@pytest.mark.parametrize("pointer_type", ["undefined", "'mouse'"])
+def test_a_finger_taps_where_a_click_does_not_tell_that_it_is_one(
+    visit: Visit, pointer_type: str
+) -> None:
+    # As in Safari until 2024, and in the versions after that.
+    page = visit(**PHONE)
+    page.evaluate(
+        f"""() => {{
+          const {{ get }} = Object.getOwnPropertyDescriptor(PointerEvent.prototype, "pointerType");
+          Object.defineProperty(PointerEvent.prototype, "pointerType", {{
+            get() {{ return this.type === "click" ? {pointer_type} : get.call(this); }},
+          }});
+        }}"""
+    )
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    page.touchscreen.tap(*on_picture(page, 0.2, 0.2))
+    expect(page.locator("#current h3")).not_to_have_text("Current point: 320, 240")
+    wait_for_answer(page)
+    assert read_best(page, "colors") == "red"
+
+
+def test_a_tap_right_beside_the_point_moves_it(visit: Visit) -> None:
+    page = visit(**PHONE)
+    hand_over(page, "drop", "halves.png", HALVES)
+    wait_for_picture(page)
+    x, y = on_picture(page, 0.5, 0.5)
+    page.touchscreen.tap(x - 18, y)
+    expect(page.locator("#current h3")).not_to_have_text("Current point: 320, 240")
+    wait_for_answer(page)
+    assert read_best(page, "colors") == "red"
+
+
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
 def test_after_a_tap_a_phone_shows_the_labels_and_still_the_point(
     visit: Visit, motion: str

@@ -62,6 +62,20 @@ def test_half_a_point_is_no_mistake_yet(page: Page) -> None:
     check_problem(page, "point", "y came without x")
 
 
+def test_fields_emptied_to_type_another_point_stay_empty(page: Page) -> None:
+    page.fill("#x", "")
+    page.fill("#y", "")
+    page.wait_for_timeout(300)
+    page.locator("#y").press_sequentially("100")
+    assert read_point(page) == ("", "100")
+    page.fill("#x", "600")
+    wait_for_answer(page)
+    page.fill("#x", "")
+    page.fill("#y", "")
+    page.keyboard.press("Enter")
+    expect(page.locator("#x")).to_have_value("320")
+
+
 def test_what_is_no_picture_is_told_beside_the_picture(visit: Visit) -> None:
     page = visit()
     page.get_by_label("Choose a picture").set_input_files(file("notes.txt", b"no picture"))
@@ -126,6 +140,27 @@ def _drop_from_disk(page: Page, path: Path) -> None:
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_link_to_a_picture_is_told_to_bring_none_and_the_picture_stays(
+    page: Page, event: str
+) -> None:
+    page.evaluate(
+        """(event) => {
+          const link = new DataTransfer();
+          link.setData("text/plain", "https://example.org/photo.jpg");
+          const made = event === "drop"
+            ? new DragEvent("drop", { dataTransfer: link, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: link, bubbles: true });
+          document.body.dispatchEvent(made);
+        }""",
+        event,
+    )
+    check_problem(page, "image", "a link to one does not bring the picture along")
+    expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
+    page.fill("#x", "10")
+    expect(page.locator("#image-problem")).to_be_hidden()
 
 
 def test_a_file_that_cannot_be_read_is_told(visit: Visit) -> None:
@@ -272,6 +307,13 @@ def test_a_picture_that_was_too_long_on_its_way_is_told_without_the_name_of_a_se
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_a_full_service_is_told_without_the_name_of_a_setting(page: Page) -> None:
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 503, "overloaded"))
+    page.fill("#x", "10")
+    check_problem(page, "answer", "The service is busy. Try again in a few seconds.")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
 def _fulfill(route: Route, status: int, code: str) -> None:
     problem = {"status": status, "code": code, "detail": f"{code}, said the service"}
     route.fulfill(status=status, json=problem, content_type="application/problem+json")
@@ -356,10 +398,10 @@ def test_a_picture_that_the_browser_cannot_show_is_explained_after_trying_again(
     visit: Visit,
 ) -> None:
     page = visit()
-    page.route("**/v1/predictions", lambda route: _fulfill(route, 429, "overloaded"))
+    page.route("**/v1/predictions", lambda route: _fulfill(route, 429, "rate_limited"))
     tiff = encode(halves(640, 480), "TIFF")
     page.get_by_label("Choose a picture").set_input_files(file("photo.tiff", tiff, "image/tiff"))
-    check_problem(page, "answer", "overloaded, said the service")
+    check_problem(page, "answer", "rate_limited, said the service")
     page.unroute("**/v1/predictions")
     page.get_by_role("button", name="Try again").click()
     wait_for_picture(page)
@@ -412,6 +454,20 @@ def test_a_model_that_fails_is_told_beside_the_other_ones_answer(visit: Visit) -
         "the model failed on this picture"
     )
     assert page.locator("#current .labels li").count() == 3
+
+
+def test_a_model_without_a_likely_label_is_told_to_have_none(visit: Visit) -> None:
+    page = visit()
+
+    def leave_out_colors(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["predictions"]["colors"] = []
+        route.fulfill(json=answer)
+
+    page.route("**/v1/predictions", leave_out_colors)
+    open_sample(page, "Garden")
+    colors = page.locator("#current .model", has=page.get_by_role("heading", name="colors"))
+    expect(colors.get_by_role("listitem")).to_have_text("no label")
 
 
 def test_without_script_no_model_is_told_beside_the_models(visit: Visit) -> None:
