@@ -30,7 +30,8 @@ import numpy as np
 from benchmarks.arrivals import call_at
 from benchmarks.bench import make_picture
 from benchmarks.load import is_listened_on, measure, raw_request
-from benchmarks.processes import count_cores, read_process_cpu_s, serving
+from benchmarks.processes import read_process_cpu_s, serving
+from dsapi.cores import count_cores
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PATIENCE_S = 30.0

@@ -40,11 +40,6 @@ class Server:
     mark: str
 
 
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 @contextmanager
 def serving() -> Iterator[tuple[int, int]]:
     """Serve with the shipped configuration on a free port; yield process and port; end it."""
