@@ -7,21 +7,17 @@ section for ``dsapi.conf``. Called by `dsapi.training.images.training`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsapi.prediction.ranking import activate
-from dsapi.training.calibration import (
-    expected_calibration_error,
-    label_calibration_error,
-    softmax,
-)
+from dsapi.training.calibration import expected_calibration_error, label_calibration_error
 from dsapi.training.freezing import FrozenGraph
-from dsapi.training.images.config import CROP, ImageConfig
+from dsapi.training.images.config import CROP, Activation, ImageConfig
 from dsapi.training.photos import Collection
 
 
@@ -41,7 +37,7 @@ class ImageFigures:
 
 
 def measure(
-    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
+    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: Activation
 ) -> ImageFigures:
     """Measure logits ``[n, labels]`` against targets of 0 and 1 of the same shape."""
     wanted = targets > 0.5
@@ -61,15 +57,16 @@ def measure(
 
 
 def _measure_calibration(
-    logits: NDArray[np.float32], wanted: NDArray[np.bool_], activation: str
+    logits: NDArray[np.float32], wanted: NDArray[np.bool_], activation: Activation
 ) -> float:
+    probabilities = activate(logits, activation)
     if activation == "softmax":
-        return expected_calibration_error(softmax(logits), wanted.argmax(axis=1))
-    return label_calibration_error(activate(logits, "sigmoid"), wanted)
+        return expected_calibration_error(probabilities, wanted.argmax(axis=1))
+    return label_calibration_error(probabilities, wanted)
 
 
 def list_questions(
-    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
+    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: Activation
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """List what a network was asked, to fit its temperature.
 
@@ -130,7 +127,7 @@ def write_card(
     config: ImageConfig,
     weights: str,
     epochs: int,
-    activation: str,
+    activation: Activation,
     figures: ImageFigures,
 ) -> str:
     """Write the card as Markdown."""
@@ -157,7 +154,7 @@ def write_card(
         accuracy=describe_accuracy(figures, activation),
         figures=figures,
         rows=rows,
-        section=_indent(write_section(name).splitlines()),
+        section=indent(write_section(name), "    ").rstrip(),
     )
 
 
@@ -198,15 +195,11 @@ others: expect less on photos from elsewhere, and measure it with `dsapi evaluat
 """
 
 
-def describe_accuracy(figures: ImageFigures, activation: str) -> str:
+def describe_accuracy(figures: ImageFigures, activation: Activation) -> str:
     """Say in words which accuracy it is: with sigmoids, "no" to a rare label is right too."""
     if activation == "softmax":
         return f"accuracy {figures.accuracy:.1%}"
     return f"{figures.accuracy:.1%} of all decisions (a label, yes or no) are right"
-
-
-def _indent(lines: Sequence[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
 
 
 def _cell(label: str) -> str:

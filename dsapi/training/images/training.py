@@ -31,8 +31,8 @@ from dsapi.training.freezing import (
     write_atomically,
 )
 from dsapi.training.images import card as cards
-from dsapi.training.images.config import ImageConfig
-from dsapi.training.images.fitting import Activation, Fit
+from dsapi.training.images.config import Activation, ImageConfig
+from dsapi.training.images.fitting import Fit
 from dsapi.training.images.network import Classifier, build_classifier
 from dsapi.training.photos import Collection, describe_unreadable
 
