@@ -1,7 +1,7 @@
 """Figures: probabilities and right labels in; how right, how sure and what is confused out.
 
 `SingleLabelFigures` where each photo has one label, `MultiLabelFigures` where it has any number.
-Called by ``dsapi evaluate``.
+Called by ``dsapi evaluate`` and, for the figures on their cards, by the trainings.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """Golden checks: a graph that loads and runs may still be the wrong one, or be fed wrongly.
 
 Called by `dsapi.workers.pool` before a model is put into service, at the start and at every reload,
-and by ``dsapi check``.
+by ``dsapi check``, and by ``dsapi evaluate``.
 """
 
 import logging

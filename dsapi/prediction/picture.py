@@ -1,7 +1,7 @@
 """Pictures: bytes in, a decoded picture out that gives upright RGB crops.
 
 Limits are checked on the header, before any pixel is decoded. Called by
-`dsapi.prediction.predictor`.
+`dsapi.prediction.predictor`, and by `dsapi.photos` and `dsapi.evaluation` for labeled photos.
 """
 
 from dataclasses import dataclass
