@@ -394,7 +394,7 @@ def test_scores_may_have_axes_of_one_before_or_behind_them(
         load(tmp_path, path, engine=engine, labels=labels)
 
 
-def test_an_engine_that_fails_without_a_word_is_a_model_error(tmp_path: Path) -> None:
+def test_an_engine_that_fails_without_a_word_is_a_model_error() -> None:
     def fail() -> None:
         raise MemoryError
 

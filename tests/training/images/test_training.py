@@ -399,7 +399,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, config: Path) -
         build_classifier(read_config(config), weights=str(tmp_path / "nan.npz"), labels=3)
 
 
-def test_patience_begins_with_the_backbone(tmp_path: Path, config: Path) -> None:
+def test_patience_begins_with_the_backbone(config: Path) -> None:
     losses = [1.0, 1.1, 1.2, 1.3]
     history = [EpochFigures(1.0, 0.5, loss, 0.5) for loss in losses]
     assert count_stale(history) == 3
