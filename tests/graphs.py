@@ -74,6 +74,24 @@ def freeze_failing(path: Path, *, side: int = 9) -> Path:
     return write_graph(path, graph.as_graph_def())
 
 
+def freeze_small_network(path: Path) -> Path:
+    """Freeze convolutions, a depthwise one and a recurrent layer with random weights."""
+    import keras
+
+    from dsapi.training.freezing import freeze_network
+
+    keras.utils.set_random_seed(3)
+    picture = keras.Input((9, 9, 3))
+    features = keras.layers.Rescaling(1 / 127.5, -1)(picture)
+    features = keras.layers.Conv2D(8, 3, padding="same", activation="relu6")(features)
+    features = keras.layers.DepthwiseConv2D(3, padding="same")(features)
+    features = keras.layers.BatchNormalization()(features)
+    rows = keras.layers.Reshape((9, 72))(features)
+    state = keras.layers.GRU(16, unroll=True)(rows)
+    network = keras.Model(picture, keras.layers.Dense(18, activation="softmax")(state))
+    return freeze_network(network, path, input_shape=(None, 9, 9, 3)).path
+
+
 def freeze_hanging(path: Path, *, on_any: bool = False) -> Path:
     """Freeze a graph that never answers about a red picture, or any, without processor time."""
     import tensorflow as tf
