@@ -24,7 +24,7 @@ from dsapi.engines import Batching, EngineName, EngineOptions, Precision, Sharin
 from dsapi.errors import StartupError
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
-from dsapi.settings.config_file import default_config, find_config, find_state_dir, read_config
+from dsapi.settings.config_file import find_config, find_state_dir, read_config
 from dsapi.settings.problems import check_variables, explain_problems
 from dsapi.settings.values import (
     check_keys,
@@ -218,11 +218,6 @@ class Settings(BaseSettings):
             InitSettingsSource(settings_cls, {k: v for k, v in source.items() if k not in wrong})
             for source in (init, env_settings(), config_file)
         )
-
-
-def static_dir() -> Path:
-    """Find the folder of the page, its script and its style."""
-    return default_config().parent / "static"
 
 
 def load_settings(config: Path | None = None, **flags: Any) -> Settings:
