@@ -237,7 +237,7 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     return settings
 
 
-def read_settings(config: Path | None = None, **flags: Any) -> tuple[Settings, list[str]]:
+def read_settings(config: Path | None, **flags: Any) -> tuple[Settings, list[str]]:
     """Read all settings; wrong ones get their defaults, and what is wrong is returned.
 
     For commands that talk to a running service: they must work even if the file has been broken

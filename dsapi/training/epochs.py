@@ -50,7 +50,7 @@ def unpack_history(rows: NDArray[np.float64]) -> list[EpochFigures]:
 class TrainingProgress:
     """One bar over all steps that are left; use it as a context manager."""
 
-    def __init__(self, console: Console, *, steps: int, done: int = 0) -> None:
+    def __init__(self, console: Console, *, steps: int, done: int) -> None:
         """A bar of `steps`, of which an earlier run has `done`."""
         self._console = console
         self._bar = Progress(
