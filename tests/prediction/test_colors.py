@@ -19,7 +19,7 @@ from tests.corpus.profiles import (
     rgb_profile,
     to_xyz_d50,
 )
-from tests.corpus.scene import encode
+from tests.pictures import encode
 
 Floats = NDArray[np.float64]
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)

@@ -25,8 +25,9 @@ from dsapi.prediction.picture import Limits, open_picture, read_picture
 from tests.corpus.bombs import many_parts
 from tests.corpus.malformed import malformed_pictures, truncated_pictures
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
-from tests.corpus.scene import RED, draw, encode, rgb_array
+from tests.corpus.scene import RED, draw, rgb_array
 from tests.corpus.valid import valid_pictures
+from tests.pictures import encode
 from tests.tracing import tracing
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
