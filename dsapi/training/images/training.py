@@ -89,7 +89,9 @@ def train_images(
         input_shape=shape,
         input_name="image",
     )
-    figures = cards.measure(logits / np.float32(temperature), targets, activation)
+    figures = cards.measure(
+        logits / np.float32(temperature), targets, activation, labels=collection.labels
+    )
     trained = TrainedImages(graph, output / "models" / f"{name}.md", activation, figures)
     _write_results(
         trained, history, name=name, collection=collection, config=config, weights=weights
