@@ -41,7 +41,7 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[int, int]]:
+def serving_as_shipped() -> Iterator[tuple[int, int]]:
     """Serve with the shipped configuration on a free port; yield process and port; end it."""
     command = [sys.executable, "-m", "dsapi", "serve", "--port", "0", "--log-level", "ERROR"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
