@@ -100,7 +100,7 @@ def _enlarge(photo: Path, long_side: int) -> bytes:
 
 def _score(model: OpenModel, crops: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(
-        [model.score(np.stack(crops[at : at + 16])) for at in range(0, len(crops), 16)]
+        [model.run(np.stack(crops[at : at + 16])) for at in range(0, len(crops), 16)]
     )
 
 

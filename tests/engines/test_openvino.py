@@ -160,7 +160,7 @@ def test_a_graph_is_fed_behind_what_openvino_cannot_run(tmp_path: Path) -> None:
     model = load_model("old", spec, engine="openvino").open()
     crops = np.zeros((1, 32, 32, 3), np.uint8)
     crops[..., 1] = 255
-    assert model.score(crops).argmax() == 1
+    assert model.run(crops).argmax() == 1
     with pytest.raises(StartupError, match="No conversion rule found for operations: DecodeJpeg"):
         load(path)
 
