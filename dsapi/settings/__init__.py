@@ -62,10 +62,12 @@ class Settings(BaseSettings):
         20 * 1024 * 1024, ge=1024, description="Largest request body or picture file, in bytes"
     )
     max_pixels: int = Field(
-        50_000_000, ge=1, description="Largest picture, width × height by its header"
+        Limits.max_pixels, ge=1, description="Largest picture, width × height by its header"
     )
     working_side: int = Field(
-        2048, ge=0, description="Longest side in pixels that pictures are worked on at; 0: any"
+        Limits.working_side,
+        ge=0,
+        description="Longest side in pixels that pictures are worked on at; 0: any",
     )
     request_timeout: float = Field(
         10.0, gt=0, le=3600, description="Seconds in which a request is answered, or refused"

@@ -25,7 +25,7 @@ from tests.corpus.scene import draw
 from tests.pictures import encode
 from tests.tracing import tracing
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 
 
 def flat(width: int, height: int) -> Image.Image:

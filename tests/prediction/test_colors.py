@@ -22,7 +22,7 @@ from tests.corpus.profiles import (
 from tests.pictures import encode
 
 Floats = NDArray[np.float64]
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 # Within sRGB, so that every space can show them: grays, skin, foliage, sky, the six full hues
 # somewhat desaturated (after the ColorChecker).
 PATCHES: Floats = np.array(

@@ -21,7 +21,7 @@ from tests.corpus.tiff import rgb_tags, write_tiff
 from tests.corpus.valid import Valid, oriented_picture, valid_pictures
 from tests.pictures import encode
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 # Lossy coding at quality 95; a person sees no difference below 3 ΔE, about 8 levels.
 TOLERANCE = 8
 VALID = valid_pictures()

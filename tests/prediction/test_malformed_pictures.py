@@ -30,7 +30,7 @@ from tests.corpus.valid import valid_pictures
 from tests.pictures import encode
 from tests.tracing import tracing
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 MALFORMED = malformed_pictures()
 TRUNCATED = truncated_pictures()
 
@@ -86,7 +86,7 @@ def test_a_picture_that_takes_more_memory_than_permitted_is_refused_before_decod
     # Two canvases, a copy and the picture: WebP takes the most.
     data = encode(draw(width=3400, height=3400), "WEBP", method=0)
     assert open_picture(data, LIMITS).width == 3400
-    small = Limits(max_pixels=11_560_000, working_side=2048)
+    small = Limits(max_pixels=11_560_000)
     with pytest.raises(TooLarge, match="bytes to decode, the limit is 101788864"):
         open_picture(data, small)
 
