@@ -82,8 +82,8 @@ class BareLoop:
             crop = cut_crop(
                 model.spec.crop, point, picture, size=model.size, resize=model.spec.resize
             )
-            scores = open_model.score(crop[np.newaxis])
-            rank_labels(scores[0], model.labels, top=5, min_probability=0.0)
+            probabilities = open_model.run(crop[np.newaxis])
+            rank_labels(probabilities[0], model.labels, top=5, min_probability=0.0)
 
         list(self._pool.map(ask, sessions.values()))
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import Measured, is_listened_on, measure, wait_until_ready
-from benchmarks.processes import Server, count_cores, read_cpu_s, running, weigh
+from benchmarks.processes import Server, read_cpu_s, running, weigh
 from benchmarks.report import write_report
 from benchmarks.results import Bare, Result, Run
 from benchmarks.subjects import PEERS, ROOT, Subject, own, peers
+from dsapi.cores import count_cores
 from tests.pictures import encode, photo
 
 _START_PATIENCE_S = 120.0

@@ -22,7 +22,7 @@ from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
 from tests.pictures import encode, photo
 
-_LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+_LIMITS = Limits()
 _THEMES, _COLORS = (Crop(80, "%"), (224, 224)), (Crop(9, "px"), (9, 9))
 Views = tuple[tuple[Crop, tuple[int, int]], ...]
 

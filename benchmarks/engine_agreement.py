@@ -40,7 +40,7 @@ def main() -> None:
             crop = cut_crop(
                 model.spec.crop, point, picture, size=model.size, resize=model.spec.resize
             )[np.newaxis]
-            expected, found = open_model.score(crop)[0], other[name].score(crop)[0]
+            expected, found = open_model.run(crop)[0], other[name].run(crop)[0]
             worst[name] = max(worst[name], float(np.abs(expected - found).max()))
             same[name] += int(expected.argmax() == found.argmax())
     for name in reference:

@@ -12,7 +12,7 @@ import time
 
 from benchmarks.decode import encode_photo
 from benchmarks.load import Client, raw_request, upload_request
-from benchmarks.processes import serving
+from benchmarks.processes import serving_as_shipped
 
 _BAR_MS = 1.0
 _PATH = "/v1/predictions"
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=400)
     rounds = parser.parse_args().rounds
     picture = encode_photo(1600, 1200, quality=71)
-    with serving() as (_, port):
+    with serving_as_shipped() as (_, port):
         raw = raw_request(f"{_PATH}?models=colors&x=120&y=340", picture, port=port)
         fields = {"x": 120, "y": 340}
         upload = upload_request(f"{_PATH}?models=colors", picture, port=port, fields=fields)

@@ -30,7 +30,8 @@ import numpy as np
 from benchmarks.arrivals import call_at
 from benchmarks.bench import make_picture
 from benchmarks.load import is_listened_on, measure, raw_request
-from benchmarks.processes import count_cores, read_process_cpu_s, serving
+from benchmarks.processes import read_process_cpu_s, serving_as_shipped
+from dsapi.cores import count_cores
 
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 PATIENCE_S = 30.0
@@ -227,7 +228,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("docs/overload.png"))
     parser.add_argument("--json", type=Path, default=Path("build/overload.json"))
     options = parser.parse_args()
-    with serving() as (pid, port), nginx_refusing() as refusing_port:
+    with serving_as_shipped() as (pid, port), nginx_refusing() as refusing_port:
         outcomes = run(Target(pid, port), seconds=options.seconds, refusing_port=refusing_port)
     draw_curve(outcomes, path=options.plot)
     figures = [asdict(outcome) for outcome in outcomes]

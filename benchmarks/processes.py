@@ -40,13 +40,8 @@ class Server:
     mark: str
 
 
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 @contextmanager
-def serving() -> Iterator[tuple[int, int]]:
+def serving_as_shipped() -> Iterator[tuple[int, int]]:
     """Serve with the shipped configuration on a free port; yield process and port; end it."""
     command = [sys.executable, "-m", "dsapi", "serve", "--port", "0", "--log-level", "ERROR"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:

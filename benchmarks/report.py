@@ -3,9 +3,10 @@
 import platform
 import re
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
-from benchmarks.results import Result, Run
+from benchmarks.results import Run
 
 _OWN = "dsapi"
 _BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -52,16 +53,7 @@ def _servers(run: Run) -> str:
     for name in run.names():
 
         def of(figure: str, name: str = name) -> float:
-            parts = figure.split(".")
-
-            def read(result: Result) -> float:
-                value: object = result
-                for part in parts:
-                    value = getattr(value, part)
-                assert isinstance(value, int | float)
-                return float(value)
-
-            return run.median(name, read)
+            return run.median(name, attrgetter(figure))
 
         rows.append(
             f"| {name} | {of('together.per_s'):.1f} | {of('share'):.0%} "
@@ -100,13 +92,10 @@ def _bars(run: Run) -> str:
             measured=f"{cpu_share:.0%}", reached=cpu_share >= 0.92)  # fmt: skip
         if others:
             # Each server by the bare TensorFlow loop of its own minute.
-            ours = run.median(name, lambda r: r.together.per_s / r.bare.per_s)
-            ours *= _speed_of(run, name)
             best = max(others, key=lambda other: run.median(other, lambda r: r.share))
-            ratio = ours / run.median(best, lambda r: r.share)
+            ratio = share * _speed_of(run, name) / run.median(best, lambda r: r.share)
             row(f"{name}: throughput against the best peer's ({best})", limit=f"≥ {faster} ×",
                 measured=f"{ratio:.2f} ×", reached=ratio >= faster)  # fmt: skip
-        if others:
             thrifty = max(others, key=lambda other: run.median(other, lambda r: r.cpu_share))
             less = run.median(thrifty, lambda r: r.cpu_ms / r.bare.cpu_ms)
             less /= run.median(name, lambda r: r.cpu_ms / r.bare.cpu_ms) / _cpu_of(run, name)

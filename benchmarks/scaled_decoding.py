@@ -10,7 +10,6 @@ as JPEG, and compares the themes of reduced decoding with those of full decoding
 
 import argparse
 import random
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from dsapi.prediction.model import OpenModel, load_model
 from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
 from dsapi.settings import load_settings
+from tests.pictures import encode
 
 _LONG_SIDES = (640, 1280, 1600, 2048, 4000)
 # What reduced decoding may change at most, and how often the top label has to stay.
@@ -95,14 +95,12 @@ def _enlarge(photo: Path, long_side: int) -> bytes:
         scale = long_side / max(image.size)
         size = [max(1, round(side * scale)) for side in image.size]
         large = image.convert("RGB").resize((size[0], size[1]), Image.Resampling.BICUBIC)
-    stream = BytesIO()
-    large.save(stream, "JPEG", quality=88)
-    return stream.getvalue()
+    return encode(large, "JPEG", quality=88)
 
 
 def _score(model: OpenModel, crops: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(
-        [model.score(np.stack(crops[at : at + 16])) for at in range(0, len(crops), 16)]
+        [model.run(np.stack(crops[at : at + 16])) for at in range(0, len(crops), 16)]
     )
 
 

@@ -24,9 +24,10 @@ from benchmarks.bench import (
     serving,
 )
 from benchmarks.load import Measured, measure
-from benchmarks.processes import Server, count_cores
+from benchmarks.processes import Server
 from benchmarks.results import Bare
 from benchmarks.subjects import PEERS, PORT, Subject, own, peers
+from dsapi.cores import count_cores
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,8 +28,9 @@ from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
 from tests.corpus.heif import box, encode_heic, encode_tile, write_tiles
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
+from tests.pictures import encode
 
-_LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+_LIMITS = Limits()
 _MAX_BYTES = 20 * 1024 * 1024
 _MEGAPIXELS = (49.9, 47, 44, 40, 36, 32, 28, 24.9, 22, 20, 18, 17, 16, 15, 14, 12.2, 8, 4)
 
@@ -160,9 +160,7 @@ def _pillow(
             image = Image.merge("LAB", image.split())
         elif mode != "RGB":
             image = image.convert(mode)
-        stream = BytesIO()
-        image.save(stream, format, **options)
-        return stream.getvalue()
+        return encode(image, format, **options)
 
     return make
 
@@ -180,9 +178,7 @@ def _draw(width: int, height: int, *, smooth: bool) -> Image.Image:
 
 def _deep_gray_png(width: int, height: int) -> bytes:
     gray = np.asarray(_draw(width, height, smooth=True).convert("L")).astype(np.uint16) << 8
-    stream = BytesIO()
-    Image.fromarray(gray).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+    return encode(Image.fromarray(gray), "PNG", compress_level=1)
 
 
 def _deep_png(width: int, height: int) -> bytes:
@@ -206,9 +202,7 @@ def _paeth_png(width: int, height: int) -> bytes:
 
 def _float_tiff(width: int, height: int) -> bytes:
     gray = np.asarray(_draw(width, height, smooth=True).convert("L")).astype(np.float32) * 8
-    stream = BytesIO()
-    Image.fromarray(gray).save(stream, "TIFF", compression="tiff_adobe_deflate")
-    return stream.getvalue()
+    return encode(Image.fromarray(gray), "TIFF", compression="tiff_adobe_deflate")
 
 
 def _tiled(

@@ -17,13 +17,11 @@ def freeze_brightest_channel(
     flat: bool = False,
     input_name: str = "image",
     output_name: str = "probabilities",
-    preprocess_in_graph: bool = True,
 ) -> Path:
     """Freeze a graph that says which of red, green and blue is strongest on average.
 
     Its probabilities are a softmax over the mean of each channel, taken as 0 to 1 and times 10.
-    With `preprocess_in_graph` it takes 0–255, else values already scaled to 0–1; with `flat` it
-    takes ``[n, side * side * 3]``.
+    With `flat` it takes ``[n, side * side * 3]``.
     """
     import tensorflow as tf
 
@@ -33,8 +31,7 @@ def freeze_brightest_channel(
         pixels = v1.placeholder(tf.float32, shape, name=input_name)
         picture = tf.reshape(pixels, [-1, side, side, 3]) if flat else pixels
         means = tf.reduce_mean(picture, axis=[1, 2])
-        scaled = means / 255.0 if preprocess_in_graph else means
-        tf.nn.softmax(scaled * 10.0, name=output_name)
+        tf.nn.softmax(means / 255.0 * 10.0, name=output_name)
     return write_graph(path, graph.as_graph_def())
 
 
@@ -77,13 +74,31 @@ def freeze_failing(path: Path, *, side: int = 9) -> Path:
     return write_graph(path, graph.as_graph_def())
 
 
-def freeze_hanging(path: Path, *, side: int = 9, on_any: bool = False) -> Path:
+def freeze_small_network(path: Path) -> Path:
+    """Freeze convolutions, a depthwise one and a recurrent layer with random weights."""
+    import keras
+
+    from dsapi.training.freezing import freeze_network
+
+    keras.utils.set_random_seed(3)
+    picture = keras.Input((9, 9, 3))
+    features = keras.layers.Rescaling(1 / 127.5, -1)(picture)
+    features = keras.layers.Conv2D(8, 3, padding="same", activation="relu6")(features)
+    features = keras.layers.DepthwiseConv2D(3, padding="same")(features)
+    features = keras.layers.BatchNormalization()(features)
+    rows = keras.layers.Reshape((9, 72))(features)
+    state = keras.layers.GRU(16, unroll=True)(rows)
+    network = keras.Model(picture, keras.layers.Dense(18, activation="softmax")(state))
+    return freeze_network(network, path, input_shape=(None, 9, 9, 3)).path
+
+
+def freeze_hanging(path: Path, *, on_any: bool = False) -> Path:
     """Freeze a graph that never answers about a red picture, or any, without processor time."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph:
-        pixels = v1.placeholder(tf.float32, [None, side, side, 3], name="image")
+        pixels = v1.placeholder(tf.float32, [None, 9, 9, 3], name="image")
         red, green, _ = tf.unstack(tf.reduce_mean(pixels, axis=[0, 1, 2]))
         scores = tf.nn.softmax(tf.reduce_mean(pixels, axis=[1, 2]) / 25.5)
         empty = v1.FIFOQueue(1, tf.float32)

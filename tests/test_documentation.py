@@ -128,7 +128,7 @@ def test_the_examples_of_freezing_make_graphs_that_are_served(
     for example in examples:
         exec(compile(example, "docs/models.md", "exec"), {})
         model = load_model("scenes", spec, engine="tensorflow").open()
-        assert model.score(crop).argmax() == 1
+        assert model.run(crop).argmax() == 1
         spec.graph.unlink()
 
 

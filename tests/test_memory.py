@@ -17,7 +17,8 @@ from PIL import Image
 from dsapi.errors import TooLarge
 from dsapi.prediction.picture import Limits, open_picture
 from tests.corpus.heif import encode_heic, encode_tile, write_tiles
-from tests.corpus.scene import draw, encode
+from tests.corpus.scene import draw
+from tests.pictures import encode
 
 # The default and less.
 MAX_PIXELS = (20_000_000, 50_000_000)

@@ -1,7 +1,7 @@
 """Engines load graph files and run them; what answers requests imports their libraries only here.
 
 A graph file is loaded once per process (`load_graph`); every prediction worker opens a session
-of its own on it. Called by `dsapi.prediction.model`.
+of its own on it. Called by `dsapi.prediction.model`, and by a training to measure its graph.
 """
 
 import re

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dsapi.errors import ModelError, RequestError, StartupError, tell_cause
 from dsapi.evaluation.photos import LabeledPhoto, number_photos
 from dsapi.prediction.deadline import Deadline
-from dsapi.prediction.golden import score_together
+from dsapi.prediction.golden import run_together
 from dsapi.prediction.model import Model, OpenModel
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.points import Unit
@@ -256,7 +256,7 @@ class _Asker:
             self._local.model = self._model.open()
             self._opened.append(self._local.model)
             try:
-                score_together(self._local.model)
+                run_together(self._local.model)
             except (ModelError, StartupError) as error:
                 raise StartupError(f"{self._model.spec.graph}: {error}") from error
         opened: OpenModel = self._local.model

@@ -1,7 +1,7 @@
 """Figures: probabilities and right labels in; how right, how sure and what is confused out.
 
 `SingleLabelFigures` where each photo has one label, `MultiLabelFigures` where it has any number.
-Called by ``dsapi evaluate``.
+Called by ``dsapi evaluate`` and, for the figures on their cards, by the trainings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -122,7 +122,9 @@ def measure_single_label(answers: Answers, labels: Sequence[str]) -> SingleLabel
     probabilities, truth = answers.probabilities, answers.truth.argmax(axis=1)
     _, among_five = find_hits(probabilities, truth)
     bins = measure_calibration(probabilities.max(axis=1), answers.right)
-    by_label = _measure_labels(answers, labels)
+    by_label = measure_labels(
+        answers.said, answers.truth, probabilities=answers.probabilities, labels=labels
+    )
     return SingleLabelFigures(
         place=answers.place,
         count=len(truth),
@@ -145,7 +147,9 @@ def measure_multi_label(answers: Answers, labels: Sequence[str]) -> MultiLabelFi
     """
     said, truth = answers.said, answers.truth
     shown = truth.any(axis=0)
-    by_label = _measure_labels(answers, labels)
+    by_label = measure_labels(
+        answers.said, answers.truth, probabilities=answers.probabilities, labels=labels
+    )
     bins = measure_calibration(answers.probabilities.ravel(), truth.ravel())
     return MultiLabelFigures(
         place=answers.place,
@@ -158,6 +162,35 @@ def measure_multi_label(answers: Answers, labels: Sequence[str]) -> MultiLabelFi
         micro_f1=float(_measure_f1(said.ravel(), truth.ravel())),
         macro_f1=_average(_measure_f1(said[:, shown], truth[:, shown])),
         mean_average_precision=_average(each.average_precision for each in by_label),
+    )
+
+
+def measure_labels(
+    said: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    *,
+    probabilities: NDArray[np.float32],
+    labels: Sequence[str],
+) -> tuple[LabelFigures, ...]:
+    """Count how each label does.
+
+    Args:
+        said: which labels were answered, ``bool [n, labels]``.
+        truth: which are right, likewise.
+        probabilities: ``float32 [n, labels]``.
+        labels: their names.
+    """
+    return tuple(
+        LabelFigures(
+            label,
+            count=int(shown.sum()),
+            precision=float(shown[named].mean()) if named.any() else None,
+            recall=float(named[shown].mean()) if shown.any() else None,
+            average_precision=_measure_average_precision(probability, shown),
+        )
+        for label, named, shown, probability in zip(
+            labels, said.T, truth.T, probabilities.T, strict=True
+        )
     )
 
 
@@ -208,22 +241,6 @@ def sum_up_calibration(bins: Sequence[CalibrationBin]) -> float:
     """Expected calibration error: mean gap of probability and accuracy, bins by their counts."""
     gaps = (each.count * abs(each.probability - each.accuracy) for each in bins)
     return sum(gaps) / sum(each.count for each in bins)
-
-
-def _measure_labels(answers: Answers, labels: Sequence[str]) -> tuple[LabelFigures, ...]:
-    said, truth = answers.said, answers.truth
-    return tuple(
-        LabelFigures(
-            label,
-            count=int(shown.sum()),
-            precision=float(shown[named].mean()) if named.any() else None,
-            recall=float(named[shown].mean()) if shown.any() else None,
-            average_precision=_measure_average_precision(probability, shown),
-        )
-        for label, named, shown, probability in zip(
-            labels, said.T, truth.T, answers.probabilities.T, strict=True
-        )
-    )
 
 
 def _average(figures: Iterable[float | None]) -> float:

@@ -200,24 +200,9 @@ def _receive(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: 
         on_bytes(there, total)
 
     start = stream.seek(0, os.SEEK_END)
-    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    try:
-        response = urllib.request.urlopen(request, timeout=patience.timeout_s)
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # All of it was there already; the hash tells whether it is right.
-        if error.code >= 500:
-            raise _UnwillingError(f"the server answers {error.code}") from error
-        raise StartupError(
-            f"{url}: the server answers {error.code} {error.reason}; check url"
-        ) from error
-    except urllib.error.URLError as error:
-        kind = _CutError if start else _UnreachableError
-        raise kind(str(error.reason)) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _CutError(str(error) or type(error).__name__) from error
+    response = _ask(url, start, timeout_s=patience.timeout_s)
+    if response is None:
+        return
     with response:
         total = _measure_total(response, start)
         if response.status == http.client.PARTIAL_CONTENT:
@@ -231,6 +216,29 @@ def _receive(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: 
             if start:
                 raise _RestartError(str(error)) from error
             raise
+
+
+def _ask(url: str, start: int, *, timeout_s: float) -> http.client.HTTPResponse | None:
+    """Ask for the file from a byte on; ``None``: there is no more of it."""
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return None  # All of it was there already; the hash tells whether it is right.
+        if error.code >= 500:
+            raise _UnwillingError(f"the server answers {error.code}") from error
+        raise StartupError(
+            f"{url}: the server answers {error.code} {error.reason}; check url"
+        ) from error
+    except urllib.error.URLError as error:
+        kind = _CutError if start else _UnreachableError
+        raise kind(str(error.reason)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(str(error) or type(error).__name__) from error
+    return response
 
 
 def _measure_total(response: http.client.HTTPResponse, start: int) -> int | None:

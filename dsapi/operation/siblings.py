@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -119,9 +119,7 @@ def merge(texts: Mapping[int, bytes]) -> bytes:
             for sample in family.samples:
                 labels = {"process": str(place), **sample.labels}
                 whole.add_sample(sample.name, labels, sample.value)
-    registry = CollectorRegistry()
-    registry.register(_Given(families.values()))
-    return generate_latest(registry)
+    return generate_latest(_Given(families.values()))
 
 
 def _listen() -> socket.socket:

@@ -21,7 +21,7 @@ SUFFIXES = frozenset(
 
 # As by default in serving: what is refused there is not learned from, and what is reduced there is
 # seen as small.
-_LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+_LIMITS = Limits()
 
 
 class PhotosError(StartupError):

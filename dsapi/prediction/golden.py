@@ -1,7 +1,7 @@
 """Golden checks: a graph that loads and runs may still be the wrong one, or be fed wrongly.
 
 Called by `dsapi.workers.pool` before a model is put into service, at the start and at every reload,
-and by ``dsapi check``.
+by ``dsapi check``, and by ``dsapi evaluate``.
 """
 
 import logging
@@ -61,8 +61,8 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
     """
     where = f"[models.{model.model.name}] golden check"
     try:
-        scores = score_together(model)
-        if (most := float(np.ptp(scores, axis=0).max())) < _NOTHING:
+        probabilities = run_together(model)
+        if (most := float(np.ptp(probabilities, axis=0).max())) < _NOTHING:
             _LOGGER.warning(
                 "[models.%s] black, white and noise get nearly the same answer (probabilities "
                 "differ by %.2g at most); check scale, offset, dtype and activation",
@@ -78,8 +78,8 @@ def check_golden(model: OpenModel, limits: Limits) -> None:
         raise StartupError(f"{where}: {error}") from error
 
 
-def score_together(model: OpenModel) -> NDArray[np.float32]:
-    """Score black, white and noise at once, as several points of a picture.
+def run_together(model: OpenModel) -> NDArray[np.float32]:
+    """Run a model on black, white and noise at once, as several points of a picture.
 
     Returns:
         Probabilities, ``float32 [3, labels]``.
@@ -90,15 +90,15 @@ def score_together(model: OpenModel) -> NDArray[np.float32]:
             picture or, where requests run as one batch, other callers' pictures.
     """
     crops = np.concatenate(warm_up_crops(*model.model.size))
-    scores = model.score(crops)
-    most = float(np.abs(scores[1:] - model.score(crops[1:])).max())
+    probabilities = model.run(crops)
+    most = float(np.abs(probabilities[1:] - model.run(crops[1:])).max())
     if not most <= _ROUNDING:  # NaN is not
         raise StartupError(
             "a picture gets other probabilities from run to run, or beside other pictures "
             f"(they differ by {most:.2g}); freeze the inference graph, without dropout and with "
             "trained batch normalization, and the output's first axis the pictures"
         )
-    return scores
+    return probabilities
 
 
 def _read_samples(path: Path) -> list[GoldenSample]:

@@ -1,6 +1,6 @@
 """Label files: the names of a model's outputs, one a line.
 
-Read by models and evaluation, written by training.
+Read by models, evaluation and training, which writes them, too.
 """
 
 import unicodedata

@@ -69,7 +69,7 @@ class Model:
         bare = self.spec.model_copy(update={"activation": "none"})
         unactivated = OpenModel(replace(self, spec=bare), model.session)
         try:
-            scores = [unactivated.score(crops) for crops in warm_up_crops(*self.size)]
+            scores = [unactivated.run(crops) for crops in warm_up_crops(*self.size)]
             _check_scores(np.concatenate(scores), self.spec)
         except (ModelError, StartupError) as error:
             model.session.close()
@@ -84,7 +84,7 @@ class OpenModel:
     model: Model
     session: Session
 
-    def score(self, crops: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, crops: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the graph on crops and wait for it; as `start`, whose return value it calls."""
         return self.start(crops)()
 

@@ -1,7 +1,7 @@
 """Pictures: bytes in, a decoded picture out that gives upright RGB crops.
 
 Limits are checked on the header, before any pixel is decoded. Called by
-`dsapi.prediction.predictor`.
+`dsapi.prediction.predictor`, and by `dsapi.photos` and `dsapi.evaluation` for labeled photos.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _MAX_STEP_MS = 1000
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may cost.
+    """What a picture may cost; the defaults are those of the service.
 
     Attributes:
         max_pixels: width × height by the header. Decoding may take ``3 × max_pixels`` bytes of
@@ -44,8 +44,8 @@ class Limits:
         working_side: longest side in pixels that a picture is worked on at; 0: any.
     """
 
-    max_pixels: int
-    working_side: int
+    max_pixels: int = 50_000_000
+    working_side: int = 2048
 
     @property
     def max_decoding_bytes(self) -> int:

@@ -1,6 +1,6 @@
 """Reduction: by which power of two a picture or a part of it is worked on smaller.
 
-Called by `dsapi.prediction.picture` and `dsapi.prediction.crops`.
+Called by `picture`, `pixels`, `crops` and the decoder of JPEGs.
 """
 
 

@@ -17,7 +17,8 @@ from dsapi.operation.metrics import Metrics
 from dsapi.operation.reload import Reloader, ReloadReport
 from dsapi.operation.siblings import Render
 from dsapi.prediction.model import Model, load_model
-from dsapi.settings import Settings, static_dir
+from dsapi.settings import Settings
+from dsapi.settings.config_file import default_config
 from dsapi.web.access import Access
 from dsapi.web.application import build_application
 from dsapi.web.http_server import HTTPServer
@@ -117,7 +118,8 @@ def build_service(
     application = build_application(
         workers,
         in_force=in_force,
-        static_dir=static_dir(),
+        # Beside the shipped configuration, in the checkout as in the installed package.
+        static_dir=default_config().parent / "static",
         reload=reload,
         journal=journal,
         access=access,

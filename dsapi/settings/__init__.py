@@ -24,7 +24,7 @@ from dsapi.engines import Batching, EngineName, EngineOptions, Precision, Sharin
 from dsapi.errors import StartupError
 from dsapi.prediction.picture import Limits
 from dsapi.prediction.spec import ModelSpec
-from dsapi.settings.config_file import default_config, find_config, find_state_dir, read_config
+from dsapi.settings.config_file import find_config, find_state_dir, read_config
 from dsapi.settings.problems import check_variables, explain_problems
 from dsapi.settings.values import (
     check_keys,
@@ -62,10 +62,12 @@ class Settings(BaseSettings):
         20 * 1024 * 1024, ge=1024, description="Largest request body or picture file, in bytes"
     )
     max_pixels: int = Field(
-        50_000_000, ge=1, description="Largest picture, width × height by its header"
+        Limits.max_pixels, ge=1, description="Largest picture, width × height by its header"
     )
     working_side: int = Field(
-        2048, ge=0, description="Longest side in pixels that pictures are worked on at; 0: any"
+        Limits.working_side,
+        ge=0,
+        description="Longest side in pixels that pictures are worked on at; 0: any",
     )
     request_timeout: float = Field(
         10.0, gt=0, le=3600, description="Seconds in which a request is answered, or refused"
@@ -220,11 +222,6 @@ class Settings(BaseSettings):
         )
 
 
-def static_dir() -> Path:
-    """Find the folder of the page, its script and its style."""
-    return default_config().parent / "static"
-
-
 def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     """Read and validate all settings.
 
@@ -242,7 +239,7 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     return settings
 
 
-def read_settings(config: Path | None = None, **flags: Any) -> tuple[Settings, list[str]]:
+def read_settings(config: Path | None, **flags: Any) -> tuple[Settings, list[str]]:
     """Read all settings; wrong ones get their defaults, and what is wrong is returned.
 
     For commands that talk to a running service: they must work even if the file has been broken

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from dsapi.errors import StartupError
 from dsapi.settings.config_file import NoLiteral
@@ -67,33 +68,44 @@ def explain_problems(
     for problem in error.errors():
         # Without places in a list: whoever reads it looks for the setting.
         path = [part for part in problem["loc"] if isinstance(part, str)]
-        *parents, key = path
-        of_model = parents[:1] == ["models"]
-        where = f"[{'.'.join(parents[:2])}] {key}" if of_model else key
-        missing = problem["type"] == "missing"
+        missing = path[-1] if problem["type"] == "missing" else ""
+        source, where = str(config), _name_in_file(path)
         if path[0] in flags:
             source = "the command's flags"
-        elif variable := _find_variable(prefix + "__".join(path), key if missing else ""):
+        elif variable := _find_variable(prefix + "__".join(path), missing):
             source, where = "the environment", variable
-        else:
-            source = str(config)
-        # A key that is not hashed is one of these problems.
-        shown = "***" if path[0] in _SECRET else repr(problem["input"])
-        if problem["type"] == "extra_forbidden":
-            names = known_of_models if of_model else known
-            lines.append(f"{source}: {where} is no setting; {_suggest(key, names)}")
-        elif missing:
-            lines.append(f"{source}: {where} is missing")
-        elif isinstance(problem["input"], NoLiteral):
-            advice = _explain_literal(key, problem["input"].text)
-            lines.append(f"{source}: {where} = {shown}: is no Python literal; {advice}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            # Of a whole section the message names the settings; its values need no repetition.
-            whole = of_model and len(path) == 2 and isinstance(problem["input"], dict)
-            subject = f"[{'.'.join(path)}] " if whole else f"{where} = {shown}: "
-            lines.append(f"{source}: {subject}{message}")
+        names = known_of_models if _is_of_model(path) else known
+        lines.append(f"{source}: {_explain(problem, path, where=where, names=names)}")
     return [hide_passwords(line) for line in lines]
+
+
+def _is_of_model(path: list[str]) -> bool:
+    """Tell whether a path leads to a model's section, or into it."""
+    return path[0] == "models" and len(path) > 1
+
+
+def _name_in_file(path: list[str]) -> str:
+    *parents, key = path
+    return f"[{'.'.join(parents[:2])}] {key}" if _is_of_model(path) else key
+
+
+def _explain(problem: ErrorDetails, path: list[str], *, where: str, names: Collection[str]) -> str:
+    """Say what is wrong with one setting, and what is permitted."""
+    key, given = path[-1], problem["input"]
+    # A key that is not hashed is one of these problems.
+    shown = "***" if path[0] in _SECRET else repr(given)
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is no setting; {_suggest(key, names)}"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    if isinstance(given, NoLiteral):
+        advice = _explain_literal(key, given.text)
+        return f"{where} = {shown}: is no Python literal; {advice}"
+    message = problem["msg"].removeprefix("Value error, ")
+    # Of a whole section the message names the settings; its values need no repetition.
+    if _is_of_model(path) and len(path) == 2 and isinstance(given, dict):
+        return f"[{'.'.join(path)}] {message}"
+    return f"{where} = {shown}: {message}"
 
 
 def _find_variable(name: str, missing: str) -> str | None:

@@ -1,6 +1,7 @@
 """Values that have a form of their own: split, checked, and refused with the form they must have.
 
-Called by `dsapi.settings` for what the file, the environment and the flags say.
+Called by `dsapi.settings` for what the file, the environment and the flags say, and by commands
+that are given the name of a key or a model.
 """
 
 import ipaddress

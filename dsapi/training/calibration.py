@@ -1,7 +1,7 @@
 """Honest probabilities: how sure a classifier says it is against how often it is right.
 
 Enters: logits and true labels. Leaves: a temperature to divide logits by, and the expected
-calibration error. Called at the end of a training of image classifiers, on photos held out.
+calibration error. Called at the end of every training, on what was held out.
 """
 
 from __future__ import annotations

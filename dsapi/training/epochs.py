@@ -50,7 +50,7 @@ def unpack_history(rows: NDArray[np.float64]) -> list[EpochFigures]:
 class TrainingProgress:
     """One bar over all steps that are left; use it as a context manager."""
 
-    def __init__(self, console: Console, *, steps: int, done: int = 0) -> None:
+    def __init__(self, console: Console, *, steps: int, done: int) -> None:
         """A bar of `steps`, of which an earlier run has `done`."""
         self._console = console
         self._bar = Progress(
@@ -96,7 +96,6 @@ def track_steps(console: Console, steps: Iterable[Any], *, title: str, total: in
 
 def plot_curves(history: Sequence[EpochFigures], path: Path, *, title: str) -> None:
     """Draw loss and accuracy over epochs side by side into a PNG at `path`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -117,5 +116,5 @@ def plot_curves(history: Sequence[EpochFigures], path: Path, *, title: str) -> N
         axes.legend()
     figure.suptitle(title)
     stream = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(stream)
+    figure.savefig(stream, format="png")
     write_atomically(path, stream.getvalue())

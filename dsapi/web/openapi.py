@@ -112,7 +112,7 @@ def build_openapi() -> Schema:
         },
         "servers": [{"url": ".", "description": "where this document comes from"}],
         "security": [{}, {"key": []}],
-        "paths": _paths(),
+        "paths": _prediction_paths() | _model_paths() | _health_paths() | _page_paths(),
         "components": {
             "schemas": schemas["$defs"],
             "headers": HEADERS,
@@ -125,10 +125,6 @@ def build_openapi() -> Schema:
             },
         },
     }
-
-
-def _paths() -> Schema:
-    return _prediction_paths() | _model_paths() | _health_paths() | _page_paths()
 
 
 def _prediction_paths() -> Schema:

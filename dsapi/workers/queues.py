@@ -2,7 +2,7 @@
 
 Python's own wake the one that has waited for the longest, so that a hundred threads take turns and
 each finds its stack, and what it last computed with, gone from the caches. Used by
-`dsapi.workers.pool` and `dsapi.web.threads`.
+`dsapi.workers` and `dsapi.web.threads`.
 """
 
 import threading

@@ -1,7 +1,6 @@
 """How a picture comes to the page, and what is shown of it."""
 
 import re
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -89,13 +88,11 @@ def test_of_several_files_the_first_is_used_and_that_is_said(visit: Visit) -> No
 def test_a_picture_that_moves_is_said_to_be_seen_in_its_first_frame(
     visit: Visit, media_type: str, frames: int
 ) -> None:
-    buffer = BytesIO()
-    others = [Image.new("RGB", (90, 60), (0, 0, 200))] * (frames - 1)
-    Image.new("RGB", (90, 60), (200, 0, 0)).save(
-        buffer, media_type, save_all=True, append_images=others, duration=100
-    )
+    others = [plain((0, 0, 200), 90, 60)] * (frames - 1)
+    first = plain((200, 0, 0), 90, 60)
+    data = encode(first, media_type, save_all=True, append_images=others, duration=100)
     page = visit()
-    hand_over(page, "drop", "moving", buffer.getvalue())
+    hand_over(page, "drop", "moving", data)
     wait_for_picture(page)
     words = page.get_by_text("the models see its first frame only")
     expect(words).to_be_visible(visible=frames == 2)
@@ -202,12 +199,9 @@ def test_no_patch_is_shown_where_the_picture_has_fewer_pixels_than_the_model_see
 
 def test_a_picture_the_browser_cannot_show_gets_a_frame_and_an_answer(visit: Visit) -> None:
     pillow_heif.register_heif_opener()
-    stream = BytesIO()
-    halves(640, 480).save(stream, "HEIF")
+    heic = encode(halves(640, 480), "HEIF")
     page = visit()
-    page.get_by_label("Choose a picture").set_input_files(
-        file("photo.heic", stream.getvalue(), "image/heic")
-    )
+    page.get_by_label("Choose a picture").set_input_files(file("photo.heic", heic, "image/heic"))
     wait_for_picture(page)
     expect(page.get_by_text("This browser cannot show the picture")).to_be_visible()
     expect(page.locator("#boxes")).to_be_hidden()
@@ -376,9 +370,7 @@ def test_enter_that_ends_a_composed_word_does_not_open_the_path_yet(visit: Visit
 
 def test_a_tiny_picture_is_enlarged(visit: Visit) -> None:
     page = visit()
-    buffer = BytesIO()
-    Image.new("RGB", (3, 2), (0, 0, 250)).save(buffer, "PNG")
-    hand_over(page, "drop", "tiny.png", buffer.getvalue())
+    hand_over(page, "drop", "tiny.png", encode(plain((0, 0, 250), 3, 2)))
     wait_for_picture(page)
     box = page.locator("#stage").bounding_box()
     assert box is not None

@@ -100,7 +100,7 @@ def show(now: Numbers, before: Numbers | None = None, *, period_s: float = 0.0) 
     output = io.StringIO()
     Console(file=output, width=200).print(build_table(now, before, period_s=period_s))
     rows = (line.strip().split(maxsplit=1) for line in output.getvalue().splitlines())
-    return {name: told for name, told in (row for row in rows if len(row) == 2)}
+    return dict(row for row in rows if len(row) == 2)
 
 
 def test_totals_are_since_the_start_and_rates_since_the_last_look() -> None:

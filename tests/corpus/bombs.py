@@ -6,8 +6,9 @@ from collections.abc import Callable
 from PIL import Image
 
 from tests.corpus.heif import box, encode_heic, encode_tile, find_box, write_tiles
-from tests.corpus.scene import draw, encode
+from tests.corpus.scene import draw
 from tests.corpus.tiff import rgb_tags, write_tiff
+from tests.pictures import encode
 
 
 def scan_bomb(side: int, before: bytes = b"", *, count: int = 1000) -> bytes:

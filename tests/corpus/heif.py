@@ -7,7 +7,7 @@ from io import BytesIO
 import pillow_heif
 from PIL import Image
 
-from tests.corpus.scene import encode
+from tests.pictures import encode
 
 _HEADER = {b"av01": b"av1C", b"hvc1": b"hvcC"}
 

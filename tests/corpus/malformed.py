@@ -8,9 +8,10 @@ import numpy as np
 
 from tests.corpus.bombs import jpeg_strips, scan_bomb, share_values, tall_jpeg_strip
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
-from tests.corpus.scene import HEIGHT, WIDTH, draw, encode, rgb_array
+from tests.corpus.scene import HEIGHT, WIDTH, draw, rgb_array
 from tests.corpus.tiff import rgb_tags, write_rgb_tiles, write_tiff
 from tests.corpus.valid import valid_pictures
+from tests.pictures import encode
 
 UNREADABLE, UNSUPPORTED, TOO_LARGE = "unreadable_image", "unsupported_media_type", "too_large"
 # One of each decoder and container.

@@ -1,7 +1,5 @@
 """What every valid picture of the corpus shows: four quadrants of different colors."""
 
-from io import BytesIO
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -40,13 +38,6 @@ def draw_gray() -> Image.Image:
 def gray_quadrants() -> Quadrants:
     """The colors of `draw_gray`."""
     return ((40,) * 3, (110,) * 3, (170,) * 3, (230,) * 3)
-
-
-def encode(image: Image.Image, format: str, **options: object) -> bytes:
-    """Encode an image in memory."""
-    stream = BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 def rgb_array() -> NDArray[np.uint8]:

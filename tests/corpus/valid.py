@@ -4,7 +4,6 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 
 import numpy as np
 import pillow_heif
@@ -25,11 +24,11 @@ from tests.corpus.scene import (
     draw,
     draw_gray,
     draw_with_hole,
-    encode,
     gray_quadrants,
     rgb_array,
 )
 from tests.corpus.tiff import rgb_tags, write_rgb_planes, write_rgb_tiles, write_tiff
+from tests.pictures import encode
 
 HOLED: Quadrants = (RED, GREEN, BLUE, WHITE)
 # How `scene.draw` is stored so that EXIF turns it upright.
@@ -94,10 +93,8 @@ def _jpegs() -> Named:
 
 
 def _mpo() -> bytes:
-    stream = BytesIO()
     other = Image.new("RGB", (WIDTH, HEIGHT), "black")
-    draw().save(stream, "MPO", save_all=True, append_images=[other], quality=95)
-    return stream.getvalue()
+    return encode(draw(), "MPO", save_all=True, append_images=[other], quality=95)
 
 
 def _pngs() -> Named:
@@ -359,19 +356,15 @@ def _turned_tiles() -> bytes:
 
 
 def _deep_heic() -> bytes:
-    stream = BytesIO()
     deep = rgb_array().astype(np.uint16) * 257
     heif = pillow_heif.from_bytes("RGB;16", (WIDTH, HEIGHT), deep.tobytes())
-    heif.save(stream, quality=95, chroma=444)
-    return stream.getvalue()
+    return encode_heic(heif, quality=95, chroma=444)
 
 
 def _two_heics() -> bytes:
-    stream = BytesIO()
     heif = pillow_heif.from_pillow(draw())
     heif.add_from_pillow(Image.new("RGB", (64, 48)))
-    heif.save(stream, quality=95, chroma=444, primary_index=0)
-    return stream.getvalue()
+    return encode_heic(heif, quality=95, chroma=444, primary_index=0)
 
 
 def _oriented() -> Named:

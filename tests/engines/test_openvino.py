@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,13 @@ from dsapi.errors import StartupError
 from dsapi.prediction.crops import parse_crop
 from dsapi.prediction.model import load_model
 from dsapi.prediction.spec import ModelSpec
-from tests.graphs import freeze_brightest_channel, write_graph, write_labels, write_unfrozen
+from tests.graphs import (
+    freeze_brightest_channel,
+    freeze_small_network,
+    write_graph,
+    write_labels,
+    write_unfrozen,
+)
 
 pytest.importorskip("openvino")
 ROOT = Path(__file__).parent.parent.parent
@@ -80,24 +84,6 @@ def load(
     )
 
 
-def freeze_small_network(path: Path) -> Path:
-    """Freeze convolutions, a depthwise one and a recurrent layer with random weights."""
-    import keras
-
-    from dsapi.training.freezing import freeze_network
-
-    keras.utils.set_random_seed(3)
-    picture = keras.Input((9, 9, 3))
-    features = keras.layers.Rescaling(1 / 127.5, -1)(picture)
-    features = keras.layers.Conv2D(8, 3, padding="same", activation="relu6")(features)
-    features = keras.layers.DepthwiseConv2D(3, padding="same")(features)
-    features = keras.layers.BatchNormalization()(features)
-    rows = keras.layers.Reshape((9, 72))(features)
-    state = keras.layers.GRU(16, unroll=True)(rows)
-    network = keras.Model(picture, keras.layers.Dense(18, activation="softmax")(state))
-    return freeze_network(network, path, input_shape=(None, 9, 9, 3)).path
-
-
 def write_large_graph(path: Path) -> Path:
     """Write a convolution whose weights, 28 MB, are worth sharing."""
     import tensorflow as tf
@@ -133,12 +119,6 @@ def test_it_gives_what_tensorflow_gives(tmp_path: Path) -> None:
     assert found.dtype == np.float32
     assert np.ptp(expected, axis=0).max() > 0.01, "the network tells the pictures apart"
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_both_ends_of_a_graph_are_found(tmp_path: Path) -> None:
-    graph = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9))
-    assert graph.input_shape == (9, 9, 3)
-    assert graph.output_size == 3
 
 
 def test_a_graph_that_leaves_its_size_open_runs(tmp_path: Path) -> None:
@@ -180,7 +160,7 @@ def test_a_graph_is_fed_behind_what_openvino_cannot_run(tmp_path: Path) -> None:
     model = load_model("old", spec, engine="openvino").open()
     crops = np.zeros((1, 32, 32, 3), np.uint8)
     crops[..., 1] = 255
-    assert model.score(crops).argmax() == 1
+    assert model.run(crops).argmax() == 1
     with pytest.raises(StartupError, match="No conversion rule found for operations: DecodeJpeg"):
         load(path)
 
@@ -196,14 +176,6 @@ def test_an_operation_that_openvino_converts_wrongly_is_refused(tmp_path: Path) 
         load(path)
 
 
-def test_a_configured_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
-    path = freeze_brightest_channel(tmp_path / "graph.pb")
-    with pytest.raises(StartupError, match="input_tensor = 'Mul' is not in the graph"):
-        load(path, feed="Mul")
-    with pytest.raises(StartupError, match="output_tensor = 'probabilities:7' is not in the graph"):
-        load(path, fetch="probabilities:7")
-
-
 def test_any_output_of_an_operation_can_be_named(tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -215,20 +187,6 @@ def test_any_output_of_an_operation_can_be_named(tmp_path: Path) -> None:
     for number, half in enumerate(([1, 2], [3, 4])):
         scores = load(path, fetch=f"halves:{number}").open_session().run(batch)
         np.testing.assert_array_equal(scores, [half])
-
-
-def test_an_ambiguous_end_asks_for_the_setting(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    with tf.Graph().as_default() as graph:
-        pixels = tf.compat.v1.placeholder(tf.float32, [None, 3], name="image")
-        tf.nn.softmax(pixels, name="one")
-        tf.nn.sigmoid(pixels, name="two")
-    path = write_graph(tmp_path / "two.pb", graph.as_graph_def())
-    with pytest.raises(StartupError, match=r"one:0, two:0.*set output_tensor"):
-        load(path)
-    scores = load(path, fetch="two").open_session().run(np.zeros((2, 3), np.float32))
-    np.testing.assert_allclose(scores, np.full((2, 3), 0.5))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"GIF89a and then some", "cut"])
@@ -385,27 +343,6 @@ def test_the_reason_of_a_failed_run_is_told_not_the_file_it_comes_from(tmp_path:
     with pytest.raises(RuntimeError, match="shape") as failed:
         session.run(np.zeros((1, 5, 5, 3), np.float32))
     assert "Exception from" not in str(failed.value)
-
-
-@pytest.mark.parametrize("at_a_time", [1, 2, 4])
-def test_threads_with_sessions_of_their_own_agree_with_one_alone(
-    tmp_path: Path, at_a_time: int
-) -> None:
-    graph = load(freeze_small_network(tmp_path / "graph.pb"), sessions=at_a_time)
-    pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)
-    alone = graph.open_session()
-    expected = [alone.run(picture) for picture in pictures]
-    local = threading.local()
-
-    def run(picture: np.ndarray) -> np.ndarray:
-        if not hasattr(local, "session"):
-            local.session = graph.open_session()
-        scores: np.ndarray = local.session.run(picture)
-        return scores
-
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(run, pictures))
-    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_signal_after_the_first_graph_has_gone_is_survived(tmp_path: Path) -> None:

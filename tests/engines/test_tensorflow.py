@@ -1,7 +1,5 @@
 """The TensorFlow engine on real frozen graphs."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +17,6 @@ def load(path: Path, *, feed: str | None = None, fetch: str | None = None) -> Te
     return graph
 
 
-def test_both_ends_of_a_graph_are_found(tmp_path: Path) -> None:
-    graph = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9))
-    assert graph.input_shape == (9, 9, 3)
-    assert graph.output_size == 3
-
-
 def test_a_session_gives_the_scores_of_each_picture(tmp_path: Path) -> None:
     session = load(freeze_brightest_channel(tmp_path / "graph.pb", side=2)).open_session()
     batch = np.zeros((2, 2, 2, 3), np.float32)
@@ -35,31 +27,6 @@ def test_a_session_gives_the_scores_of_each_picture(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores[[0, 1], [0, 2]], expected, rtol=1e-5)
     assert scores.dtype == np.float32
     session.close()
-
-
-def test_tensors_are_found_by_name_with_and_without_output_number(tmp_path: Path) -> None:
-    path = freeze_brightest_channel(tmp_path / "graph.pb", input_name="in", output_name="out")
-    for feed, fetch in (("in", "out"), ("in:0", "out:0")):
-        assert load(path, feed=feed, fetch=fetch).output_size == 3
-
-
-def test_a_configured_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
-    path = freeze_brightest_channel(tmp_path / "graph.pb")
-    with pytest.raises(StartupError, match="output_tensor = 'final_result' is not in the graph"):
-        load(path, fetch="final_result")
-
-
-def test_an_ambiguous_end_asks_for_the_setting(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    with tf.Graph().as_default() as graph:
-        pixels = tf.compat.v1.placeholder(tf.float32, [None, 3], name="image")
-        tf.nn.softmax(pixels, name="one")
-        tf.nn.sigmoid(pixels, name="two")
-    path = write_graph(tmp_path / "two.pb", graph.as_graph_def())
-    with pytest.raises(StartupError, match=r"one:0, two:0.*set output_tensor"):
-        load(path)
-    assert load(path, fetch="two").output_size == 3
 
 
 @pytest.mark.parametrize(
@@ -120,21 +87,3 @@ def test_the_reason_of_a_run_without_the_memory_is_told(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^OOM when allocating tensor with shape\[10000000,"):
         # 400 TB, more than can be addressed. TensorFlow waits for them for 10 s.
         session.run(np.full((1, 1), 1e7, np.float32))
-
-
-def test_threads_with_sessions_of_their_own_agree_with_one_alone(tmp_path: Path) -> None:
-    graph = load(freeze_brightest_channel(tmp_path / "graph.pb", side=9))
-    pictures = np.random.default_rng(1).uniform(0, 255, (64, 1, 9, 9, 3)).astype(np.float32)
-    alone = graph.open_session()
-    expected = [alone.run(picture) for picture in pictures]
-    local = threading.local()
-
-    def run(picture: np.ndarray) -> np.ndarray:
-        if not hasattr(local, "session"):
-            local.session = graph.open_session()
-        scores: np.ndarray = local.session.run(picture)
-        return scores
-
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(run, pictures))
-    np.testing.assert_array_equal(found, expected)

@@ -21,10 +21,11 @@ from tests.corpus.heif import (
     say_size,
     write_tiles,
 )
-from tests.corpus.scene import draw, encode
+from tests.corpus.scene import draw
+from tests.pictures import encode
 from tests.tracing import tracing
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 
 
 def flat(width: int, height: int) -> Image.Image:
@@ -231,14 +232,14 @@ def test_a_primary_picture_that_is_the_thumbnail_of_another_is_refused() -> None
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "RGB;16", "RGBA;16"])
 def test_the_samples_of_a_heic_count_by_its_coded_data(chroma: int, mode: str) -> None:
     values = bytes(64 * 64 * (4 if "A" in mode else 3) * (2 if "16" in mode else 1))
-    stream = BytesIO()
-    pillow_heif.from_bytes(mode, (64, 64), values).save(stream, chroma=chroma, quality=80)
-    header = open_picture(stream.getvalue(), LIMITS).header
+    heif = pillow_heif.from_bytes(mode, (64, 64), values)
+    data = encode_heic(heif, chroma=chroma, quality=80)
+    header = open_picture(data, LIMITS).header
     samples = {420: 1.5, 422: 2.0, 444: 3.0}[chroma] + ("A" in mode)
     assert header.bytes_per_pixel == samples * (5.5 if "16" in mode else 3.5)
     # What the container says of the chroma and the bits is not what is decoded.
-    at = stream.getvalue().index(b"hvcC") + 4 + 16
-    lying = stream.getvalue()[:at] + bytes((0xFD, 0xF8, 0xF8)) + stream.getvalue()[at + 3 :]
+    at = data.index(b"hvcC") + 4 + 16
+    lying = data[:at] + bytes((0xFD, 0xF8, 0xF8)) + data[at + 3 :]
     assert open_picture(lying, LIMITS).header.bytes_per_pixel == header.bytes_per_pixel
 
 

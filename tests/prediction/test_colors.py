@@ -19,10 +19,10 @@ from tests.corpus.profiles import (
     rgb_profile,
     to_xyz_d50,
 )
-from tests.corpus.scene import encode
+from tests.pictures import encode
 
 Floats = NDArray[np.float64]
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 # Within sRGB, so that every space can show them: grays, skin, foliage, sky, the six full hues
 # somewhat desaturated (after the ColorChecker).
 PATCHES: Floats = np.array(

@@ -1,7 +1,5 @@
 """Crops of shares and of pixels, at every edge and for inputs of every shape."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,15 +8,10 @@ from dsapi.prediction.crops import Resize, cut_crop, find_coarsest_factor, locat
 from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
 from dsapi.prediction.points import Point
+from tests.pictures import encode
 
 LIMITS = Limits(max_pixels=1_000_000, working_side=0)
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def encode(image: Image.Image, kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind)
-    return stream.getvalue()
 
 
 def stripes(width: int, height: int, *, upright: bool = True) -> Picture:

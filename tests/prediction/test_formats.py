@@ -16,11 +16,12 @@ from dsapi.prediction.picture import Limits, Picture, open_picture, read_picture
 from tests.corpus.heif import box, encode_tile, write_tiles
 from tests.corpus.png import chunk, write_png
 from tests.corpus.profiles import rgb_profile
-from tests.corpus.scene import QUADRANTS, draw, encode
+from tests.corpus.scene import QUADRANTS, draw
 from tests.corpus.tiff import rgb_tags, write_tiff
 from tests.corpus.valid import Valid, oriented_picture, valid_pictures
+from tests.pictures import encode
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 # Lossy coding at quality 95; a person sees no difference below 3 ΔE, about 8 levels.
 TOLERANCE = 8
 VALID = valid_pictures()

@@ -25,11 +25,12 @@ from dsapi.prediction.picture import Limits, open_picture, read_picture
 from tests.corpus.bombs import many_parts
 from tests.corpus.malformed import malformed_pictures, truncated_pictures
 from tests.corpus.png import SIGNATURE, chunk, header, write_png
-from tests.corpus.scene import RED, draw, encode, rgb_array
+from tests.corpus.scene import RED, draw, rgb_array
 from tests.corpus.valid import valid_pictures
+from tests.pictures import encode
 from tests.tracing import tracing
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 MALFORMED = malformed_pictures()
 TRUNCATED = truncated_pictures()
 
@@ -85,7 +86,7 @@ def test_a_picture_that_takes_more_memory_than_permitted_is_refused_before_decod
     # Two canvases, a copy and the picture: WebP takes the most.
     data = encode(draw(width=3400, height=3400), "WEBP", method=0)
     assert open_picture(data, LIMITS).width == 3400
-    small = Limits(max_pixels=11_560_000, working_side=2048)
+    small = Limits(max_pixels=11_560_000)
     with pytest.raises(TooLarge, match="bytes to decode, the limit is 101788864"):
         open_picture(data, small)
 

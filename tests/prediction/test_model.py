@@ -35,7 +35,7 @@ def load(
 def best(model: OpenModel, color: tuple[int, int, int]) -> str:
     height, width = model.model.size
     crop = np.full((1, height, width, 3), color, np.uint8)
-    return model.model.labels[int(model.score(crop).argmax())]
+    return model.model.labels[int(model.run(crop).argmax())]
 
 
 def test_a_plain_graph_needs_no_settings(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_graph_file_that_changes_while_it_is_loaded_never_gets_the_version_of_
         except StartupError as error:
             told.add(str(error))
         else:
-            scores = model.open().score(np.zeros((1, 9, 9, 3), np.uint8))
+            scores = model.open().run(np.zeros((1, 9, 9, 3), np.uint8))
             assert model.version == versions[int(scores.argmax())]
         finally:
             replacing.join()
@@ -107,16 +107,14 @@ def test_a_retrained_graph_with_mean_and_scale_loads_by_configuration(tmp_path: 
     crop = np.zeros((1, 16, 16, 3), np.uint8)
     crop[..., 0], crop[..., 1] = 255, 128
     scores = np.array([255 / 128 - 1, 0.0, -1.0]) * 4
-    np.testing.assert_allclose(
-        model.score(crop)[0], np.exp(scores) / np.exp(scores).sum(), rtol=1e-4
-    )
+    np.testing.assert_allclose(model.run(crop)[0], np.exp(scores) / np.exp(scores).sum(), rtol=1e-4)
 
 
 def test_logits_become_probabilities_by_softmax_or_sigmoid(tmp_path: Path) -> None:
     path = freeze_constant(tmp_path / "g.pb", [0.0, 2.0, -200.0])
     crop = np.zeros((1, 9, 9, 3), np.uint8)
-    softmax = load(tmp_path, path, activation="softmax").open().score(crop)[0]
-    sigmoid = load(tmp_path, path, activation="sigmoid").open().score(crop)[0]
+    softmax = load(tmp_path, path, activation="softmax").open().run(crop)[0]
+    sigmoid = load(tmp_path, path, activation="sigmoid").open().run(crop)[0]
     np.testing.assert_allclose(softmax, [0.1192, 0.8808, 0.0], atol=1e-4)
     np.testing.assert_allclose(sigmoid, [0.5, 0.8808, 0.0], atol=1e-4)
 
@@ -191,7 +189,7 @@ def test_a_graph_of_one_picture_at_a_time_takes_several_points(
     path = freeze_shape(tmp_path / "g.pb", batch=1)
     crops = np.zeros((3, 9, 9, 3), np.uint8)
     crops[[0, 1, 2], ..., [2, 0, 1]] = 255
-    scores = load(tmp_path, path, engine=engine).open().score(crops)
+    scores = load(tmp_path, path, engine=engine).open().run(crops)
     assert scores.argmax(axis=1).tolist() == [2, 0, 1]
 
 
@@ -223,7 +221,7 @@ def test_scaled_8_bit_values_stay_within_their_range(tmp_path: Path) -> None:
     path = freeze_shape(tmp_path / "g.pb", batch=None, dtype="uint8")
     model = load(tmp_path, path, dtype="uint8", scale=2.0, offset=-100.0).open()
     crop = np.full((1, 9, 9, 3), (20, 100, 200), np.uint8)
-    np.testing.assert_allclose(model.score(crop)[0], [0.0, 100 / 255, 1.0], atol=1e-6)
+    np.testing.assert_allclose(model.run(crop)[0], [0.0, 100 / 255, 1.0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +244,7 @@ def test_a_graph_is_fed_what_scale_and_offset_say(
     path = freeze_shape(tmp_path / "g.pb", batch=None, dtype="uint8")
     model = load(tmp_path, path, dtype="uint8", scale=scale, offset=offset).open()
     crop = np.full((1, 9, 9, 3), pixels, np.uint8)
-    np.testing.assert_allclose(model.score(crop)[0] * 255, fed, atol=1e-4)
+    np.testing.assert_allclose(model.run(crop)[0] * 255, fed, atol=1e-4)
 
 
 @pytest.mark.parametrize("scores", [[4.0, -2.0, 0.5], [float("nan"), 0.5, 0.5], [0.2, 0.3, 2.19]])
@@ -394,14 +392,14 @@ def test_scores_may_have_axes_of_one_before_or_behind_them(
         load(tmp_path, path, engine=engine, labels=labels)
 
 
-def test_an_engine_that_fails_without_a_word_is_a_model_error(tmp_path: Path) -> None:
+def test_an_engine_that_fails_without_a_word_is_a_model_error() -> None:
     def fail() -> None:
         raise MemoryError
 
     graph = GatedGraph(fail)
     model = gated_model(graph).open()
     with pytest.raises(ModelError, match="the graph failed: MemoryError"):
-        model.score(np.ones((1, 4, 4, 3), np.uint8))
+        model.run(np.ones((1, 4, 4, 3), np.uint8))
 
 
 def test_one_row_of_scores_for_two_pictures_is_a_model_error() -> None:
@@ -415,13 +413,13 @@ def test_one_row_of_scores_for_two_pictures_is_a_model_error() -> None:
 
     model = gated_model(MergingGraph(lambda: None)).open()
     with pytest.raises(ModelError, match="the graph gives"):
-        model.score(np.zeros((2, 4, 4, 3), np.uint8))
+        model.run(np.zeros((2, 4, 4, 3), np.uint8))
 
 
 def test_a_graph_that_fails_later_is_a_model_error(tmp_path: Path) -> None:
     model = load(tmp_path, freeze_brightest_channel(tmp_path / "g.pb", side=9)).open()
     with pytest.raises(ModelError, match="the graph failed"):
-        model.score(np.zeros((1, 5, 5, 3), np.uint8))
+        model.run(np.zeros((1, 5, 5, 3), np.uint8))
 
 
 def test_a_model_that_cannot_be_put_into_service_leaves_no_session_open() -> None:

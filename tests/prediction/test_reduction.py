@@ -1,7 +1,5 @@
 """Pictures decoded at a fraction of their size give the models the same crops."""
 
-from io import BytesIO
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +9,7 @@ from dsapi.prediction.deadline import Deadline
 from dsapi.prediction.picture import Limits, open_picture
 from dsapi.prediction.points import Point
 from dsapi.prediction.reduction import find_working_factor
+from tests.pictures import encode
 
 LIMITS = Limits(max_pixels=50_000_000, working_side=0)
 SIZE = (64, 64)
@@ -22,10 +21,8 @@ def photo(format: str, **options: object) -> bytes:
     y, x = np.mgrid[0:600, 0:800]
     waves = [128 + 90 * np.sin(x / (9 + 7 * band) + y / 31) for band in range(3)]
     pixels = np.stack(waves, axis=-1) + rng.normal(0, 20, (600, 800, 1))
-    stream = BytesIO()
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    image.save(stream, format, **options)
-    return stream.getvalue()
+    return encode(image, format, **options)
 
 
 def crop_at(data: bytes, factor: int) -> np.ndarray:
@@ -64,9 +61,8 @@ def test_each_side_of_a_long_crop_is_averaged_by_itself() -> None:
     stripes = np.zeros((70, 16_000, 3), np.uint8)
     stripes[:, ::2] = 200
     stripes[:35, :, 1] = 50
-    stream = BytesIO()
-    Image.fromarray(stripes).save(stream, "PNG")
-    picture = open_picture(stream.getvalue(), LIMITS).decode(1, Deadline.within(60))
+    data = encode(Image.fromarray(stripes))
+    picture = open_picture(data, LIMITS).decode(1, Deadline.within(60))
     crop = cut_crop(Crop(100, "%"), Point(5, 5), picture, size=SIZE, resize="stretch")
     np.testing.assert_allclose(crop[..., 0], 100, atol=1)
     np.testing.assert_allclose(crop[:30, :, 1], 50, atol=1)

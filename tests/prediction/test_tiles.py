@@ -17,7 +17,7 @@ from dsapi.prediction.points import Point
 from tests.corpus.heif import box, encode_tile, find_box, full_box, write_tiles
 from tests.corpus.scene import draw
 
-LIMITS = Limits(max_pixels=50_000_000, working_side=2048)
+LIMITS = Limits()
 Tile = tuple[bytes, bytes]
 
 

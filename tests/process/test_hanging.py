@@ -17,7 +17,7 @@ def test_a_process_whose_workers_hang_for_good_ends_with_a_failure(
     tmp_path: Path, tiny_config: Path
 ) -> None:
     installed = Installation(tmp_path, tiny_config)
-    freeze_hanging(tmp_path / "hanging.pb", side=32)
+    freeze_hanging(tmp_path / "hanging.pb")
     installed.change(
         "[global]", "[global]\nworker_stall_timeout = 0.2\nshutdown_timeout = 2.0\nqueue_size = 64"
     )
@@ -47,7 +47,7 @@ def test_a_process_leaves_although_a_reload_hangs_in_its_new_graph(
     tmp_path: Path, tiny_config: Path
 ) -> None:
     installed = Installation(tmp_path, tiny_config)
-    freeze_hanging(tmp_path / "hanging.pb", side=32, on_any=True)
+    freeze_hanging(tmp_path / "hanging.pb", on_any=True)
     log = tmp_path / "log"
     command = [sys.executable, "-m", "dsapi", "serve", "--config", str(installed.config)]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:

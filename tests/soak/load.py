@@ -115,8 +115,8 @@ def break_off(service: Service, draw: random.Random) -> None:
 
 
 @contextmanager
-def steady_load(service: Service, *, callers: int = 3) -> Iterator[Counter[str]]:
-    """Ask for predictions all the while; count the outcomes by status or error."""
+def steady_load(service: Service) -> Iterator[Counter[str]]:
+    """Have three callers ask all the while; count the outcomes by status or error."""
     outcomes: Counter[str] = Counter()
     stop = threading.Event()
     lock = threading.Lock()
@@ -136,7 +136,7 @@ def steady_load(service: Service, *, callers: int = 3) -> Iterator[Counter[str]]
                 outcomes[outcome] += 1
         connection.close()
 
-    threads = [threading.Thread(target=call) for _ in range(callers)]
+    threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:

@@ -16,9 +16,9 @@ from dsapi.training.images.card import list_questions
 LABELS = np.array([0, 0, 0, 1])
 
 
-def say(probability: float, count: int = 4) -> NDArray[np.float32]:
-    """Give logits of two labels, the first of them with this probability."""
-    return np.full((count, 2), (np.log(probability / (1 - probability)), 0), np.float32)
+def say(probability: float) -> NDArray[np.float32]:
+    """Give logits of two labels for four answers, the first label with this probability."""
+    return np.full((4, 2), (np.log(probability / (1 - probability)), 0), np.float32)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_each_of_several_labels_is_held_out_by_its_share_and_keeps_a_photo_to_le
     assert {alone[each] for each in split_photos(alone, seed=4)[1]} == {(3,)}
 
 
-def test_one_label_a_photo_is_split_as_ever(tmp_path: Path) -> None:
+def test_one_label_a_photo_is_split_as_ever() -> None:
     """A changed split would change what a training gives, and what goes on from a checkpoint."""
     train, held = split_photos([(number % 3,) for number in range(24)], seed=4)
     assert held == [3, 4, 2]

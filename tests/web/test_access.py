@@ -179,9 +179,7 @@ def test_a_service_knows_the_name_that_it_is_configured_with_as_its_own(
     assert not is_local(elsewhere | named, named="Photos.lan")
 
 
-def test_a_key_is_exchanged_without_a_restart(
-    tiny_config: Path, tmp_path: Path, start_server: StartServer
-) -> None:
+def test_a_key_is_exchanged_without_a_restart(tiny_config: Path, start_server: StartServer) -> None:
     config = tiny_config.with_name("rotating.conf")
     text = tiny_config.read_text(encoding="utf-8")
     old, new = (f'api_keys = ["app={hash_key(key)}"]' for key in (KEY, OTHER))

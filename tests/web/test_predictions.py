@@ -327,7 +327,7 @@ def test_health_tells_live_and_ready(server: RunningServer) -> None:
         assert server.ask("HEAD", path).body == b""
 
 
-def test_the_page_and_its_files_are_served(server: RunningServer, tmp_path: Path) -> None:
+def test_the_page_and_its_files_are_served(server: RunningServer) -> None:
     page = server.ask("GET", "/")
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")

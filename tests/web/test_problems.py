@@ -37,9 +37,7 @@ def image_json(**fields: object) -> str:
 
 
 def gif_as(format: str) -> bytes:
-    stream = BytesIO()
-    Image.new("RGB", (4, 4)).save(stream, format)
-    return stream.getvalue()
+    return encode(Image.new("RGB", (4, 4)), format)
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,13 @@ def listener() -> Iterator[socket.socket]:
 
 
 def wait_on(
-    listener: socket.socket,
-    process: Callable[[Connection], bool],
-    *,
-    limit: int,
-    silence_s: float = _PATIENCE_S,
+    listener: socket.socket, process: Callable[[Connection], bool], *, limit: int
 ) -> WaitingConnections:
     return WaitingConnections(
         listener,
         make=lambda sock, address: Connection(None, sock, address=address, silence_s=_PATIENCE_S),
         process=process,
-        silence_s=silence_s,
+        silence_s=_PATIENCE_S,
         limit=limit,
     )
 

@@ -296,7 +296,7 @@ def test_sessions_that_cannot_be_closed_keep_no_other_open_and_end_no_worker(
 
 
 def test_models_that_do_not_run_are_not_put_into_service(
-    one: PredictionWorkers, gate: Gate, graph: GatedGraph
+    one: PredictionWorkers, graph: GatedGraph
 ) -> None:
     class Broken(GatedGraph):
         output_size = 3

@@ -1,4 +1,4 @@
-"""AV1: how much a decoder has to do, by the headers of its stream; called by `heif`.
+"""AV1: how much a decoder has to do, by the headers of its stream; called by `work`.
 
 A container says one size, the coded data may say another, and may hold any number of frames that
 are decoded and never shown. The numbers in parentheses are sections of the AV1 bitstream

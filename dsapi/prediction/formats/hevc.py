@@ -1,4 +1,4 @@
-"""HEVC (ITU-T H.265): how much a decoder has to do for a coded item; called by `heif`."""
+"""HEVC (ITU-T H.265): how much a decoder has to do for a coded item; called by `work`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

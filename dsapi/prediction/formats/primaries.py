@@ -1,6 +1,6 @@
 """Color spaces that a picture names by numbers (ITU-T H.273) in, ICC profiles of them out.
 
-Called by `heif` (``nclx``) and `png` (``cICP``).
+Called by `work` (``nclx``) and `png` (``cICP``).
 """
 
 import struct

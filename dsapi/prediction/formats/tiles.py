@@ -18,7 +18,7 @@ class TiledPixels:
     """
 
     def __init__(
-        self, grid: Grid, mode: str, decode: Callable[[int], RawPixels], *, seen: Area | None = None
+        self, grid: Grid, mode: str, decode: Callable[[int], RawPixels], *, seen: Area | None
     ) -> None:
         """Decode nothing yet.
 

@@ -1,4 +1,4 @@
-"""Tracks of AVIF sequences (ISO/IEC 14496-12): their first samples; called by `heif`."""
+"""Tracks of AVIF sequences (ISO/IEC 14496-12): their first samples; called by `work`."""
 
 from dsapi.prediction.formats.boxes import Box, read_boxes
 from dsapi.prediction.formats.header import Reader

@@ -49,7 +49,7 @@ class PatchSet:
 
 
 def generate_patches(
-    palette: Palette, *, count: int, seed: int, processes: int = 1
+    palette: Palette, *, count: int, seed: int, processes: int
 ) -> Iterator[PatchSet]:
     """Generate `count` patches in chunks of `CHUNK`; the same seed gives the same patches.
 

@@ -51,7 +51,6 @@ class ColorReport:
 
     graph: FrozenGraph
     figures: ColorFigures
-    minutes: float
 
 
 def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
@@ -93,16 +92,15 @@ def train_colors(training: ColorTraining, *, console: Console) -> ColorReport:
             seed=training.seed + 1,
         )
     plot_curves(history, training.work / "curves.png", title="colors")
-    report = ColorReport(graph, figures, minutes=(time.perf_counter() - started) / 60)
     write_card(
         training.models / "colorClassifier.md",
         graph=graph,
         figures=figures,
         settings=training,
-        minutes=report.minutes,
+        minutes=(time.perf_counter() - started) / 60,
     )
     checkpoint.remove()
-    return report
+    return ColorReport(graph, figures)
 
 
 def _fit_network(

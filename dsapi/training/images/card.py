@@ -10,18 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsapi.evaluation.figures import LabelFigures, measure_labels
 from dsapi.prediction.ranking import activate
-from dsapi.training.calibration import (
-    expected_calibration_error,
-    label_calibration_error,
-    softmax,
-)
+from dsapi.training.calibration import expected_calibration_error, label_calibration_error
 from dsapi.training.freezing import FrozenGraph
-from dsapi.training.images.config import CROP, ImageConfig
+from dsapi.training.images.config import CROP, Activation, ImageConfig
 from dsapi.training.photos import Collection
 
 
@@ -29,47 +27,37 @@ from dsapi.training.photos import Collection
 class ImageFigures:
     """Shares on held-out photos, 0..1.
 
-    ``accuracy`` is top-1, or with sigmoids the share of label decisions that are right at 0.5;
-    ``label_recall`` has one value a label, NaN where no photo shows it, and ``label_precision``
-    NaN where it was never the answer.
+    ``accuracy`` is top-1, or with sigmoids the share of label decisions that are right at 0.5.
     """
 
     accuracy: float
     calibration_error: float
-    label_recall: tuple[float, ...]
-    label_precision: tuple[float, ...]
+    labels: tuple[LabelFigures, ...]
 
 
 def measure(
-    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
+    logits: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    activation: Activation,
+    *,
+    labels: Sequence[str],
 ) -> ImageFigures:
     """Measure logits ``[n, labels]`` against targets of 0 and 1 of the same shape."""
-    wanted = targets > 0.5
+    wanted, probabilities = targets > 0.5, activate(logits, activation)
     if activation == "softmax":
-        said = np.eye(targets.shape[1], dtype=bool)[logits.argmax(axis=1)]
-        accuracy = float((said & wanted).any(axis=1).mean())
+        said = np.eye(len(labels), dtype=bool)[logits.argmax(axis=1)]
+        accuracy = (said & wanted).any(axis=1).mean()
+        error = expected_calibration_error(probabilities, wanted.argmax(axis=1))
     else:
         said = logits > 0
-        accuracy = float((said == wanted).mean())
-    right = (said & wanted).sum(axis=0)
-    return ImageFigures(
-        accuracy,
-        _measure_calibration(logits, wanted, activation),
-        _shares(right, wanted.sum(axis=0)),
-        _shares(right, said.sum(axis=0)),
-    )
-
-
-def _measure_calibration(
-    logits: NDArray[np.float32], wanted: NDArray[np.bool_], activation: str
-) -> float:
-    if activation == "softmax":
-        return expected_calibration_error(softmax(logits), wanted.argmax(axis=1))
-    return label_calibration_error(activate(logits, "sigmoid"), wanted)
+        accuracy = (said == wanted).mean()
+        error = label_calibration_error(probabilities, wanted)
+    by_label = measure_labels(said, wanted, probabilities=probabilities, labels=labels)
+    return ImageFigures(float(accuracy), error, by_label)
 
 
 def list_questions(
-    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: str
+    logits: NDArray[np.float32], targets: NDArray[np.float32], activation: Activation
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """List what a network was asked, to fit its temperature.
 
@@ -84,13 +72,6 @@ def list_questions(
     flat = logits.reshape(-1)
     pairs = np.stack([np.zeros_like(flat), flat], axis=1)
     return pairs, (targets.reshape(-1) > 0.5).astype(np.int64)
-
-
-def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> tuple[float, ...]:
-    return tuple(
-        float(part / whole) if whole else float("nan")
-        for part, whole in zip(parts, wholes, strict=True)
-    )
 
 
 def write_section(name: str, *, folder: Path | None = None) -> str:
@@ -130,16 +111,14 @@ def write_card(
     config: ImageConfig,
     weights: str,
     epochs: int,
-    activation: str,
+    activation: Activation,
     figures: ImageFigures,
 ) -> str:
     """Write the card as Markdown."""
     rows = "\n".join(
-        f"| {_cell(label)} | {_percent(recall, 'no photo')} "
-        f"| {_percent(precision, 'never answered')} |"
-        for label, recall, precision in zip(
-            collection.labels, figures.label_recall, figures.label_precision, strict=True
-        )
+        f"| {_cell(each.label)} | {_percent(each.recall, 'no photo')} "
+        f"| {_percent(each.precision, 'never answered')} |"
+        for each in figures.labels
     )
     settings = "\n".join(f"    {key}: {value}" for key, value in config.model_dump().items())
     return _CARD.format(
@@ -157,7 +136,7 @@ def write_card(
         accuracy=describe_accuracy(figures, activation),
         figures=figures,
         rows=rows,
-        section=_indent(write_section(name).splitlines()),
+        section=indent(write_section(name), "    ").rstrip(),
     )
 
 
@@ -198,15 +177,11 @@ others: expect less on photos from elsewhere, and measure it with `dsapi evaluat
 """
 
 
-def describe_accuracy(figures: ImageFigures, activation: str) -> str:
+def describe_accuracy(figures: ImageFigures, activation: Activation) -> str:
     """Say in words which accuracy it is: with sigmoids, "no" to a rare label is right too."""
     if activation == "softmax":
         return f"accuracy {figures.accuracy:.1%}"
     return f"{figures.accuracy:.1%} of all decisions (a label, yes or no) are right"
-
-
-def _indent(lines: Sequence[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
 
 
 def _cell(label: str) -> str:
@@ -214,5 +189,5 @@ def _cell(label: str) -> str:
     return label.replace("|", r"\|")
 
 
-def _percent(share: float, otherwise: str) -> str:
-    return otherwise if np.isnan(share) else f"{share:.0%}"
+def _percent(share: float | None, otherwise: str) -> str:
+    return otherwise if share is None else f"{share:.0%}"

@@ -20,6 +20,9 @@ _DECIDED = {"include_top", "weights", "input_shape", "input_tensor", "pooling", 
 CROP = parse_crop("80%")
 """What a network sees of a photo, in training as in the section that serves it."""
 
+Activation = Literal["softmax", "sigmoid"]
+"""What a network ends in: one label a photo, or any number of them."""
+
 
 class ImageConfig(BaseModel):
     """How to train; every setting has a default that suits a few hundred photos a label."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,10 @@ from dsapi.prediction.points import Point
 from dsapi.training.augmentation import augment
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import EpochFigures, TrainingProgress, pack_history, unpack_history
-from dsapi.training.images.config import CROP, ImageConfig
+from dsapi.training.images.config import CROP, Activation, ImageConfig
 from dsapi.training.images.network import Classifier
 from dsapi.training.photos import Collection, Photo
 
-Activation = Literal["softmax", "sigmoid"]
 # What the loss has to fall by to count as a gain.
 _GAIN = 1e-4
 

@@ -31,8 +31,8 @@ from dsapi.training.freezing import (
     write_atomically,
 )
 from dsapi.training.images import card as cards
-from dsapi.training.images.config import ImageConfig
-from dsapi.training.images.fitting import Activation, Fit
+from dsapi.training.images.config import Activation, ImageConfig
+from dsapi.training.images.fitting import Fit
 from dsapi.training.images.network import Classifier, build_classifier
 from dsapi.training.photos import Collection, describe_unreadable
 
@@ -89,7 +89,9 @@ def train_images(
         input_shape=shape,
         input_name="image",
     )
-    figures = cards.measure(logits / np.float32(temperature), targets, activation)
+    figures = cards.measure(
+        logits / np.float32(temperature), targets, activation, labels=collection.labels
+    )
     trained = TrainedImages(graph, output / "models" / f"{name}.md", activation, figures)
     _write_results(
         trained, history, name=name, collection=collection, config=config, weights=weights

@@ -101,7 +101,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
 
-def _digest_fits(plan: Plan, *, without: tuple[str, ...] = ()) -> str:
+def _digest_fits(plan: Plan, *, without: tuple[str, ...]) -> str:
     """Name the checkpoints of fits after all that they depend on."""
     later = ("pretrained_share", *without)
     return digest([value for name, value in asdict(plan).items() if name not in later])

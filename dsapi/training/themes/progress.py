@@ -71,11 +71,9 @@ class Progress:
         """Write the curves as a PNG; without curves there is none."""
         if not self.curves:
             return
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4), layout="constrained")
-        FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
         for curve in self.curves:
             left.plot(curve.steps, curve.losses, label=curve.name)

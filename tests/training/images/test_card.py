@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dsapi.evaluation.figures import LabelFigures
 from dsapi.settings import load_settings
 from dsapi.training.freezing import FrozenGraph
 from dsapi.training.images.card import (
@@ -28,7 +29,14 @@ def test_a_card_counts_photos_and_epochs_and_a_label_with_a_bar_stays_in_its_cel
         weights="none",
         epochs=7,
         activation="softmax",
-        figures=ImageFigures(0.5, 0.1, (1.0, 0.0), (0.5, float("nan"))),
+        figures=ImageFigures(
+            0.5,
+            0.1,
+            (
+                LabelFigures("on|off", 1, precision=0.5, recall=1.0, average_precision=0.5),
+                LabelFigures("rest", 2, precision=None, recall=0.0, average_precision=0.5),
+            ),
+        ),
     )
     assert r"| on\|off | 100% | 50% |" in card
     assert "| rest | 0% | never answered |" in card
@@ -42,7 +50,7 @@ def test_the_calibration_of_several_labels_is_that_of_evaluate() -> None:
     targets = np.zeros((10, 2), np.float32)
     targets[:8, 0] = 1
     # "Yes" of 90 % is right 8 times of 10, "yes" of 10 % never.
-    error = measure(logits, targets, "sigmoid").calibration_error
+    error = measure(logits, targets, "sigmoid", labels=("a", "b")).calibration_error
     assert error == pytest.approx(0.1, abs=1e-6)
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from dsapi.training.checkpoint import Checkpoint
 from dsapi.training.epochs import EpochFigures
-from dsapi.training.images.config import ImageConfig
-from dsapi.training.images.fitting import Activation, Fit
+from dsapi.training.images.config import Activation, ImageConfig
+from dsapi.training.images.fitting import Fit
 from dsapi.training.images.network import Classifier
 from dsapi.training.photos import Collection, Photo
 
