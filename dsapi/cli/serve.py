@@ -1,5 +1,7 @@
 """``dsapi serve``, ``check`` and ``models``: the service in the foreground, and its parts."""
 
+import sys
+
 import typer
 
 from dsapi.cli.options import (
@@ -42,10 +44,13 @@ def serve(
         config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
     configure_logs(settings)
-    server.serve(
-        settings,
-        on_ready=lambda url: typer.echo(f"dsapi answers on {url} - open it, or stop with Ctrl-C"),
-    )
+    server.serve(settings, on_ready=_invite)
+
+
+def _invite(url: str) -> None:
+    """Tell a person at a terminal what to do; a service manager or container has it in the log."""
+    if sys.stdout.isatty():
+        typer.echo(f"dsapi answers on {url} - open it, or stop with Ctrl-C")
 
 
 def check(config: Config = None) -> None:

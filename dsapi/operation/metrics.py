@@ -73,11 +73,18 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._model_failures = Counter(
+            "dsapi_model_failures",
+            "Predictions that lack what a model failed to tell",
+            ["model"],
+            registry=self._registry,
+        )
         # Finding a number by its labels takes longer than counting.
         self._request_of = cache(self._requests.labels)
         self._error_of = cache(self._errors.labels)
         self._duration_of = cache(self._durations.labels)
         self._stage_of = cache(self._stages.labels)
+        self._model_failures_of = cache(self._model_failures.labels)
         # Alerts ask for increases, and a counter that begins at 1 has none.
         for kind in (DeadlineExceeded, InternalError, NotReady, Overloaded):
             self._error_of(kind.code)
@@ -105,6 +112,11 @@ class Metrics:
         """Observe the steps of a prediction."""
         for stage, value_ms in timing_ms.items():
             self._stage_of(stage).observe(value_ms / 1000)
+
+    def count_failures(self, failed: Mapping[str, bool]) -> None:
+        """Count for each model of a prediction whether it failed while others answered."""
+        for model, has_failed in failed.items():
+            self._model_failures_of(model).inc(has_failed)
 
     def render(self) -> bytes:
         """Write everything in Prometheus's text format."""

@@ -125,9 +125,16 @@ class Journal:
         )
 
     def write_prediction(self, record: PredictionRecord) -> None:
-        """Log a prediction and observe its steps."""
+        """Log a prediction, observe its steps and count the models that failed."""
         _PREDICTIONS_LOGGER.info(record)
-        self._metrics.observe_stages(record.prediction.timing_ms)
+        prediction = record.prediction
+        self._metrics.observe_stages(prediction.timing_ms)
+        self._metrics.count_failures(
+            {
+                name: any(name in each.errors for each in prediction.results)
+                for name in prediction.versions
+            }
+        )
 
     def _find_endpoint(self, request: str) -> str:
         """Find the endpoint of a request line; callers must not make up new ones."""

@@ -185,3 +185,24 @@ def test_a_daemon_that_was_started_in_a_terminal_goes_on_without_it(
     log = installation.folder / "log/dsapi.log"
     assert eventually(lambda: "reloaded in" in log.read_text(encoding="utf-8"))
     assert running_pid(installation.pid_file) == pid
+
+
+def test_what_a_foreground_service_writes_under_a_manager_is_json_lines_alone(
+    installation: Installation,
+) -> None:
+    installation.change("[global]", '[global]\nlog_format = "json"')
+    written = installation.folder / "written"
+    with written.open("w") as output:
+        service = subprocess.Popen(
+            [sys.executable, "-m", "dsapi", "serve", "--config", str(installation.config)],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            assert eventually(installation.is_ready, patience_s=60.0)
+        finally:
+            service.terminate()
+            service.wait(60)
+    lines = [json.loads(line) for line in written.read_text().splitlines()]
+    assert {"time", "level", "logger"} <= set.intersection(*map(set, lines))

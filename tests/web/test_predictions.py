@@ -282,7 +282,7 @@ def test_how_a_picture_came_is_named_by_what_it_was_read_as(
     assert forms() == [form]
 
 
-def test_the_log_says_of_which_request_a_model_failed(
+def test_the_log_says_of_which_request_a_model_failed_and_the_metrics_count_it(
     tiny_config: Path, tmp_path: Path, start_server: StartServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     freeze_failing(tmp_path / "colors.pb")
@@ -295,6 +295,14 @@ def test_the_log_says_of_which_request_a_model_failed(
     answer = server.ask("POST", "/v1/predictions", encode(plain(GREEN)), {"X-Request-ID": "find"})
     assert list(answer.json["errors"]) == ["colors"]
     assert "request find: model colors" in caplog.text
+    counts = {
+        'dsapi_model_failures_total{model="themes"} 0.0',
+        'dsapi_model_failures_total{model="colors"} 1.0',
+    }
+    # They are counted when the answer is out.
+    assert eventually(
+        lambda: counts <= set(server.ask("GET", "/metrics").body.decode().splitlines())
+    )
 
 
 def test_answers_at_many_threads_are_those_of_one_alone(server: RunningServer) -> None:
