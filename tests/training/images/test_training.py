@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from rich.text import Text
 from typer.testing import CliRunner
 
 from dsapi.cli import app
@@ -269,8 +270,13 @@ def test_a_fit_ends_with_the_weights_of_its_best_epoch_and_leaves_a_backbone_of_
     collection = read_photos(tmp_path / "photos.csv")
     fit = Fit(classifier, collection, settings, activation="sigmoid")
     checkpoint = Checkpoint(tmp_path / "run.npz", run="run")
-    history = fit.run(checkpoint, console=Console(file=io.StringIO()))
+    # As a terminal has it, with a bar that has nothing to tell before the first step.
+    output = io.StringIO()
+    history = fit.run(checkpoint, console=Console(file=output, force_terminal=True, width=100))
     best = min(history, key=lambda epoch: epoch.new_loss)
+    shown = Text.from_ansi(output.getvalue()).plain
+    assert f"epoch {history.index(best) + 1} is kept, the best on held-out photos" in shown
+    assert "loss nan" not in shown
     logits, targets = fit.score_val()
     losses = np.logaddexp(0, np.where(targets > 0.5, -logits, logits))
     assert losses.mean() == pytest.approx(best.new_loss, rel=1e-3)
