@@ -210,9 +210,8 @@ def _receive(url: str, stream: BufferedRandom, *, patience: Patience, on_bytes: 
             return  # All of it was there already; the hash tells whether it is right.
         if error.code >= 500:
             raise _UnwillingError(f"the server answers {error.code}") from error
-        raise StartupError(
-            f"{url}: the server answers {error.code} {error.reason}; check url"
-        ) from error
+        reason = " ".join(error.reason.split())  # of too many redirects it has lines
+        raise StartupError(f"{url}: the server answers {error.code} {reason}; check url") from error
     except urllib.error.URLError as error:
         kind = _CutError if start else _UnreachableError
         raise kind(str(error.reason)) from error

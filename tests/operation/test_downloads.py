@@ -41,7 +41,7 @@ class Behavior:
         content: what it serves.
         cuts: after how many bytes of the body each connection in turn is cut.
         ranges: whether it understands them.
-        status: answered to everything, unless 200.
+        status: answered to everything, unless 200; 302: from here to here.
         length: what it says of a body's length; None: the truth.
         part: what it says of a part that it sends.
         asked: the Range header of each request.
@@ -63,6 +63,11 @@ class Handler(BaseHTTPRequestHandler):
         behavior = self.behavior
         wanted = self.headers["Range"]
         behavior.asked.append(wanted)
+        if behavior.status == 302:
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+            return
         if behavior.status != 200:
             self.send_error(behavior.status)
             return
@@ -217,6 +222,12 @@ def test_a_file_that_was_complete_but_not_renamed_is_only_verified(
     path.with_name("graph.pb.part").write_bytes(CONTENT)
     download(serve(Behavior()), path)
     assert path.read_bytes() == CONTENT
+
+
+def test_redirects_in_a_circle_are_told_in_one_line(serve: Serve, tmp_path: Path) -> None:
+    url = serve(Behavior(status=302))
+    with pytest.raises(StartupError, match=r"answers 302 .* infinite loop.*; check url$"):
+        download(url, tmp_path / "graph.pb")
 
 
 def test_a_missing_file_on_the_server_is_said_at_once(serve: Serve, tmp_path: Path) -> None:
