@@ -235,6 +235,30 @@ def test_without_a_photo_to_measure_a_label_with_a_training_warns_before_it_begi
     assert "1 file skipped (no picture suffix)" in result.stderr
 
 
+def test_labels_of_another_graph_are_not_replaced(tmp_path: Path, config: Path) -> None:
+    labels = tmp_path / "labels/themes.txt"
+    labels.parent.mkdir()
+    labels.write_text("Shoes\n")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/themeClassifier.pb").touch()
+    command = [
+        "train",
+        "image",
+        "themes",
+        "--data",
+        str(tmp_path / "none"),
+        "--config",
+        str(config),
+    ]
+    folders = ["--output", str(tmp_path), "--work-dir", str(tmp_path)]
+    refused = CliRunner().invoke(app, [*command, *folders])
+    assert re.search(r"themes\.txt holds the labels of another graph", str(refused.exception))
+    # Once trained, it may be trained anew.
+    (tmp_path / "models/themes.pb").touch()
+    retrained = CliRunner().invoke(app, [*command, *folders])
+    assert "none is neither a folder nor a CSV file" in str(retrained.exception)
+
+
 def test_sigmoids_are_chosen_where_a_photo_has_other_than_one_label(config: Path) -> None:
     settings = read_config(config)
     sets: dict[tuple[int, ...], str] = {(0,): "softmax", (): "sigmoid", (0, 1): "sigmoid"}
