@@ -147,7 +147,11 @@ def _lock_part(part: Path) -> BufferedRandom:
     """
     while True:
         stream = part.open("a+b")
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"another process is downloading {part}; waiting for it")
+            fcntl.flock(stream, fcntl.LOCK_EX)
         if os.fstat(stream.fileno()).st_nlink:
             return stream
         stream.close()  # thrown away by the one that had it
