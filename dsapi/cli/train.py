@@ -15,6 +15,7 @@ import typer
 
 from dsapi.cli.folders import require_folder
 from dsapi.cli.options import tell_skipped, warn
+from dsapi.errors import StartupError
 from dsapi.settings.config_file import find_config
 from dsapi.settings.values import check_model_names
 
@@ -137,6 +138,22 @@ def _require_folders(output: Path, work_dir: Path) -> None:
     require_folder(work_dir, option="--work-dir")
 
 
+def _keep_labels(output: Path, name: str) -> None:
+    """See that no other graph's labels would be replaced, such as those of the shipped themes.
+
+    It would then name its answers wrongly without a word, if there are as many.
+
+    Raises:
+        StartupError: they would.
+    """
+    labels, graph = output / "labels" / f"{name}.txt", output / "models" / f"{name}.pb"
+    if labels.exists() and not graph.exists():
+        raise StartupError(
+            f"{labels} holds the labels of another graph, as there is no {graph}; "
+            "choose another name"
+        )
+
+
 def _read_photos(data: Path, *, seed: int = 0) -> Collection:
     """Read labeled photos, and tell what of them is not learned from or not measured."""
     from dsapi.training import photos
@@ -181,6 +198,7 @@ def image(
 
     settings = read_config(config)
     _require_folders(output, work_dir)
+    _keep_labels(output, name)
     collection = _read_photos(data, seed=settings.seed)
     with telling_how_to_go_on():
         trained = training.train_images(

@@ -111,7 +111,7 @@ def _collect_mistakes(
     evaluation: Evaluation, answers: Answers, *, limits: Limits
 ) -> tuple[Mistake, ...]:
     """The wrong answers that were surest, one a photo."""
-    sure = np.where(answers.said != answers.truth, _find_sureness(answers), 0).max(axis=1)
+    sure = _find_sureness(answers, one_label=evaluation.threshold is None)
     seen: set[int] = set()
     mistakes = []
     for row in np.argsort(-sure, kind="stable"):
@@ -140,9 +140,12 @@ def _show_mistake(evaluation: Evaluation, answers: Answers, row: int, *, limits:
     )
 
 
-def _find_sureness(answers: Answers) -> NDArray[np.float32]:
-    """How sure the model was of its "yes" or "no" to each label."""
-    return np.where(answers.said, answers.probabilities, 1 - answers.probabilities)
+def _find_sureness(answers: Answers, *, one_label: bool) -> NDArray[np.float32]:
+    """How sure the model was of the label it said or, of several, of its surest wrong yes or no."""
+    if one_label:
+        return np.asarray(answers.probabilities.max(axis=1))
+    sure = np.where(answers.said, answers.probabilities, 1 - answers.probabilities)
+    return np.asarray(np.where(answers.said != answers.truth, sure, 0).max(axis=1))
 
 
 def _list_labels(

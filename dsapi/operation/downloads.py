@@ -147,7 +147,11 @@ def _lock_part(part: Path) -> BufferedRandom:
     """
     while True:
         stream = part.open("a+b")
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"another process is downloading {part}; waiting for it")
+            fcntl.flock(stream, fcntl.LOCK_EX)
         if os.fstat(stream.fileno()).st_nlink:
             return stream
         stream.close()  # thrown away by the one that had it
@@ -230,9 +234,8 @@ def _ask(url: str, start: int, *, timeout_s: float) -> http.client.HTTPResponse 
             return None  # All of it was there already; the hash tells whether it is right.
         if error.code >= 500:
             raise _UnwillingError(f"the server answers {error.code}") from error
-        raise StartupError(
-            f"{url}: the server answers {error.code} {error.reason}; check url"
-        ) from error
+        reason = " ".join(error.reason.split())  # of too many redirects it has lines
+        raise StartupError(f"{url}: the server answers {error.code} {reason}; check url") from error
     except urllib.error.URLError as error:
         kind = _CutError if start else _UnreachableError
         raise kind(str(error.reason)) from error

@@ -50,8 +50,8 @@ def read_rows(path: Path, *columns: str) -> list[Row]:
 
     Args:
         path: a CSV file in UTF-8, with or without the mark that spreadsheets put before it.
-        columns: which must be there. ``label`` and ``labels`` stand for each other, as evaluation
-            takes one label a photo and training any number.
+        columns: which must be there, whatever case and blanks around them. ``label`` and ``labels``
+            stand for each other, as evaluation takes one label a photo and training any number.
 
     Raises:
         PhotosError: the file is no table in UTF-8, lacks a column or has it twice, or lacks a
@@ -60,7 +60,7 @@ def read_rows(path: Path, *columns: str) -> list[Row]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         try:
-            reader.fieldnames = found = _rename_labels(reader.fieldnames or (), columns)
+            reader.fieldnames = found = _name_columns(reader.fieldnames or (), columns)
             _check_columns(found, columns, path)
             return [
                 _read_row(values, f"{path}, line {reader.line_num}", columns) for values in reader
@@ -86,9 +86,12 @@ def _check_columns(found: Sequence[str], columns: Sequence[str], path: Path) -> 
         raise PhotosError(f"{path}: the first line names the column {twice[0]} twice; keep one")
 
 
-def _rename_labels(found: Sequence[str], asked: Sequence[str]) -> list[str]:
-    """Call the column of labels as it is asked for, if it has the other of its two names."""
-    names = list(found)
+def _name_columns(found: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Call columns as they are asked for: `` Split`` is ``split``, ``label`` is ``labels``.
+
+    A column that is optional would else be left unused without a word.
+    """
+    names = [name.strip().casefold() for name in found]
     for name, other in (("label", "labels"), ("labels", "label")):
         if name in asked and name not in names and other in names:
             names[names.index(other)] = name

@@ -57,15 +57,13 @@ class TrainingProgress:
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.1%}"),
+            TextColumn("{task.fields[figures]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(
-            "training", total=steps, completed=done, loss=float("nan"), accuracy=0.0
-        )
+        self._task = self._bar.add_task("training", total=steps, completed=done, figures="")
 
     def __enter__(self) -> TrainingProgress:
         """Show the bar."""
@@ -78,7 +76,8 @@ class TrainingProgress:
 
     def advance(self, loss: float, accuracy: float) -> None:
         """One step done, with the running means of the last steps."""
-        self._bar.update(self._task, advance=1, loss=loss, accuracy=accuracy)
+        figures = f"loss {loss:.4f}  accuracy {accuracy:.1%}"
+        self._bar.update(self._task, advance=1, figures=figures)
 
     def close_epoch(self, number: int, *, of: int, figures: EpochFigures, new: str) -> None:
         """Print a line that stays; `new` names what was not trained on."""

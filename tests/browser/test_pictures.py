@@ -1,6 +1,7 @@
 """How a picture comes to the page, and what is shown of it."""
 
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 

@@ -143,8 +143,8 @@ def test_the_surest_mistakes_come_first_one_a_photo_and_forty_at_most(
     tmp_path: Path, load_tiny: Callable[[str], Model]
 ) -> None:
     model = load_tiny("colors")
-    # None is green: the redder, the surer; and surest of all is "not green" where two are strong.
-    colors = [(100 + 3 * number, 0, 0) for number in range(42)] + [(255, 0, 250)]
+    # None is green: the redder, the surer; where two are strong, it is sure of "not green" only.
+    colors = [(255, 0, 250)] + [(100 + 3 * number, 0, 0) for number in range(1, 43)]
     photos = []
     for number, color in enumerate(colors):
         path = tmp_path / f"photos/{number}.png"

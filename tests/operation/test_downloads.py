@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import re
 import resource
 import socket
@@ -41,7 +40,7 @@ class Behavior:
         content: what it serves.
         cuts: after how many bytes of the body each connection in turn is cut.
         ranges: whether it understands them.
-        status: answered to everything, unless 200.
+        status: answered to everything, unless 200; 302: from here to here.
         length: what it says of a body's length; None: the truth.
         part: what it says of a part that it sends.
         asked: the Range header of each request.
@@ -63,6 +62,11 @@ class Handler(BaseHTTPRequestHandler):
         behavior = self.behavior
         wanted = self.headers["Range"]
         behavior.asked.append(wanted)
+        if behavior.status == 302:
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+            return
         if behavior.status != 200:
             self.send_error(behavior.status)
             return
@@ -219,6 +223,12 @@ def test_a_file_that_was_complete_but_not_renamed_is_only_verified(
     assert path.read_bytes() == CONTENT
 
 
+def test_redirects_in_a_circle_are_told_in_one_line(serve: Serve, tmp_path: Path) -> None:
+    url = serve(Behavior(status=302))
+    with pytest.raises(StartupError, match=r"answers 302 .* infinite loop.*; check url$"):
+        download(url, tmp_path / "graph.pb")
+
+
 def test_a_missing_file_on_the_server_is_said_at_once(serve: Serve, tmp_path: Path) -> None:
     behavior = Behavior(status=404)
     with pytest.raises(StartupError, match=r"answers 404 .*; check url"):
@@ -304,15 +314,13 @@ def test_two_that_start_at_once_download_once(serve: Serve, tmp_path: Path) -> N
 
 
 def test_who_waited_for_a_part_that_was_thrown_away_begins_another(
-    serve: Serve, tmp_path: Path
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, part = tmp_path / "graph.pb", tmp_path / "graph.pb.part"
+    caplog.set_level("INFO")
 
     def is_waited_for() -> bool:
-        files = [
-            os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
-        ]
-        return files.count(str(part)) == 2
+        return f"another process is downloading {part}; waiting for it" in caplog.messages
 
     waiting = threading.Thread(target=download, args=(serve(Behavior()), path))
     with part.open("wb") as held:

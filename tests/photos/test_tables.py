@@ -30,6 +30,13 @@ def test_columns_without_a_name_may_be_many(tmp_path: Path) -> None:
     assert read_rows(table, "file", "label")[0].values["label"] == "cat"
 
 
+def test_columns_are_known_in_any_case_and_with_blanks_around(tmp_path: Path) -> None:
+    table = write(tmp_path, "File, Labels, X, y ,SPLIT\na.png,cat,1,2,train\n")
+    (row,) = read_rows(table, "file", "labels")
+    assert row.values == {"file": "a.png", "labels": "cat", "x": "1", "y": "2", "split": "train"}
+    assert row.split == "train"
+
+
 def test_of_both_columns_of_labels_the_one_asked_for_is_taken(tmp_path: Path) -> None:
     table = write(tmp_path, "file,label,labels\na.png,cat,cat|dog\n")
     assert read_rows(table, "file", "label")[0].values["label"] == "cat"

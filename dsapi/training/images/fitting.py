@@ -97,6 +97,8 @@ class Fit:
                 progress.close_epoch(
                     epoch + 1, of=config.epochs, figures=history[-1], new="held-out photos"
                 )
+        kept = len(history) - count_stale(history)
+        console.print(f"epoch {kept} is kept, the best on held-out photos")
         self._classifier.set_weights(best)
         return history
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from rich.text import Text
 from typer.testing import CliRunner
 
 from dsapi.cli import app
@@ -234,6 +235,30 @@ def test_without_a_photo_to_measure_a_label_with_a_training_warns_before_it_begi
     assert "1 file skipped (no picture suffix)" in result.stderr
 
 
+def test_labels_of_another_graph_are_not_replaced(tmp_path: Path, config: Path) -> None:
+    labels = tmp_path / "labels/themes.txt"
+    labels.parent.mkdir()
+    labels.write_text("Shoes\n")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/themeClassifier.pb").touch()
+    command = [
+        "train",
+        "image",
+        "themes",
+        "--data",
+        str(tmp_path / "none"),
+        "--config",
+        str(config),
+    ]
+    folders = ["--output", str(tmp_path), "--work-dir", str(tmp_path)]
+    refused = CliRunner().invoke(app, [*command, *folders])
+    assert re.search(r"themes\.txt holds the labels of another graph", str(refused.exception))
+    # Once trained, it may be trained anew.
+    (tmp_path / "models/themes.pb").touch()
+    retrained = CliRunner().invoke(app, [*command, *folders])
+    assert "none is neither a folder nor a CSV file" in str(retrained.exception)
+
+
 def test_sigmoids_are_chosen_where_a_photo_has_other_than_one_label(config: Path) -> None:
     settings = read_config(config)
     sets: dict[tuple[int, ...], str] = {(0,): "softmax", (): "sigmoid", (0, 1): "sigmoid"}
@@ -269,8 +294,13 @@ def test_a_fit_ends_with_the_weights_of_its_best_epoch_and_leaves_a_backbone_of_
     collection = read_photos(tmp_path / "photos.csv")
     fit = Fit(classifier, collection, settings, activation="sigmoid")
     checkpoint = Checkpoint(tmp_path / "run.npz", run="run")
-    history = fit.run(checkpoint, console=Console(file=io.StringIO()))
+    # As a terminal has it, with a bar that has nothing to tell before the first step.
+    output = io.StringIO()
+    history = fit.run(checkpoint, console=Console(file=output, force_terminal=True, width=100))
     best = min(history, key=lambda epoch: epoch.new_loss)
+    shown = Text.from_ansi(output.getvalue()).plain
+    assert f"epoch {history.index(best) + 1} is kept, the best on held-out photos" in shown
+    assert "loss nan" not in shown
     logits, targets = fit.score_val()
     losses = np.logaddexp(0, np.where(targets > 0.5, -logits, logits))
     assert losses.mean() == pytest.approx(best.new_loss, rel=1e-3)
