@@ -1,7 +1,5 @@
 """``dsapi serve``, ``check`` and ``models``: the service in the foreground, and its parts."""
 
-import sys
-
 import typer
 
 from dsapi.cli.options import (
@@ -44,13 +42,13 @@ def serve(
         config, host=host, port=port, image_root=image_root, workers=workers, log_level=log_level
     )
     configure_logs(settings)
-    server.serve(settings, on_ready=_invite)
+    # A machine that reads the log finds this in it, and could not read a line that is no JSON.
+    invite = _invite if settings.log_format == "text" else lambda _: None
+    server.serve(settings, on_ready=invite)
 
 
 def _invite(url: str) -> None:
-    """Tell a person at a terminal what to do; a service manager or container has it in the log."""
-    if sys.stdout.isatty():
-        typer.echo(f"dsapi answers on {url} - open it, or stop with Ctrl-C")
+    typer.echo(f"dsapi answers on {url} - open it, or stop with Ctrl-C")
 
 
 def check(config: Config = None) -> None:
