@@ -46,6 +46,7 @@ class Metrics:
     ) -> None:
         # Else each gets a second series with its creation time, which Prometheus does not need.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._workers = workers
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "dsapi_requests",
@@ -75,7 +76,7 @@ class Metrics:
         )
         self._model_failures = Counter(
             "dsapi_model_failures",
-            "Predictions that lack what a model failed to tell",
+            "Predictions on which a model failed while others answered",
             ["model"],
             registry=self._registry,
         )
@@ -113,13 +114,15 @@ class Metrics:
         for stage, value_ms in timing_ms.items():
             self._stage_of(stage).observe(value_ms / 1000)
 
-    def count_failures(self, failed: Mapping[str, bool]) -> None:
-        """Count for each model of a prediction whether it failed while others answered."""
-        for model, has_failed in failed.items():
-            self._model_failures_of(model).inc(has_failed)
+    def count_failures(self, models: Iterable[str]) -> None:
+        """Count the models that failed on a picture while others answered."""
+        for model in models:
+            self._model_failures_of(model).inc()
 
     def render(self) -> bytes:
         """Write everything in Prometheus's text format."""
+        for model in self._workers.models:  # from 0 on, as the errors above
+            self._model_failures_of(model)
         return generate_latest(self._registry)
 
 

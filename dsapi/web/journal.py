@@ -129,12 +129,7 @@ class Journal:
         _PREDICTIONS_LOGGER.info(record)
         prediction = record.prediction
         self._metrics.observe_stages(prediction.timing_ms)
-        self._metrics.count_failures(
-            {
-                name: any(name in each.errors for each in prediction.results)
-                for name in prediction.versions
-            }
-        )
+        self._metrics.count_failures({name for each in prediction.results for name in each.errors})
 
     def _find_endpoint(self, request: str) -> str:
         """Find the endpoint of a request line; callers must not make up new ones."""
