@@ -17,6 +17,7 @@ from dsapi.operation.metrics import Metrics
 from dsapi.operation.reload import Reloader, ReloadReport
 from dsapi.operation.siblings import Render
 from dsapi.prediction.model import Model, load_model
+from dsapi.prediction.spec import ModelSpec
 from dsapi.settings import Settings
 from dsapi.settings.config_file import default_config
 from dsapi.web.access import Access
@@ -35,26 +36,36 @@ def load_models(settings: Settings) -> dict[str, Model]:
     """Load every configured model, downloaded if need be, and log how long each took.
 
     Raises:
-        StartupError: there is none, or one cannot be loaded.
+        StartupError: there is none, or some cannot be loaded; of these, all are named.
     """
     if not settings.models:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
     fetch_graphs(settings.models)
-    models = {}
+    models, problems = {}, []
     for name, spec in settings.models.items():
-        models[name] = model = load_model(
-            name, spec, engine=settings.engine, options=settings.engine_options
-        )
-        _LOGGER.info(
-            "loaded %s %s from %s: %d labels, input %d×%d, load_ms=%.0f",
-            name,
-            model.version,
-            spec.graph,
-            len(model.labels),
-            *model.size,
-            model.load_ms,
-        )
+        try:
+            models[name] = _load(name, spec, settings)
+        except StartupError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise StartupError("\n".join(map(str, problems)))
     return models
+
+
+def _load(name: str, spec: ModelSpec, settings: Settings) -> Model:
+    model = load_model(name, spec, engine=settings.engine, options=settings.engine_options)
+    _LOGGER.info(
+        "loaded %s %s from %s: %d labels, input %d×%d, load_ms=%.0f",
+        name,
+        model.version,
+        spec.graph,
+        len(model.labels),
+        *model.size,
+        model.load_ms,
+    )
+    return model
 
 
 def explain_missing_roots(settings: Settings) -> list[str]:

@@ -319,8 +319,8 @@ def test_a_reload_that_fails_in_any_way_is_told_and_counted_and_the_next_succeed
     assert (reloader.succeeded, reloader.failed) == (0, 1)
     reloader.reload_in_background()
     assert eventually(lambda: reloader.failed == 2)
-    told = f"reload failed, nothing has changed: {error}"  # right after it is counted
-    assert eventually(lambda: caplog.text.count(told) == 2)
+    line = f"reload failed, nothing has changed: {error}"  # right after it is counted
+    assert eventually(lambda: caplog.text.count(line) == 2)
     assert ("Traceback" in caplog.text) == isinstance(error, RuntimeError)
     reloader.reload_in_background()
     assert eventually(lambda: reloader.succeeded == 1)

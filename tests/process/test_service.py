@@ -29,6 +29,15 @@ def test_the_queue_is_as_long_as_configured(tiny_config: Path) -> None:
     assert (service.workers.queue_size, service.workers.count) == (3, 2)
 
 
+def test_of_several_wrong_models_each_is_named(tiny_config: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "dsapi.conf"  # where neither has its graph and labels
+    elsewhere.write_text(tiny_config.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(StartupError) as refused:
+        load_models(load_settings(elsewhere))
+    told = str(refused.value).splitlines()
+    assert [line.split("]")[0] for line in told] == ["[models.themes", "[models.colors"]
+
+
 @pytest.mark.parametrize(("stop_s", "requests_s"), [(10.0, 9.0), (1.0, 0.5)])
 def test_of_a_stop_there_is_time_left_to_hang_up(
     tiny_config: Path, stop_s: float, requests_s: float
