@@ -41,16 +41,16 @@ def load_models(settings: Settings) -> dict[str, Model]:
     if not settings.models:
         raise StartupError("no model is configured; add a section [models.NAME] to dsapi.conf")
     fetch_graphs(settings.models)
-    models, problems = {}, []
+    models: dict[str, Model] = {}
+    # In words: an error would know this frame, and the frame it, and so keep the models.
+    problems: list[str] = []
     for name, spec in settings.models.items():
         try:
             models[name] = _load(name, spec, settings)
         except StartupError as error:
-            problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
+            problems.append(str(error))
     if problems:
-        raise StartupError("\n".join(map(str, problems)))
+        raise StartupError("\n".join(problems))
     return models
 
 

@@ -253,10 +253,9 @@ def test_a_corrupt_graph_is_named(installation: Installation) -> None:
 
 def test_a_wrong_number_of_labels_is_named(installation: Installation) -> None:
     (installation.folder / "two.txt").write_text("a\nb\n")
-    for line in installation.config.read_text().splitlines():
-        if "three.txt" in line:
-            installation.change(line, 'labels = "two.txt"')
-            break
+    config = installation.config.read_text()
+    line = next(line for line in config.splitlines() if "three.txt" in line)
+    installation.config.write_text(config.replace(line, 'labels = "two.txt"', 1))
     told = failed_start(installation)
     assert "gives 3 scores" in told
     assert "two.txt has 2 labels" in told
