@@ -46,7 +46,6 @@ class Metrics:
     ) -> None:
         # Else each gets a second series with its creation time, which Prometheus does not need.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._workers = workers
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "dsapi_requests",
@@ -74,18 +73,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._model_failures = Counter(
-            "dsapi_model_failures",
-            "Predictions on which a model failed while others answered",
-            ["model"],
-            registry=self._registry,
-        )
         # Finding a number by its labels takes longer than counting.
         self._request_of = cache(self._requests.labels)
         self._error_of = cache(self._errors.labels)
         self._duration_of = cache(self._durations.labels)
         self._stage_of = cache(self._stages.labels)
-        self._model_failures_of = cache(self._model_failures.labels)
         # Alerts ask for increases, and a counter that begins at 1 has none.
         for kind in (DeadlineExceeded, InternalError, NotReady, Overloaded):
             self._error_of(kind.code)
@@ -114,15 +106,8 @@ class Metrics:
         for stage, value_ms in timing_ms.items():
             self._stage_of(stage).observe(value_ms / 1000)
 
-    def count_failures(self, models: Iterable[str]) -> None:
-        """Count the models that failed on a picture while others answered."""
-        for model in models:
-            self._model_failures_of(model).inc()
-
     def render(self) -> bytes:
         """Write everything in Prometheus's text format."""
-        for model in self._workers.models:  # from 0 on, as the errors above
-            self._model_failures_of(model)
         return generate_latest(self._registry)
 
 
@@ -181,8 +166,15 @@ class _Live(Collector):
         since = GaugeMetricFamily(
             "dsapi_model_loaded_timestamp_seconds", "When it was loaded", labels=["model"]
         )
+        failures = CounterMetricFamily(
+            "dsapi_model_failures",
+            "Predictions on which a model failed while others answered",
+            labels=["model"],
+        )
+        failed = self._workers.status.failed
         for model in self._workers.models.values():
             info.add_metric([model.name, model.version, model.engine], 1)
             load.add_metric([model.name], model.load_ms / 1000)
             since.add_metric([model.name], model.loaded_since.timestamp())
-        yield from (info, load, since)
+            failures.add_metric([model.name], failed[model.name])  # from 0 on, as the errors
+        yield from (info, load, since, failures)

@@ -125,11 +125,9 @@ class Journal:
         )
 
     def write_prediction(self, record: PredictionRecord) -> None:
-        """Log a prediction, observe its steps and count the models that failed."""
+        """Log a prediction and observe its steps."""
         _PREDICTIONS_LOGGER.info(record)
-        prediction = record.prediction
-        self._metrics.observe_stages(prediction.timing_ms)
-        self._metrics.count_failures({name for each in prediction.results for name in each.errors})
+        self._metrics.observe_stages(record.prediction.timing_ms)
 
     def _find_endpoint(self, request: str) -> str:
         """Find the endpoint of a request line; callers must not make up new ones."""

@@ -104,6 +104,7 @@ class PredictionWorkers:
             work_s=self._tally.work_s,
             dropped=dict(self._tally.dropped),
             replaced=dict(self._tally.replaced),
+            failed=self._tally.failed.copy(),
         )
 
     def start(self, models: Mapping[str, Model]) -> None:

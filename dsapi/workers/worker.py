@@ -62,12 +62,14 @@ class Tally:
     Attributes:
         dropped: work that was not started, by reason: ``deadline``, ``caller_gone``.
         replaced: workers, by reason: ``died``, ``stalled``.
+        failed: requests on which a model failed while others answered, by model.
         work_s: smoothed seconds of work a request; an average one until the first is measured.
     """
 
     # Present from the start: Prometheus sees no increase in a counter that first appears.
     dropped: Counter[str] = field(default_factory=lambda: Counter(deadline=0, caller_gone=0))
     replaced: Counter[str] = field(default_factory=lambda: Counter(died=0, stalled=0))
+    failed: Counter[str] = field(default_factory=Counter)
     work_s: float = 0.02
 
 
@@ -84,6 +86,7 @@ class WorkerStatus:
         work_s: smoothed seconds of work a request.
         dropped: requests that were not started, by reason.
         replaced: workers, by reason.
+        failed: requests on which a model failed while others answered, by model.
     """
 
     count: int
@@ -94,6 +97,7 @@ class WorkerStatus:
     work_s: float
     dropped: Mapping[str, int]
     replaced: Mapping[str, int]
+    failed: Counter[str]
 
 
 class Worker(threading.Thread):
@@ -228,6 +232,7 @@ class Worker(threading.Thread):
             limits=self._generation.limits,
             deadline=deadline,
         )
+        self._tally.failed.update({name for each in prediction.results for name in each.errors})
         ended_s = time.perf_counter()
         self._tally.work_s += 0.1 * (ended_s - started_s - self._tally.work_s)
         timing_ms = {
