@@ -123,7 +123,7 @@ def measure_single_label(answers: Answers, labels: Sequence[str]) -> SingleLabel
     _, among_five = find_hits(probabilities, truth)
     bins = measure_calibration(probabilities.max(axis=1), answers.right)
     by_label = measure_labels(
-        answers.said, answers.truth, probabilities=answers.probabilities, labels=labels
+        answers.said, answers.truth, probabilities=probabilities, labels=labels
     )
     return SingleLabelFigures(
         place=answers.place,
@@ -147,9 +147,7 @@ def measure_multi_label(answers: Answers, labels: Sequence[str]) -> MultiLabelFi
     """
     said, truth = answers.said, answers.truth
     shown = truth.any(axis=0)
-    by_label = measure_labels(
-        answers.said, answers.truth, probabilities=answers.probabilities, labels=labels
-    )
+    by_label = measure_labels(said, truth, probabilities=answers.probabilities, labels=labels)
     bins = measure_calibration(answers.probabilities.ravel(), truth.ravel())
     return MultiLabelFigures(
         place=answers.place,

@@ -64,14 +64,24 @@ def file(name: str, data: bytes, media_type: str = "image/png") -> Any:
 
 def hand_over(page: Page, event: str, name: str, data: bytes) -> None:
     """Drop or paste a file, as the browser tells a page."""
+    _hand_over(page, event, name=name, bytes=list(data))
+
+
+def hand_over_link(page: Page, event: str, link: str) -> None:
+    """Drop or paste a link, likewise."""
+    _hand_over(page, event, link=link)
+
+
+def _hand_over(page: Page, event: str, **given: object) -> None:
     page.evaluate(
-        """([event, name, bytes]) => {
-          const files = new DataTransfer();
-          files.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+        """([event, { link, name, bytes }]) => {
+          const given = new DataTransfer();
+          if (link) given.setData("text/plain", link);
+          else given.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
           const made = event === "drop"
-            ? new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true })
-            : new ClipboardEvent("paste", { clipboardData: files, bubbles: true });
+            ? new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: given, bubbles: true });
           document.body.dispatchEvent(made);
         }""",
-        [event, name, list(data)],
+        [event, given],
     )

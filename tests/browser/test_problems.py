@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.actions import (
     file,
     hand_over,
+    hand_over_link,
     on_picture,
     open_sample,
     read_point,
@@ -146,17 +147,7 @@ def _drop_from_disk(page: Page, path: Path) -> None:
 def test_a_link_to_a_picture_is_told_to_bring_none_and_the_picture_stays(
     page: Page, event: str
 ) -> None:
-    page.evaluate(
-        """(event) => {
-          const link = new DataTransfer();
-          link.setData("text/plain", "https://example.org/photo.jpg");
-          const made = event === "drop"
-            ? new DragEvent("drop", { dataTransfer: link, bubbles: true, cancelable: true })
-            : new ClipboardEvent("paste", { clipboardData: link, bubbles: true });
-          document.body.dispatchEvent(made);
-        }""",
-        event,
-    )
+    hand_over_link(page, event, "https://example.org/photo.jpg")
     check_problem(page, "image", "a link to one does not bring the picture along")
     expect(page.locator("#current h3")).to_have_text("Current point: 320, 240")
     page.fill("#x", "10")
